@@ -1,0 +1,1 @@
+"""The campus dispatch server: orders, runners, live tracking and the money that waits for delivery."""
