@@ -20,7 +20,7 @@ class AssignMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CampusSettings:
-    """What operators set for their campus. ``opens`` inclusive, ``closes`` exclusive, campus-local; equal means always."""
+    """What operators set for their campus. ``opens`` inclusive, ``closes`` exclusive, campus-local; equal: always."""
 
     time_zone: str = "Asia/Shanghai"
     opens: time = time(0, 0)
