@@ -1,0 +1,245 @@
+"""What callers may send, as types: decoded once at the edge, refused with the name of the field at fault."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Text = Annotated[str, Meta(max_length=500)]
+Short = Annotated[str, Meta(min_length=1, max_length=80)]
+IdText = Annotated[str, Meta(pattern=r"^[a-z]{3}_[0-9A-HJKMNP-TV-Z]{26}$")]
+Phone = Annotated[str, Meta(pattern=r"^\+?[0-9]{8,15}$")]
+Lat = Annotated[float, Meta(ge=-90, le=90)]
+Lon = Annotated[float, Meta(ge=-180, le=180)]
+AmountFen = Annotated[int, Meta(ge=0, le=1_000_000)]
+WeightG = Annotated[int, Meta(ge=0, le=50_000)]
+Minutes = Annotated[int, Meta(ge=0, le=480)]
+Version = Annotated[int, Meta(ge=0, le=2**53)]
+EpochMs = Annotated[int, Meta(ge=0, le=2**53)]
+DatumName = Literal["wgs84", "gcj02"]
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all requests: a field that the server does not know is a mistake, not noise."""
+
+
+# --- signing in -------------------------------------------------------------------------------------------------------
+
+
+class AskCode(Request):
+    """Ask for a sign-in code by SMS."""
+
+    phone: Phone
+    campus_id: IdText
+
+
+class SignIn(Request):
+    """Sign in by code or by password; a first sign-in by code registers the account as a student of the campus."""
+
+    phone: Phone
+    campus_id: IdText
+    code: Annotated[str, Meta(pattern=r"^[0-9]{6}$")] | None = None
+    password: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    #: Pages ask for cookies; API clients take the tokens from the answer.
+    use_cookies: bool = False
+
+
+class ExchangeLink(Request):
+    """Exchange a one-time link code (from a URL's fragment) for a session with cookies."""
+
+    code: Annotated[str, Meta(min_length=20, max_length=100)]
+
+
+class Refresh(Request):
+    """Exchange a refresh token for new ones; the old one is spent. Pages send it as a cookie."""
+
+    refresh_token: Annotated[str, Meta(max_length=1000)] | None = None
+
+
+class SetPassword(Request):
+    """Set or change the password; changing asks for the old one."""
+
+    new_password: Annotated[str, Meta(min_length=8, max_length=200)]
+    old_password: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class EditProfile(Request):
+    """Change one's own name or language."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=40)] | UnsetType = UNSET
+    language: Literal["zh-CN", "en"] | UnsetType = UNSET
+
+
+# --- ordering ---------------------------------------------------------------------------------------------------------
+
+
+class StopRequest(Request):
+    """A stop: a known place by id, or a point. ``detail`` and contact reach only the runner who carries the order."""
+
+    place_id: Annotated[str, Meta(max_length=80)] | None = None
+    lat: Lat | None = None
+    lon: Lon | None = None
+    label: Annotated[str, Meta(max_length=80)] = ""
+    floor: Annotated[int, Meta(ge=-5, le=80)] = 0
+    detail: Annotated[str, Meta(max_length=200)] = ""
+    contact_name: Annotated[str, Meta(max_length=40)] = ""
+    contact_phone: Phone | None = None
+
+
+class QuoteRequest(Request):
+    """What an errand would cost and by when it would arrive."""
+
+    type_code: Short
+    stops: Annotated[list[StopRequest], Meta(max_length=4)]
+    weight_g: WeightG = 0
+    wait_min: Minutes = 0
+    goods_cap_fen: AmountFen = 0
+    datum: DatumName = "wgs84"
+
+
+class PlaceOrder(QuoteRequest):
+    """Place an order. ``expected_total_fen`` is the total of the quote that the student saw: another price is refused."""
+
+    description: Annotated[str, Meta(min_length=2, max_length=500)]
+    expected_total_fen: AmountFen
+    channel: Short | None = None
+    pickup_after_ms: EpochMs | None = None
+
+
+class PayOrder(Request):
+    """Choose the channel to pay with; the answer says "accepted", the result arrives over the hub."""
+
+    channel: Short
+
+
+class SandboxPay(Request):
+    """Pay a sandbox credential as the student's wallet would (demonstration channel only)."""
+
+    token: Annotated[str, Meta(max_length=200)]
+    outcome: Literal["ok", "insufficient"] = "ok"
+
+
+class CancelOrder(Request):
+    """Cancel an order. ``expected_price_fen`` is the price that was shown; it is refused if it has changed."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=200)]
+    version: Version
+    expected_price_fen: AmountFen | None = None
+
+
+class ConfirmOrder(Request):
+    """Confirm that the errand was received; the money is divided 24 hours later."""
+
+    version: Version | None = None
+
+
+class RateOrder(Request):
+    """Rate the delivered order, once."""
+
+    stars: Annotated[int, Meta(ge=1, le=5)]
+    text: Text = ""
+
+
+# --- carrying ---------------------------------------------------------------------------------------------------------
+
+
+class SetDuty(Request):
+    """Come on or go off duty. Going off finishes what is being carried first."""
+
+    is_on: bool
+    vehicle: Literal["walk", "e_bike"] = "walk"
+
+
+class Tap(Request):
+    """Where and when the runner pressed the button; a tap made offline arrives later with its own time."""
+
+    tapped_at_ms: EpochMs | None = None
+    lat: Lat | None = None
+    lon: Lon | None = None
+    datum: DatumName = "wgs84"
+
+
+class DeclineOffer(Request):
+    """Decline an offer."""
+
+    reason: Annotated[str, Meta(max_length=200)] = ""
+
+
+class PickUp(Tap):
+    """Confirm the pick-up; ``goods_actual_fen`` is what the receipt says where goods were bought."""
+
+    goods_actual_fen: AmountFen | None = None
+
+
+class Deliver(Tap):
+    """Confirm the hand-over by the student's 4-digit code, or by a photo uploaded before."""
+
+    pin: Annotated[str, Meta(pattern=r"^[0-9]{4}$")] | None = None
+    photo_id: IdText | None = None
+
+
+# --- operating --------------------------------------------------------------------------------------------------------
+
+Reason = Literal["runner_unreachable", "runner_asked", "student_asked", "too_late", "accident", "other"]
+
+
+class Reassign(Request):
+    """Put an order onto a runner by force; ``runner_id`` None takes it away and lets the planner look again."""
+
+    runner_id: IdText | None
+    version: Version
+    reason: Reason
+    note: Annotated[str, Meta(max_length=200)] = ""
+
+
+class UndoReassign(Request):
+    """Take a forced reassignment back, within 10 seconds."""
+
+    version: Version
+
+
+class OperatorCancel(Request):
+    """Cancel an order as an operator; ``charge_percent`` of the service price goes to the runner."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=200)]
+    version: Version
+    charge_percent: Annotated[int, Meta(ge=0, le=100)] = 0
+
+
+class Reveal(Request):
+    """See masked personal data; the reason is audited."""
+
+    reason: Annotated[str, Meta(min_length=3, max_length=200)]
+
+
+class BlockAccount(Request):
+    """Block or unblock an account; its sessions and sockets end."""
+
+    is_blocked: bool
+    reason: Annotated[str, Meta(min_length=3, max_length=200)]
+
+
+class ReviewRunner(Request):
+    """Decide on a runner's application, or remove a runner."""
+
+    status: Literal["approved", "removed", "applied"]
+    reason: Annotated[str, Meta(max_length=200)] = ""
+
+
+class SetRoles(Request):
+    """Give an account its roles at this campus (admin)."""
+
+    roles: list[Literal["student", "runner", "operator", "admin"]]
+
+
+class EditCampus(Request):
+    """Change the campus's settings (operator); fields left out stay."""
+
+    version: Version
+    mode: Literal["dispatch", "grab", "mixed"] | UnsetType = UNSET
+    opens: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] | UnsetType = UNSET
+    closes: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] | UnsetType = UNSET
+    max_tasks_per_runner: Annotated[int, Meta(ge=1, le=10)] | UnsetType = UNSET
+    runner_percent: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
+    campus_percent: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET

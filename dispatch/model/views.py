@@ -1,0 +1,459 @@
+"""What the server answers, as types: the same records feed HTTP, the hub's snapshots and the OpenAPI document.
+
+Amounts are fen, times Unix milliseconds, positions in the datum that the caller asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """Base of all answers."""
+
+
+class AccountView(View):
+    id: str
+    name: str
+    phone: str  # masked except for oneself
+    language: str
+    campus_id: str
+    campus_name: str
+    roles: list[str]
+    permissions: list[str]
+    runner_status: str = "none"
+    is_blocked: bool = False
+
+
+class SessionView(View):
+    """Tokens are empty where cookies carry them; ``csrf_token`` goes into the X-CSRF-Token header of later requests."""
+
+    account: AccountView
+    access_token: str = ""
+    refresh_token: str = ""
+    expires_in_s: int = 0
+    csrf_token: str = ""
+
+
+class SocketTokenView(View):
+    """A short-lived token for the hub's first frame."""
+
+    token: str
+    expires_in_s: int
+
+
+class PlaceView(View):
+    id: str
+    name: str
+    name_en: str
+    lat: float
+    lon: float
+    floors: int
+    is_quick: bool
+    kind: str
+
+
+class OrderTypeView(View):
+    code: str
+    name_zh: str
+    name_en: str
+    stops: list[str]
+    base_fen: int
+    has_goods: bool
+    is_timed: bool
+
+
+class CampusView(View):
+    id: str
+    name: str
+    lat: float
+    lon: float
+    is_open: bool
+    opens: str
+    closes: str
+    time_zone: str
+    mode: str
+    types: list[OrderTypeView]
+    now_ms: int
+    time_scale: float
+    version: int
+
+
+class QuoteLineView(View):
+    kind: str
+    label_zh: str
+    label_en: str
+    amount_fen: int
+    payer: str
+
+
+class QuoteView(View):
+    lines: list[QuoteLineView]
+    service_fen: int
+    goods_cap_fen: int
+    total_fen: int
+    distance_m: int
+    duration_s: int
+    arrive_from_ms: int
+    arrive_by_ms: int
+    rule_version: str
+
+
+class StopView(View):
+    """``detail`` and the contact are empty for those who may not see them."""
+
+    role: str
+    lat: float
+    lon: float
+    label: str
+    floor: int
+    place_id: str | None = None
+    detail: str = ""
+    contact_name: str = ""
+    contact_phone: str = ""
+
+
+class RunnerCard(View):
+    """What a student sees of the runner who carries the live order."""
+
+    id: str
+    name: str  # masked
+    vehicle: str
+    credit: int
+    stars: float | None
+    phone: str  # masked or virtual number
+    position: list[float] | None = None  # [lat, lon, fixed_at_ms]
+
+
+class StepView(View):
+    """``accepted`` | ``picked_up`` | ``on_the_way`` | ``delivered``, with the time it was reached."""
+
+    step: str
+    at_ms: int | None
+
+
+class EtaView(View):
+    """Arrival as a range; ``warnings`` from ``stale_position``, ``not_started``, ``low_confidence``."""
+
+    from_ms: int
+    to_ms: int
+    warnings: list[str]
+
+
+class PaymentView(View):
+    """``state``: pending | processing | success | failed | suspicious."""
+
+    state: str
+    channel: str | None
+    amount_fen: int
+    credential: dict[str, Any] | None
+    expires_at_ms: int | None
+    reason: str | None = None
+
+
+class OrderView(View):
+    """One order as its parties and operators see it; fields that a caller may not see are None or empty.
+
+    ``status`` and ``task_status`` are of ``model.order`` and ``model.task``.
+    """
+
+    id: str
+    code: str  # the last six characters, for people
+    campus_id: str
+    type_code: str
+    status: str
+    task_status: str | None
+    task_id: str | None
+    version: int
+    quote: QuoteView
+    stops: list[StopView]
+    description: str
+    weight_g: int
+    placed_at_ms: int
+    promised_at_ms: int
+    steps: list[StepView]
+    eta: EtaView | None = None
+    runner: RunnerCard | None = None
+    student_id: str | None = None
+    student_name: str | None = None
+    student_phone: str | None = None
+    pin: str | None = None
+    payment: PaymentView | None = None
+    cancel_price_fen: int | None = None
+    cancel_reason: str | None = None
+    rating: int | None = None
+    rating_text: str = ""
+    goods_actual_fen: int | None = None
+    held_fen: int = 0
+    captured_fen: int = 0
+    released_fen: int = 0
+    refunded_fen: int = 0
+    is_late: bool = False
+    settle_at_ms: int | None = None
+    confirmed_at_ms: int | None = None
+    photo_ids: list[str] = []
+    undo_until_ms: int | None = None  # a forced reassignment can be taken back until then
+
+
+class OrderPage(View):
+    orders: list[OrderView]
+    next_before: str | None  # pass as ``before`` for the next page
+
+
+class EventView(View):
+    id: str
+    kind: str
+    at_ms: int
+    actor: str | None
+    data: dict[str, Any]
+
+
+class TimelineView(View):
+    events: list[EventView]
+
+
+class TrackView(View):
+    """``points``: [lat, lon, fixed_at_ms] in order; ``path``: the way still to go, [lat, lon]."""
+
+    points: list[list[float]]
+    path: list[list[float]]
+
+
+class OfferView(View):
+    id: str
+    order_id: str
+    task_id: str
+    type_code: str
+    expires_at_ms: int
+    offered_at_ms: int
+    pay_fen: int
+    pickup_m: int
+    trip_m: int
+    weight_g: int
+    goods_cap_fen: int
+    promised_at_ms: int
+    stops: list[StopView]
+    description: str
+
+
+class HallItem(View):
+    """A takeable order as runners see it before they take it."""
+
+    order_id: str
+    type_code: str
+    pay_fen: int
+    pickup_m: int | None
+    trip_m: int
+    weight_g: int
+    goods_cap_fen: int
+    promised_at_ms: int
+    stops: list[StopView]
+    description: str
+    version: int
+
+
+class HallView(View):
+    items: list[HallItem]
+    mode: str
+
+
+class RunnerStateView(View):
+    """Everything that a runner's page shows after a (re)load."""
+
+    is_on_duty: bool
+    vehicle: str
+    offer: OfferView | None
+    orders: list[OrderView]
+    today_orders: int
+    today_fen: int
+    on_time_percent: int | None
+    credit: int
+    report_every_ms: int
+    runner_status: str
+
+
+class WalletLine(View):
+    at_ms: int
+    kind: str
+    order_id: str | None
+    amount_fen: int
+    balance_fen: int
+
+
+class WalletView(View):
+    """Pending: delivered, inside the 24 hours (with its release time). Available: settled, with the institution."""
+
+    pending_fen: int
+    available_fen: int
+    withdrawn_fen: int
+    pending: list[WalletLine]
+    lines: list[WalletLine]
+
+
+class PhotoView(View):
+    id: str
+    bytes: int
+    width: int
+    height: int
+
+
+class ConsoleRunner(View):
+    id: str
+    name: str
+    vehicle: str
+    credit: int
+    is_on_duty: bool
+    load: int
+    order_ids: list[str]
+    position: list[float] | None  # [lat, lon, fixed_at_ms]
+    is_late: bool = False
+
+
+class KpiView(View):
+    """Today so far, and the same time yesterday where it says so."""
+
+    active: int
+    unassigned: int
+    late: int
+    online: int
+    runners: int
+    done_today: int
+    done_yesterday: int
+    turnover_today_fen: int
+    students_today: int
+    age_p95_ms: int | None = None
+
+
+class AlertView(View):
+    id: str
+    kind: str
+    at_ms: int
+    order_id: str | None
+    text_zh: str
+    text_en: str
+    is_acknowledged: bool = False
+
+
+class ConsoleView(View):
+    """The console's snapshot; from then on events and positions arrive over the hub."""
+
+    orders: list[OrderView]
+    runners: list[ConsoleRunner]
+    kpis: KpiView
+    alerts: list[AlertView]
+    now_ms: int
+
+
+class CandidateView(View):
+    """One runner in a decision: cost terms in seconds, or the rule that excluded them."""
+
+    runner_id: str
+    runner_name: str
+    cost_s: float | None
+    terms: dict[str, float]
+    distance_m: int | None
+    excluded: str | None
+    is_chosen: bool = False
+
+
+class DecisionView(View):
+    """Why this runner."""
+
+    id: str
+    at_ms: int
+    mode: str  # optimizer | greedy | grab | forced
+    runner_id: str | None
+    regret_s: float | None
+    candidates: list[CandidateView]
+    note: str = ""
+
+
+class WhyView(View):
+    decisions: list[DecisionView]
+    waiting: str | None  # why nobody has it yet
+
+
+class ReassignOption(View):
+    """What it would cost to give the order to this runner, shown before it is done."""
+
+    runner_id: str
+    runner_name: str
+    cost_s: int
+    arrive_at_ms: int
+    load_before: int
+    distance_m: int
+    is_current: bool
+    excluded: str | None = None
+
+
+class ReassignOptionsView(View):
+    version: int
+    options: list[ReassignOption]
+
+
+class RunnerRow(View):
+    account: AccountView
+    credit: int
+    is_on_duty: bool
+    done: int
+
+
+class AccountPage(View):
+    accounts: list[AccountView]
+    next_before: str | None
+
+
+class AuditRow(View):
+    id: str
+    at_ms: int
+    actor: str
+    action: str
+    subject: str
+    reason: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class AuditPage(View):
+    rows: list[AuditRow]
+    next_before: str | None
+
+
+class RevealView(View):
+    name: str
+    phone: str
+    stops: list[StopView]
+
+
+class MoneyView(View):
+    """Money-flow overview of a campus, from the payment module's books."""
+
+    held_fen: int
+    captured_fen: int
+    released_fen: int
+    refunded_fen: int
+    runner_fen: int
+    campus_fen: int
+    platform_fen: int
+
+
+class ChannelView(View):
+    code: str
+    name_zh: str
+    name_en: str
+    is_demo: bool
+
+
+class ErrorBody(View):
+    """Every error has this form. ``code`` is stable; ``field`` names the input at fault, dotted."""
+
+    code: str
+    message: str
+    field: str | None = None
+    detail: dict[str, Any] | None = None
+
+
+class ErrorView(View):
+    error: ErrorBody
