@@ -27,14 +27,14 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 # --- signing in -------------------------------------------------------------------------------------------------------
 
 
-class AskCode(Request):
+class AskCode(Request, frozen=True, kw_only=True):
     """Ask for a sign-in code by SMS."""
 
     phone: Phone
     campus_id: IdText
 
 
-class SignIn(Request):
+class SignIn(Request, frozen=True, kw_only=True):
     """Sign in by code or by password; a first sign-in by code registers the account as a student of the campus."""
 
     phone: Phone
@@ -45,26 +45,26 @@ class SignIn(Request):
     use_cookies: bool = False
 
 
-class ExchangeLink(Request):
+class ExchangeLink(Request, frozen=True, kw_only=True):
     """Exchange a one-time link code (from a URL's fragment) for a session with cookies."""
 
     code: Annotated[str, Meta(min_length=20, max_length=100)]
 
 
-class Refresh(Request):
+class Refresh(Request, frozen=True, kw_only=True):
     """Exchange a refresh token for new ones; the old one is spent. Pages send it as a cookie."""
 
     refresh_token: Annotated[str, Meta(max_length=1000)] | None = None
 
 
-class SetPassword(Request):
+class SetPassword(Request, frozen=True, kw_only=True):
     """Set or change the password; changing asks for the old one."""
 
     new_password: Annotated[str, Meta(min_length=8, max_length=200)]
     old_password: Annotated[str, Meta(max_length=200)] | None = None
 
 
-class EditProfile(Request):
+class EditProfile(Request, frozen=True, kw_only=True):
     """Change one's own name or language."""
 
     name: Annotated[str, Meta(min_length=1, max_length=40)] | UnsetType = UNSET
@@ -74,7 +74,7 @@ class EditProfile(Request):
 # --- ordering ---------------------------------------------------------------------------------------------------------
 
 
-class StopRequest(Request):
+class StopRequest(Request, frozen=True, kw_only=True):
     """A stop: a known place by id, or a point. ``detail`` and contact reach only the runner who carries the order."""
 
     place_id: Annotated[str, Meta(max_length=80)] | None = None
@@ -87,7 +87,7 @@ class StopRequest(Request):
     contact_phone: Phone | None = None
 
 
-class QuoteRequest(Request):
+class QuoteRequest(Request, frozen=True, kw_only=True):
     """What an errand would cost and by when it would arrive."""
 
     type_code: Short
@@ -98,8 +98,8 @@ class QuoteRequest(Request):
     datum: DatumName = "wgs84"
 
 
-class PlaceOrder(QuoteRequest):
-    """Place an order. ``expected_total_fen`` is the total of the quote that the student saw: another price is refused."""
+class PlaceOrder(QuoteRequest, frozen=True, kw_only=True):
+    """Place an order. ``expected_total_fen`` is the total of the quote that the student saw; another is refused."""
 
     description: Annotated[str, Meta(min_length=2, max_length=500)]
     expected_total_fen: AmountFen
@@ -107,20 +107,20 @@ class PlaceOrder(QuoteRequest):
     pickup_after_ms: EpochMs | None = None
 
 
-class PayOrder(Request):
+class PayOrder(Request, frozen=True, kw_only=True):
     """Choose the channel to pay with; the answer says "accepted", the result arrives over the hub."""
 
     channel: Short
 
 
-class SandboxPay(Request):
+class SandboxPay(Request, frozen=True, kw_only=True):
     """Pay a sandbox credential as the student's wallet would (demonstration channel only)."""
 
     token: Annotated[str, Meta(max_length=200)]
     outcome: Literal["ok", "insufficient"] = "ok"
 
 
-class CancelOrder(Request):
+class CancelOrder(Request, frozen=True, kw_only=True):
     """Cancel an order. ``expected_price_fen`` is the price that was shown; it is refused if it has changed."""
 
     reason: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -128,13 +128,13 @@ class CancelOrder(Request):
     expected_price_fen: AmountFen | None = None
 
 
-class ConfirmOrder(Request):
+class ConfirmOrder(Request, frozen=True, kw_only=True):
     """Confirm that the errand was received; the money is divided 24 hours later."""
 
     version: Version | None = None
 
 
-class RateOrder(Request):
+class RateOrder(Request, frozen=True, kw_only=True):
     """Rate the delivered order, once."""
 
     stars: Annotated[int, Meta(ge=1, le=5)]
@@ -144,14 +144,14 @@ class RateOrder(Request):
 # --- carrying ---------------------------------------------------------------------------------------------------------
 
 
-class SetDuty(Request):
+class SetDuty(Request, frozen=True, kw_only=True):
     """Come on or go off duty. Going off finishes what is being carried first."""
 
     is_on: bool
     vehicle: Literal["walk", "e_bike"] = "walk"
 
 
-class Tap(Request):
+class Tap(Request, frozen=True, kw_only=True):
     """Where and when the runner pressed the button; a tap made offline arrives later with its own time."""
 
     tapped_at_ms: EpochMs | None = None
@@ -160,19 +160,19 @@ class Tap(Request):
     datum: DatumName = "wgs84"
 
 
-class DeclineOffer(Request):
+class DeclineOffer(Request, frozen=True, kw_only=True):
     """Decline an offer."""
 
     reason: Annotated[str, Meta(max_length=200)] = ""
 
 
-class PickUp(Tap):
+class PickUp(Tap, frozen=True, kw_only=True):
     """Confirm the pick-up; ``goods_actual_fen`` is what the receipt says where goods were bought."""
 
     goods_actual_fen: AmountFen | None = None
 
 
-class Deliver(Tap):
+class Deliver(Tap, frozen=True, kw_only=True):
     """Confirm the hand-over by the student's 4-digit code, or by a photo uploaded before."""
 
     pin: Annotated[str, Meta(pattern=r"^[0-9]{4}$")] | None = None
@@ -184,7 +184,7 @@ class Deliver(Tap):
 Reason = Literal["runner_unreachable", "runner_asked", "student_asked", "too_late", "accident", "other"]
 
 
-class Reassign(Request):
+class Reassign(Request, frozen=True, kw_only=True):
     """Put an order onto a runner by force; ``runner_id`` None takes it away and lets the planner look again."""
 
     runner_id: IdText | None
@@ -193,13 +193,13 @@ class Reassign(Request):
     note: Annotated[str, Meta(max_length=200)] = ""
 
 
-class UndoReassign(Request):
+class UndoReassign(Request, frozen=True, kw_only=True):
     """Take a forced reassignment back, within 10 seconds."""
 
     version: Version
 
 
-class OperatorCancel(Request):
+class OperatorCancel(Request, frozen=True, kw_only=True):
     """Cancel an order as an operator; ``charge_percent`` of the service price goes to the runner."""
 
     reason: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -207,33 +207,33 @@ class OperatorCancel(Request):
     charge_percent: Annotated[int, Meta(ge=0, le=100)] = 0
 
 
-class Reveal(Request):
+class Reveal(Request, frozen=True, kw_only=True):
     """See masked personal data; the reason is audited."""
 
     reason: Annotated[str, Meta(min_length=3, max_length=200)]
 
 
-class BlockAccount(Request):
+class BlockAccount(Request, frozen=True, kw_only=True):
     """Block or unblock an account; its sessions and sockets end."""
 
     is_blocked: bool
     reason: Annotated[str, Meta(min_length=3, max_length=200)]
 
 
-class ReviewRunner(Request):
+class ReviewRunner(Request, frozen=True, kw_only=True):
     """Decide on a runner's application, or remove a runner."""
 
     status: Literal["approved", "removed", "applied"]
     reason: Annotated[str, Meta(max_length=200)] = ""
 
 
-class SetRoles(Request):
+class SetRoles(Request, frozen=True, kw_only=True):
     """Give an account its roles at this campus (admin)."""
 
     roles: list[Literal["student", "runner", "operator", "admin"]]
 
 
-class EditCampus(Request):
+class EditCampus(Request, frozen=True, kw_only=True):
     """Change the campus's settings (operator); fields left out stay."""
 
     version: Version

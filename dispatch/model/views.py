@@ -14,7 +14,7 @@ class View(Struct, frozen=True, kw_only=True):
     """Base of all answers."""
 
 
-class AccountView(View):
+class AccountView(View, frozen=True, kw_only=True):
     id: str
     name: str
     phone: str  # masked except for oneself
@@ -27,7 +27,7 @@ class AccountView(View):
     is_blocked: bool = False
 
 
-class SessionView(View):
+class SessionView(View, frozen=True, kw_only=True):
     """Tokens are empty where cookies carry them; ``csrf_token`` goes into the X-CSRF-Token header of later requests."""
 
     account: AccountView
@@ -37,14 +37,14 @@ class SessionView(View):
     csrf_token: str = ""
 
 
-class SocketTokenView(View):
+class SocketTokenView(View, frozen=True, kw_only=True):
     """A short-lived token for the hub's first frame."""
 
     token: str
     expires_in_s: int
 
 
-class PlaceView(View):
+class PlaceView(View, frozen=True, kw_only=True):
     id: str
     name: str
     name_en: str
@@ -55,7 +55,7 @@ class PlaceView(View):
     kind: str
 
 
-class OrderTypeView(View):
+class OrderTypeView(View, frozen=True, kw_only=True):
     code: str
     name_zh: str
     name_en: str
@@ -65,7 +65,7 @@ class OrderTypeView(View):
     is_timed: bool
 
 
-class CampusView(View):
+class CampusView(View, frozen=True, kw_only=True):
     id: str
     name: str
     lat: float
@@ -81,7 +81,7 @@ class CampusView(View):
     version: int
 
 
-class QuoteLineView(View):
+class QuoteLineView(View, frozen=True, kw_only=True):
     kind: str
     label_zh: str
     label_en: str
@@ -89,7 +89,7 @@ class QuoteLineView(View):
     payer: str
 
 
-class QuoteView(View):
+class QuoteView(View, frozen=True, kw_only=True):
     lines: list[QuoteLineView]
     service_fen: int
     goods_cap_fen: int
@@ -101,7 +101,7 @@ class QuoteView(View):
     rule_version: str
 
 
-class StopView(View):
+class StopView(View, frozen=True, kw_only=True):
     """``detail`` and the contact are empty for those who may not see them."""
 
     role: str
@@ -115,7 +115,7 @@ class StopView(View):
     contact_phone: str = ""
 
 
-class RunnerCard(View):
+class RunnerCard(View, frozen=True, kw_only=True):
     """What a student sees of the runner who carries the live order."""
 
     id: str
@@ -127,14 +127,14 @@ class RunnerCard(View):
     position: list[float] | None = None  # [lat, lon, fixed_at_ms]
 
 
-class StepView(View):
+class StepView(View, frozen=True, kw_only=True):
     """``accepted`` | ``picked_up`` | ``on_the_way`` | ``delivered``, with the time it was reached."""
 
     step: str
     at_ms: int | None
 
 
-class EtaView(View):
+class EtaView(View, frozen=True, kw_only=True):
     """Arrival as a range; ``warnings`` from ``stale_position``, ``not_started``, ``low_confidence``."""
 
     from_ms: int
@@ -142,7 +142,7 @@ class EtaView(View):
     warnings: list[str]
 
 
-class PaymentView(View):
+class PaymentView(View, frozen=True, kw_only=True):
     """``state``: pending | processing | success | failed | suspicious."""
 
     state: str
@@ -153,7 +153,7 @@ class PaymentView(View):
     reason: str | None = None
 
 
-class OrderView(View):
+class OrderView(View, frozen=True, kw_only=True):
     """One order as its parties and operators see it; fields that a caller may not see are None or empty.
 
     ``status`` and ``task_status`` are of ``model.order`` and ``model.task``.
@@ -197,12 +197,12 @@ class OrderView(View):
     undo_until_ms: int | None = None  # a forced reassignment can be taken back until then
 
 
-class OrderPage(View):
+class OrderPage(View, frozen=True, kw_only=True):
     orders: list[OrderView]
     next_before: str | None  # pass as ``before`` for the next page
 
 
-class EventView(View):
+class EventView(View, frozen=True, kw_only=True):
     id: str
     kind: str
     at_ms: int
@@ -210,18 +210,18 @@ class EventView(View):
     data: dict[str, Any]
 
 
-class TimelineView(View):
+class TimelineView(View, frozen=True, kw_only=True):
     events: list[EventView]
 
 
-class TrackView(View):
+class TrackView(View, frozen=True, kw_only=True):
     """``points``: [lat, lon, fixed_at_ms] in order; ``path``: the way still to go, [lat, lon]."""
 
     points: list[list[float]]
     path: list[list[float]]
 
 
-class OfferView(View):
+class OfferView(View, frozen=True, kw_only=True):
     id: str
     order_id: str
     task_id: str
@@ -238,7 +238,7 @@ class OfferView(View):
     description: str
 
 
-class HallItem(View):
+class HallItem(View, frozen=True, kw_only=True):
     """A takeable order as runners see it before they take it."""
 
     order_id: str
@@ -254,12 +254,12 @@ class HallItem(View):
     version: int
 
 
-class HallView(View):
+class HallView(View, frozen=True, kw_only=True):
     items: list[HallItem]
     mode: str
 
 
-class RunnerStateView(View):
+class RunnerStateView(View, frozen=True, kw_only=True):
     """Everything that a runner's page shows after a (re)load."""
 
     is_on_duty: bool
@@ -274,7 +274,7 @@ class RunnerStateView(View):
     runner_status: str
 
 
-class WalletLine(View):
+class WalletLine(View, frozen=True, kw_only=True):
     at_ms: int
     kind: str
     order_id: str | None
@@ -282,7 +282,7 @@ class WalletLine(View):
     balance_fen: int
 
 
-class WalletView(View):
+class WalletView(View, frozen=True, kw_only=True):
     """Pending: delivered, inside the 24 hours (with its release time). Available: settled, with the institution."""
 
     pending_fen: int
@@ -292,14 +292,14 @@ class WalletView(View):
     lines: list[WalletLine]
 
 
-class PhotoView(View):
+class PhotoView(View, frozen=True, kw_only=True):
     id: str
     bytes: int
     width: int
     height: int
 
 
-class ConsoleRunner(View):
+class ConsoleRunner(View, frozen=True, kw_only=True):
     id: str
     name: str
     vehicle: str
@@ -311,7 +311,7 @@ class ConsoleRunner(View):
     is_late: bool = False
 
 
-class KpiView(View):
+class KpiView(View, frozen=True, kw_only=True):
     """Today so far, and the same time yesterday where it says so."""
 
     active: int
@@ -326,7 +326,7 @@ class KpiView(View):
     age_p95_ms: int | None = None
 
 
-class AlertView(View):
+class AlertView(View, frozen=True, kw_only=True):
     id: str
     kind: str
     at_ms: int
@@ -336,7 +336,7 @@ class AlertView(View):
     is_acknowledged: bool = False
 
 
-class ConsoleView(View):
+class ConsoleView(View, frozen=True, kw_only=True):
     """The console's snapshot; from then on events and positions arrive over the hub."""
 
     orders: list[OrderView]
@@ -346,7 +346,7 @@ class ConsoleView(View):
     now_ms: int
 
 
-class CandidateView(View):
+class CandidateView(View, frozen=True, kw_only=True):
     """One runner in a decision: cost terms in seconds, or the rule that excluded them."""
 
     runner_id: str
@@ -358,7 +358,7 @@ class CandidateView(View):
     is_chosen: bool = False
 
 
-class DecisionView(View):
+class DecisionView(View, frozen=True, kw_only=True):
     """Why this runner."""
 
     id: str
@@ -370,12 +370,12 @@ class DecisionView(View):
     note: str = ""
 
 
-class WhyView(View):
+class WhyView(View, frozen=True, kw_only=True):
     decisions: list[DecisionView]
     waiting: str | None  # why nobody has it yet
 
 
-class ReassignOption(View):
+class ReassignOption(View, frozen=True, kw_only=True):
     """What it would cost to give the order to this runner, shown before it is done."""
 
     runner_id: str
@@ -388,24 +388,24 @@ class ReassignOption(View):
     excluded: str | None = None
 
 
-class ReassignOptionsView(View):
+class ReassignOptionsView(View, frozen=True, kw_only=True):
     version: int
     options: list[ReassignOption]
 
 
-class RunnerRow(View):
+class RunnerRow(View, frozen=True, kw_only=True):
     account: AccountView
     credit: int
     is_on_duty: bool
     done: int
 
 
-class AccountPage(View):
+class AccountPage(View, frozen=True, kw_only=True):
     accounts: list[AccountView]
     next_before: str | None
 
 
-class AuditRow(View):
+class AuditRow(View, frozen=True, kw_only=True):
     id: str
     at_ms: int
     actor: str
@@ -416,18 +416,18 @@ class AuditRow(View):
     after: dict[str, Any] | None
 
 
-class AuditPage(View):
+class AuditPage(View, frozen=True, kw_only=True):
     rows: list[AuditRow]
     next_before: str | None
 
 
-class RevealView(View):
+class RevealView(View, frozen=True, kw_only=True):
     name: str
     phone: str
     stops: list[StopView]
 
 
-class MoneyView(View):
+class MoneyView(View, frozen=True, kw_only=True):
     """Money-flow overview of a campus, from the payment module's books."""
 
     held_fen: int
@@ -439,14 +439,14 @@ class MoneyView(View):
     platform_fen: int
 
 
-class ChannelView(View):
+class ChannelView(View, frozen=True, kw_only=True):
     code: str
     name_zh: str
     name_en: str
     is_demo: bool
 
 
-class ErrorBody(View):
+class ErrorBody(View, frozen=True, kw_only=True):
     """Every error has this form. ``code`` is stable; ``field`` names the input at fault, dotted."""
 
     code: str
@@ -455,5 +455,5 @@ class ErrorBody(View):
     detail: dict[str, Any] | None = None
 
 
-class ErrorView(View):
+class ErrorView(View, frozen=True, kw_only=True):
     error: ErrorBody
