@@ -1,0 +1,60 @@
+"""What every use case is handed: the books, the present, the money, the time and the campus maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from payments.port import PaymentsPort
+
+from ..access.tokens import Tokens
+from ..clock import Clock
+from ..live.bus import Bus
+from ..live.counters import Counters
+from ..live.presence import Presence
+from ..live.tracks import Tracks
+from ..model.ids import NewId
+from ..notify.sms import SmsSender
+from ..store.store import Store
+from .campus_ground import CampusGrounds
+
+
+class SandboxWallet(Protocol):
+    """The student's side of the demonstration channel: what a phone's wallet does with a real one."""
+
+    async def pay(self, token: str, outcome: str = "ok") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The few settings that rules of the business depend on."""
+
+    offer_ttl: timedelta = timedelta(seconds=15)
+    undo_ttl: timedelta = timedelta(seconds=10)
+    presence_ttl: timedelta = timedelta(minutes=2)
+    report_every_s: float = 5.0
+    channels: tuple[str, ...] = ("sandbox",)
+    public_url: str = "http://127.0.0.1:8888"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The rooms that a use case may enter. Made once per process by ``dispatch.app``."""
+
+    store: Store
+    payments: PaymentsPort
+    presence: Presence
+    tracks: Tracks
+    counters: Counters
+    bus: Bus
+    grounds: CampusGrounds
+    clock: Clock
+    new_id: NewId
+    tokens: Tokens
+    sms: SmsSender
+    options: Options = Options()
+    sandbox: SandboxWallet | None = None
+    #: Wakes the relay after a commit that left events or commands; losing the call costs a poll interval, no event.
+    announce: Callable[[], None] = lambda: None
