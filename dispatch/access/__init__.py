@@ -1,0 +1,1 @@
+"""Who may do what: principals, permissions, signed tokens, passwords, sign-in codes."""

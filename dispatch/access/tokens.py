@@ -1,0 +1,159 @@
+"""Signed tokens: who somebody is, for a while, without asking a database."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+
+from ..model.account import Role
+from ..model.errors import NotSignedIn
+from .principal import Principal
+
+#: Real seconds that each kind of token lives.
+ACCESS_TTL_S, SOCKET_TTL_S, REFRESH_TTL_S = 900, 60, 30 * 86_400
+MAX_TOKEN_CHARS = 2_000
+
+_ALGORITHM = "HS256"
+_ACCESS, _SOCKET = "access", "socket"
+_REFRESH = re.compile(r"(ses_[0-9A-HJKMNP-TV-Z]{26})\.([A-Za-z0-9_-]{43})")
+_CLAIMS = ("typ", "sub", "cam", "rol", "sid", "exp")
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """What a refresh token says: its session, and the hash under which its secret is stored."""
+
+    session_id: str
+    secret_hash: str
+
+
+class Tokens:
+    """Issues and checks tokens.
+
+    ``keys``: signing keys by key id, at least 32 bytes each; ``current``: the one that signs (others still verify, so
+    that a key can be replaced without signing everybody out). ``now_real``: real time, aware UTC; sessions do not run
+    at the rate of business time.
+    """
+
+    def __init__(
+        self,
+        keys: Mapping[str, bytes],
+        current: str,
+        now_real: Callable[[], datetime],
+        *,
+        access_ttl_s: int = ACCESS_TTL_S,
+        socket_ttl_s: int = SOCKET_TTL_S,
+    ) -> None:
+        if current not in keys:
+            raise ValueError(f"the current signing key {current!r} is not among the keys")
+        if any(len(key) < 32 for key in keys.values()):
+            raise ValueError("a signing key has at least 32 bytes")
+        self._keys = dict(keys)
+        self._current = current
+        self._now_real = now_real
+        self.access_ttl_s = access_ttl_s
+        self.socket_ttl_s = socket_ttl_s
+
+    def now(self) -> datetime:
+        return self._now_real()
+
+    def issue_access(self, account_id: str, campus_id: str, roles: frozenset[Role], session_id: str) -> str:
+        """A token for HTTP requests."""
+        return self._issue(_ACCESS, account_id, campus_id, roles, session_id, self.access_ttl_s)
+
+    def issue_socket(self, who: Principal) -> str:
+        """A token for a socket's first frame; no HTTP endpoint takes it."""
+        return self._issue(_SOCKET, who.account_id, who.campus_id, who.roles, who.session_id, self.socket_ttl_s)
+
+    def access(self, token: str) -> Principal:
+        """Who sent this access token; raises :class:`NotSignedIn`."""
+        return self._read(_ACCESS, token)
+
+    def socket(self, token: str) -> Principal:
+        """Who opened a socket with this token; raises :class:`NotSignedIn`."""
+        return self._read(_SOCKET, token)
+
+    def _issue(
+        self, kind: str, account_id: str, campus_id: str, roles: frozenset[Role], session_id: str, ttl_s: int
+    ) -> str:
+        now_s = int(self._now_real().timestamp())
+        claims = {
+            "typ": kind, "sub": account_id, "cam": campus_id, "rol": sorted(map(str, roles)), "sid": session_id,
+            "iat": now_s, "exp": now_s + ttl_s,
+        }  # fmt: skip
+        return jwt.encode(claims, self._keys[self._current], _ALGORITHM, headers={"kid": self._current})
+
+    def _read(self, kind: str, token: str) -> Principal:
+        claims = self._verified(token)
+        expires_s = claims["exp"]
+        if claims["typ"] != kind or isinstance(expires_s, bool) or not isinstance(expires_s, int):
+            raise NotSignedIn("this is a token of another kind", reason="wrong_kind")
+        expires_at = datetime.fromtimestamp(expires_s, UTC)
+        if self._now_real() >= expires_at:
+            raise NotSignedIn("this token's time is over; get a new one", reason="expired")
+        roles = frozenset(Role(role) for role in claims["rol"])
+        return Principal(claims["sub"], claims["cam"], roles, claims["sid"], expires_at)
+
+    def _verified(self, token: str) -> dict[str, Any]:
+        # One message for every fault: a forger learns nothing from the difference.
+        refusal = NotSignedIn("this is not a token of this server", reason="bad_token")
+        if len(token) > MAX_TOKEN_CHARS:
+            raise refusal
+        try:
+            key = self._keys.get(jwt.get_unverified_header(token).get("kid", ""))
+            if key is None:
+                raise refusal
+            # Expiry is checked by our own clock above; the library would ask the machine's.
+            return jwt.decode(
+                token, key, algorithms=[_ALGORITHM],
+                options={"verify_exp": False, "verify_iat": False, "require": list(_CLAIMS)},
+            )  # fmt: skip
+        except (jwt.InvalidTokenError, UnicodeEncodeError):
+            raise refusal from None
+
+    # --- refresh tokens: opaque, one use; the store holds the hash of the one that is good now ------------------------
+
+    def new_refresh(self, session_id: str) -> tuple[str, str]:
+        """A fresh refresh token of that session and the hash to store: ``(token, secret_hash)``."""
+        secret = secrets.token_urlsafe(32)
+        return f"{session_id}.{secret}", _hashed(secret)
+
+    def refresh(self, token: str) -> RefreshToken:
+        """What a refresh token says; raises :class:`NotSignedIn`. Whether it is still good the store knows."""
+        match = _REFRESH.fullmatch(token)
+        if match is None:
+            raise NotSignedIn("this is not a token of this server", reason="bad_token")
+        return RefreshToken(match[1], _hashed(match[2]))
+
+    # --- keyed digests ------------------------------------------------------------------------------------------------
+
+    def digest(self, purpose: str, *parts: str) -> str:
+        """A keyed hash of ``parts`` for ``purpose``: what is stored of a 6-digit code cannot be tried out off-line."""
+        return _keyed(self._keys[self._current], purpose, parts)
+
+    def csrf(self, session_id: str) -> str:
+        """The token that a page of this session sends in ``X-CSRF-Token``."""
+        return self.digest("csrf", session_id)
+
+    def is_csrf(self, session_id: str, given: str) -> bool:
+        """Whether a page of this session sent it, also when the signing key was replaced since."""
+        wanted = (_keyed(key, "csrf", (session_id,)) for key in self._keys.values())
+        return any(hmac.compare_digest(one.encode(), given.encode()) for one in wanted)
+
+
+def _hashed(secret: str) -> str:
+    # 256 random bits need no slow hash.
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _keyed(key: bytes, purpose: str, parts: tuple[str, ...]) -> str:
+    text = "\x1f".join((purpose, *parts))
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
