@@ -1,0 +1,1 @@
+"""Telling people things outside the pages: SMS today."""

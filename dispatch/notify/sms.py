@@ -1,0 +1,48 @@
+"""Sending an SMS: the form every sender has, and the one that only prints (for a demonstration)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from ..model.errors import Unavailable
+
+#: What a message says is the provider's template; we name templates by what they are for.
+SIGN_IN_CODE = "sign_in_code"
+
+_log = logging.getLogger(__name__)
+
+
+class SmsSender(Protocol):
+    """Somebody who delivers short messages."""
+
+    async def send(self, phone: str, template: str, params: Mapping[str, str]) -> None:
+        """Hands one message over. Raises ``TooMany`` where the provider limits us, else ``Unavailable``; then it is not
+        known whether the message arrived."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of its connections."""
+        ...
+
+
+class PrintingSender:
+    """Writes messages into the log instead of sending them. For a demonstration only: it shows the codes."""
+
+    async def send(self, phone: str, template: str, params: Mapping[str, str]) -> None:
+        said = " ".join(f"{name}={value}" for name, value in params.items())
+        _log.warning("SMS to %s (not sent, demonstration): %s %s", phone, template, said)
+
+    async def close(self) -> None:
+        return None
+
+
+class NoSender:
+    """No provider is set up: nobody can sign in by SMS, and everybody is told so."""
+
+    async def send(self, phone: str, template: str, params: Mapping[str, str]) -> None:
+        raise Unavailable("this server has no SMS provider; sign in by password")
+
+    async def close(self) -> None:
+        return None
