@@ -18,6 +18,9 @@ from ..model.errors import TooMany, Unavailable
 
 _log = logging.getLogger(__name__)
 
+#: Of the SMS interface.
+API_VERSION = "2017-05-25"
+
 _ALGORITHM = "ACS3-HMAC-SHA256"
 _EMPTY_BODY = hashlib.sha256(b"").hexdigest()
 _MAX_ANSWER_BYTES = 65_536
@@ -44,7 +47,15 @@ def canonical_query(params: Mapping[str, str]) -> str:
 
 
 def signed_headers(
-    account: AliyunAccount, *, host: str, path: str, query: str, action: str, now: datetime, nonce: str
+    account: AliyunAccount,
+    *,
+    host: str,
+    path: str,
+    query: str,
+    action: str,
+    now: datetime,
+    nonce: str,
+    version: str = API_VERSION,
 ) -> dict[str, str]:
     """The headers of one bodiless POST, ``Authorization`` included (source: the provider's page on signature V3)."""
     headers = {
@@ -53,7 +64,7 @@ def signed_headers(
         "x-acs-content-sha256": _EMPTY_BODY,
         "x-acs-date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "x-acs-signature-nonce": nonce,
-        "x-acs-version": "2017-05-25",
+        "x-acs-version": version,
     }
     names = ";".join(headers)
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
@@ -65,7 +76,7 @@ def signed_headers(
 
 
 class AliyunSender:
-    """Sends by the provider's HTTP interface. ``now_real``: real time, aware UTC; ``new_nonce``: never twice the same."""
+    """Sends by the provider's HTTP interface. ``now_real``: real time, aware UTC; ``new_nonce``: no value twice."""
 
     def __init__(
         self,
@@ -86,7 +97,7 @@ class AliyunSender:
         if code is None:
             raise Unavailable(f"no SMS template is set up for {template}")
         answer = await self._call("SendSms", {
-            "PhoneNumbers": phone.removeprefix("+").removeprefix("86") if phone.startswith("+86") else phone.lstrip("+"),
+            "PhoneNumbers": phone.removeprefix("+86").removeprefix("+"),
             "SignName": self._account.sign_name,
             "TemplateCode": code,
             "TemplateParam": json.dumps(dict(params), ensure_ascii=False, separators=(",", ":")),
