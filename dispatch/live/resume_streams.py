@@ -1,0 +1,213 @@
+"""Numbered events per topic that a client can come back to: one step numbers, stores and publishes.
+
+Each topic has an epoch (a new one whenever Redis lost the topic) and offsets that count its events within the epoch.
+A client that returns with both gets exactly what it missed, or is told that it cannot be told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.exceptions import NoScriptError, ResponseError
+
+from dispatch.model.event import Publication
+
+from . import keys
+from .connect import RedisClient
+
+#: Events kept per topic, by the topic's kind; a console hears everything, an order has a few dozen.
+CAPS: Mapping[str, int] = {"console": 2_000, "hall": 500, "runner": 200, "order": 100}
+_OTHER_CAP = 100
+#: Real seconds that an event can be resumed from, that an idle topic's events are kept, and that its numbering is: the
+#: last is longer, so that a console that slept through the night is not told of a new epoch.
+MAX_AGE_S = 3_600
+TTL_S = 7_200
+META_TTL_S = 86_400
+
+# KEYS stream meta ids; ARGV epoch-if-new event-id body cap max-age-ms ttl-s channel meta-ttl-s. Answers {offset, epoch, is_new}.
+# An entry's id is <ms>-<offset>: ascending even if the clock steps back, old ones are trimmed by time, and the offset
+# needs no field of its own. The repeated id is looked up first, so that a relay that runs twice publishes once.
+_PUBLISH = """
+local known = redis.call('ZSCORE', KEYS[3], ARGV[2])
+local had = redis.call('HMGET', KEYS[2], 'e', 'm')
+if known then return {tonumber(known), had[1] or '', 0} end
+local epoch = had[1]
+if not epoch then epoch = ARGV[1] redis.call('DEL', KEYS[1], KEYS[3]) end
+local t = redis.call('TIME')
+local ms = t[1] * 1000 + math.floor(t[2] / 1000)
+local last = tonumber(had[2] or '0')
+if ms < last then ms = last end
+local offset = redis.call('HINCRBY', KEYS[2], 'o', 1)
+local ms_text = string.format('%d', ms)
+redis.call('HSET', KEYS[2], 'e', epoch, 'm', ms_text)
+redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[4], ms_text .. '-' .. offset, 'b', ARGV[3])
+redis.call('XTRIM', KEYS[1], 'MINID', string.format('%d', ms - tonumber(ARGV[5])))
+redis.call('ZADD', KEYS[3], offset, ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', offset - 2 * tonumber(ARGV[4]))
+redis.call('EXPIRE', KEYS[1], ARGV[6])
+redis.call('EXPIRE', KEYS[2], ARGV[8])
+redis.call('EXPIRE', KEYS[3], ARGV[6])
+redis.call('PUBLISH', ARGV[7], offset .. ' ' .. epoch .. ' ' .. ARGV[3])
+return {offset, epoch, 1}
+"""
+
+# KEYS stream meta; ARGV epoch-if-new ttl-s offset epoch. Answers {top offset, epoch, recovered, entries newest first}.
+# A topic that was never published to gets its epoch here, so that a client has a position to come back to.
+_READ = """
+local had = redis.call('HMGET', KEYS[2], 'o', 'e')
+local top = tonumber(had[1] or '0')
+local epoch = had[2]
+if not epoch then
+  epoch = ARGV[1]
+  redis.call('HSET', KEYS[2], 'e', epoch)
+  redis.call('EXPIRE', KEYS[2], ARGV[2])
+end
+local since = tonumber(ARGV[3])
+if ARGV[4] ~= epoch or since < 0 or since > top then return {top, epoch, 0, {}} end
+if since == top then return {top, epoch, 1, {}} end
+local entries = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', top - since)
+if #entries < top - since then return {top, epoch, 0, {}} end
+return {top, epoch, 1, entries}
+"""
+
+
+class StreamEvent(NamedTuple):
+    """One event of a topic, as stored, published and resumed. ``watch`` and ``close``: see ``Publication``."""
+
+    topic: str
+    offset: int
+    epoch: str
+    id: str
+    version: int
+    kind: str
+    at_ms: int
+    data: Any
+    watch: str | None
+    close: str | None
+
+
+class Position(NamedTuple):
+    """Where a topic stands: its newest offset within its epoch."""
+
+    offset: int
+    epoch: str
+
+
+class Missed(NamedTuple):
+    """The answer to a client that comes back. Not recovered: ``events`` is empty and a snapshot is due."""
+
+    is_recovered: bool
+    events: list[StreamEvent]
+    position: Position
+
+
+#: What the relay hands over: event id, the subject's version, business time, and what one topic hears.
+Published = tuple[str, int, int, Publication]
+
+_encoder = msgspec.msgpack.Encoder()
+_Body = tuple[str, str, int, str, int, Any, str | None, str | None]
+_decoder: msgspec.msgpack.Decoder[_Body] = msgspec.msgpack.Decoder(_Body)
+
+
+def _event(offset: int, epoch: str, body: bytes) -> StreamEvent:
+    topic, event_id, version, kind, at_ms, data, watch, close = _decoder.decode(body)
+    return StreamEvent(topic, offset, epoch, event_id, version, kind, at_ms, data, watch, close)
+
+
+def parse_message(message: bytes) -> StreamEvent:
+    """What ``publish_many`` sent to the campus's channel. Raises ValueError for anything else."""
+    offset, epoch, body = message.split(b" ", 2)
+    return _event(int(offset), epoch.decode(), body)
+
+
+class _Script:
+    """A Lua script by its hash; sent whole only when a server does not know it (as after a restart)."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+_publish_script, _read_script = _Script(_PUBLISH), _Script(_READ)
+
+
+class ResumeStreams:
+    """The topics' events in Redis; whatever is lost with Redis shows as a new epoch, never as a silent hole."""
+
+    def __init__(self, redis: RedisClient, *, max_age_s: int = MAX_AGE_S, ttl_s: int = TTL_S) -> None:
+        self._redis = redis
+        self._max_age_s = max_age_s
+        self._ttl_s = ttl_s
+
+    async def publish_many(self, campus_id: str, events: Sequence[Published]) -> list[Position]:
+        """Number, store and publish in the order given; the position of each (a repeated one: where it already is).
+
+        Raises a Redis error when any of them failed; then the caller repeats all of them, which is harmless.
+        """
+        if not events:
+            return []
+        calls = [self._publish_call(campus_id, event) for event in events]
+        answers = await self._run_all(_publish_script, calls)
+        return [Position(int(offset), epoch.decode()) for offset, epoch, _ in answers]
+
+    async def position(self, campus_id: str, topic: str) -> Position:
+        """Where the topic stands now."""
+        return (await self.read_since(campus_id, topic, -1, "")).position
+
+    async def read_since(self, campus_id: str, topic: str, offset: int, epoch: str) -> Missed:
+        """The events after ``offset`` of ``epoch``, all of them in order, or none and ``is_recovered`` False."""
+        args: list[Any] = [keys.stream(campus_id, topic), keys.meta(campus_id, topic)]
+        args += [_new_epoch(), META_TTL_S, offset, epoch]
+        ((top, now_epoch, is_recovered, entries),) = await self._run_all(_read_script, [(2, args)])
+        position = Position(int(top), now_epoch.decode())
+        missed = [
+            _event(int(entry_id.rpartition(b"-")[2]), position.epoch, fields[1])
+            for entry_id, fields in reversed(entries)
+        ]
+        return Missed(bool(is_recovered), missed, position)
+
+    def _publish_call(self, campus_id: str, event: Published) -> tuple[int, list[Any]]:
+        event_id, version, at_ms, p = event
+        body = _encoder.encode((p.topic, event_id, version, str(p.kind), at_ms, dict(p.data), p.watch, p.close))
+        cap = CAPS.get(p.topic.partition(":")[0], _OTHER_CAP)
+        return 3, [
+            keys.stream(campus_id, p.topic),
+            keys.meta(campus_id, p.topic),
+            keys.event_ids(campus_id, p.topic),
+            _new_epoch(),
+            event_id,
+            body,
+            cap,
+            self._max_age_s * 1000,
+            self._ttl_s,
+            keys.events_channel(campus_id),
+            META_TTL_S,
+        ]
+
+    async def _run_all(self, script: _Script, calls: list[tuple[int, list[Any]]]) -> list[Any]:
+        try:
+            return await self._pipelined("EVALSHA", script.sha, calls)
+        except NoScriptError:
+            # Those that ran before the script was lost are recognised by their ids when they run again.
+            return await self._pipelined("EVAL", script.text, calls)
+        except ResponseError as error:
+            if "NOSCRIPT" not in str(error):
+                raise
+            return await self._pipelined("EVAL", script.text, calls)
+
+    async def _pipelined(self, command: str, script: str, calls: list[tuple[int, list[Any]]]) -> list[Any]:
+        if len(calls) == 1:
+            count, args = calls[0]
+            return [await self._redis.execute_command(command, script, count, *args)]
+        pipe = self._redis.pipeline(transaction=False)
+        for count, args in calls:
+            pipe.execute_command(command, script, count, *args)
+        return await pipe.execute()
+
+
+def _new_epoch() -> str:
+    return secrets.token_hex(4)
