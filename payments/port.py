@@ -42,7 +42,7 @@ class OpenIntent(Command, frozen=True, kw_only=True, tag="OpenIntent"):
     campus_id: str
     order_ref: str
     payer_ref: str
-    amount_fen: Fen
+    amount_fen: int
     description: str
     channels: tuple[str, ...]
     expires_at: datetime
@@ -53,7 +53,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
     party: Party
     account_ref: str
-    amount_fen: Fen
+    amount_fen: int
 
 
 class Settle(Command, frozen=True, kw_only=True, tag="Settle"):
@@ -73,7 +73,7 @@ class Refund(Command, frozen=True, kw_only=True, tag="Refund"):
     """Give captured money back; ``refund_id`` is the institution's reference too, so it can never be paid twice."""
 
     refund_id: str
-    amount_fen: Fen
+    amount_fen: int
     reason: str
 
 
@@ -108,7 +108,8 @@ class IntentFailed(Event, frozen=True, kw_only=True, tag="IntentFailed"):
 
 
 class Paid(Event, frozen=True, kw_only=True, tag="Paid"):
-    """The whole amount is held by the institution. Happens at most once per intent."""
+    """The whole amount is held by the institution. Happens at most once per intent, and never for one that was
+    cancelled or had failed before the money came: that money is given back by rule, and ``Released`` tells of it."""
 
     amount_fen: Fen
     channel: str
@@ -282,6 +283,12 @@ class UnknownChannel(PaymentsError):
     """No such channel, or it takes no orders now."""
 
     code = "unknown_channel"
+
+
+class CommandRefused(PaymentsError):
+    """The intent's state does not allow the command: nothing was stored, and repeating it changes nothing."""
+
+    code = "command_refused"
 
 
 class SwitchRefused(PaymentsError):

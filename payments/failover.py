@@ -1,0 +1,288 @@
+"""The decisions of the failover sequence, pure: given an intent, its attempts and the time, what comes next.
+
+An attempt is dropped without proof only while its credential was never delivered. Once it was, no slowness moves the
+intent to another channel: the old attempt is proved dead first, by the provider's own word or by its expiry. Unknown is
+not failed. The first proof of payment pays the intent; a second one is given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from payments.attempt import Attempt, AttemptState, moved
+from payments.money import Fen
+from payments.outcomes import (
+    Capabilities,
+    CloseAnswer,
+    CreateAnswer,
+    Declined,
+    Issued,
+    NotIssued,
+    QueryAnswer,
+    Refused,
+    Unknown,
+)
+from payments.port import IntentState
+
+#: open · cancelling: to be given back, attempts still being closed · cancelled · failed: proved dead.
+Phase = Literal["open", "cancelling", "cancelled", "failed"]
+
+#: Seconds between questions, by state; the last one for ever after.
+ASK_S: dict[AttemptState, tuple[float, ...]] = {
+    AttemptState.ISSUED: (15, 30, 60, 120, 300, 600, 900),
+    AttemptState.CLOSING: (1, 2, 4, 8, 16, 32, 60, 300, 900),
+    AttemptState.UNKNOWN: (1, 2, 4, 8, 16, 32, 60, 300, 900),
+    AttemptState.ABANDONED: (60, 300, 900),
+}
+#: An abandoned order may still be on its way to the provider; closing it earlier could come before it does.
+ABANDONED_FIRST_ASK_S = 300.0
+#: A direct debit without an answer is asked about this often before it is reversed.
+DEBIT_ASKS_BEFORE_REVERSE = 6
+#: Without proof for so long the machine stops asking, and people and the bill decide.
+PROOF_WITHIN_S = 24 * 3600.0
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """What deciding needs of an intent."""
+
+    id: str
+    amount_fen: Fen
+    channels: tuple[str, ...]
+    expires_at: datetime
+    phase: Phase = "open"
+    paid_attempt: str | None = None
+    switch_to: str | None = None
+    is_suspicious: bool = False
+
+    @property
+    def wants_payment(self) -> bool:
+        return self.phase == "open" and self.paid_attempt is None and not self.is_suspicious
+
+
+# -- steps --------------------------------------------------------------------------------------------------------
+
+
+class OpenAttempt(msgspec.Struct, frozen=True):
+    """Commit a new attempt on this channel, then call the channel."""
+
+    channel: str
+    number: int
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Commit this attempt as it is now."""
+
+    attempt: Attempt
+
+
+class Query(msgspec.Struct, frozen=True):
+    """Ask the channel how the attempt stands."""
+
+    attempt: Attempt
+
+
+class Close(msgspec.Struct, frozen=True):
+    """Ask the channel to close the attempt; that it answers is no proof."""
+
+    attempt: Attempt
+
+
+class Fail(msgspec.Struct, frozen=True):
+    """Every attempt is dead and no other may be made."""
+
+    reason: str
+
+
+class FinishCancel(msgspec.Struct, frozen=True):
+    """A cancelled intent has no live attempt left and no money: say so."""
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """No proof in time: people must look."""
+
+    reason: str
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Nothing to do before ``until``; None: nothing to do until something arrives."""
+
+    until: datetime | None
+
+
+Step = OpenAttempt | Change | Query | Close | Fail | FinishCancel | Suspect | Wait
+
+
+def decide(
+    intent: Intent,
+    attempts: Sequence[Attempt],
+    shapes: Mapping[str, Capabilities],
+    now: datetime,
+    is_passed_over: Callable[[str], bool],
+) -> Step:
+    """The next step. Whoever asks holds the intent alone, so an attempt that is CREATING was left by a crash.
+
+    ``is_passed_over`` says which channels a breaker keeps out of new attempts; it never touches a live one.
+    """
+    for attempt in attempts:
+        if attempt.state is AttemptState.CREATING:
+            return Change(_left_behind(attempt, shapes[attempt.channel], now))
+    live = next((attempt for attempt in attempts if attempt.is_live), None)
+    if live is not None:
+        step = _tend_live(intent, live, shapes[live.channel], now)
+        return step if not isinstance(step, Wait) else _sooner(step, _tend_abandoned(intent, attempts, shapes, now))
+    if intent.wants_payment:
+        return _next_attempt(intent, attempts, shapes, now, is_passed_over)
+    if intent.phase == "cancelling" and intent.paid_attempt is None:
+        return FinishCancel()
+    return _tend_abandoned(intent, attempts, shapes, now)
+
+
+def _left_behind(attempt: Attempt, shape: Capabilities, now: datetime) -> Attempt:
+    """A call whose answer nobody waits for any more: dropped if it was never delivered, unknown if it may have paid."""
+    happening = "unanswered" if shape.is_direct_debit else "not_issued"
+    ask_at = now if shape.is_direct_debit else now + timedelta(seconds=ABANDONED_FIRST_ASK_S)
+    after = moved(attempt, happening, now, reason="interrupted", ask_at=ask_at)
+    assert after is not None
+    return after
+
+
+def _next_attempt(
+    intent: Intent,
+    attempts: Sequence[Attempt],
+    shapes: Mapping[str, Capabilities],
+    now: datetime,
+    is_passed_over: Callable[[str], bool],
+) -> Step:
+    if now >= intent.expires_at:
+        return Fail("expired")
+    number = len(attempts) + 1
+    if intent.switch_to is not None and intent.switch_to in shapes and number <= 99:
+        return OpenAttempt(intent.switch_to, number)
+    if attempts and attempts[-1].state is AttemptState.REFUSED:
+        return Fail(attempts[-1].reason)
+    tried = {attempt.channel for attempt in attempts}
+    left = [channel for channel in intent.channels if channel in shapes and channel not in tried]
+    if not left:
+        return Fail(attempts[-1].reason if attempts else "no_channel")
+    # A channel in trouble is still better than none.
+    healthy = [channel for channel in left if not is_passed_over(channel)]
+    return OpenAttempt((healthy or left)[0], number)
+
+
+def _tend_live(intent: Intent, attempt: Attempt, shape: Capabilities, now: datetime) -> Step:
+    if attempt.state is AttemptState.ISSUED:
+        is_unwanted = not intent.wants_payment or intent.switch_to is not None
+        if is_unwanted or now >= attempt.expires_at:
+            closing = moved(attempt, "close", now, ask_at=now, asks=0, seen="")
+            assert closing is not None
+            return Change(closing)
+        return Query(attempt) if now >= attempt.ask_at else Wait(min(attempt.ask_at, attempt.expires_at))
+    return _pursue(intent, attempt, shape, now)
+
+
+def _tend_abandoned(
+    intent: Intent, attempts: Sequence[Attempt], shapes: Mapping[str, Capabilities], now: datetime
+) -> Step:
+    step: Step = Wait(None)
+    for attempt in attempts:
+        if attempt.state is AttemptState.ABANDONED:
+            step = _sooner(step, _pursue(intent, attempt, shapes[attempt.channel], now))
+    return step
+
+
+def _pursue(intent: Intent, attempt: Attempt, shape: Capabilities, now: datetime) -> Step:
+    """Ask, close, ask again, until the provider's word or the expiry proves the attempt dead or paid."""
+    if now >= attempt.created_at + timedelta(seconds=PROOF_WITHIN_S):
+        return Wait(None) if intent.is_suspicious else Suspect("no_proof")
+    if now < attempt.ask_at:
+        return Wait(attempt.ask_at)
+    is_to_close = attempt.seen == "unpaid" and shape.can_close
+    if attempt.state is AttemptState.UNKNOWN and attempt.asks < DEBIT_ASKS_BEFORE_REVERSE:
+        is_to_close = False
+    return Close(attempt) if is_to_close else Query(attempt)
+
+
+def _sooner(first: Step, second: Step) -> Step:
+    """Of two steps the one to take now; of two waits the shorter."""
+    if not isinstance(first, Wait):
+        return first
+    if not isinstance(second, Wait):
+        return second
+    untils = [wait.until for wait in (first, second) if wait.until is not None]
+    return Wait(min(untils, default=None))
+
+
+# -- what an answer does to an attempt ------------------------------------------------------------------------------
+
+
+def after_create(attempt: Attempt, answer: CreateAnswer, now: datetime) -> Attempt | None:
+    """The attempt after its credential came or did not; None: too late, the answer is discarded undelivered."""
+    match answer:
+        case Issued(credential):
+            ask_at = now + timedelta(seconds=ASK_S[AttemptState.ISSUED][0])
+            return moved(attempt, "issued", now, credential=credential, ask_at=ask_at)
+        case NotIssued(reason, True):
+            ask_at = now + timedelta(seconds=ABANDONED_FIRST_ASK_S)
+            return moved(attempt, "not_issued", now, reason=reason, ask_at=ask_at)
+        case NotIssued(reason) | Refused(reason):
+            return moved(attempt, "refused", now, reason=reason)
+
+
+def after_debit(attempt: Attempt, answer: Declined | Unknown, now: datetime) -> Attempt | None:
+    """The attempt after a direct debit that brought no money for certain, or no answer. (Money is booked, not moved.)"""
+    match answer:
+        case Declined(reason, may_switch):
+            return moved(attempt, "declined" if may_switch else "refused", now, reason=reason)
+        case Unknown(reason):
+            ask_at = now + timedelta(seconds=ASK_S[AttemptState.UNKNOWN][0])
+            return moved(attempt, "unanswered", now, reason=reason, ask_at=ask_at)
+
+
+def after_query(attempt: Attempt, answer: QueryAnswer, shape: Capabilities, asked_at: datetime) -> Attempt:
+    """The attempt after any answer but "paid". ``asked_at`` is from before the call: only then does an absence or an
+    open order, seen after the last moment at which it could be paid, prove that it never will be."""
+    is_past = asked_at >= attempt.dead_after
+    is_dead = answer.standing == "closed" or (
+        is_past and (answer.standing == "absent" or (answer.standing == "unpaid" and not shape.can_close))
+    )
+    if is_dead:
+        dead = moved(attempt, "proved_dead", asked_at, reason=attempt.reason or "closed")
+        if dead is not None:
+            return dead
+    if attempt.state not in ASK_S:
+        return attempt
+    # The first "unpaid" of an attempt to be closed is followed by the close at once; later ones keep the ladder.
+    is_first_unpaid = answer.standing == "unpaid" and attempt.seen == "" and attempt.state is not AttemptState.UNKNOWN
+    delay_s = 0.0 if is_first_unpaid and attempt.state is not AttemptState.ISSUED else ask_delay_s(attempt)
+    seen = attempt.seen if attempt.state is AttemptState.ISSUED or answer.standing == "no_answer" else answer.standing
+    return msgspec.structs.replace(
+        attempt, asks=attempt.asks + 1, seen=seen, ask_at=asked_at + timedelta(seconds=delay_s)
+    )
+
+
+def after_close(attempt: Attempt, answer: CloseAnswer, now: datetime) -> Attempt:
+    """The attempt after the close was asked for: whatever came back, the next question is how it stands."""
+    delay_s = ask_delay_s(attempt) if answer == "no_answer" else 0.0
+    return msgspec.structs.replace(attempt, seen="close_sent", ask_at=now + timedelta(seconds=delay_s))
+
+
+def ask_delay_s(attempt: Attempt) -> float:
+    """Seconds until the next question."""
+    ladder = ASK_S.get(attempt.state, (900.0,))
+    return ladder[min(attempt.asks, len(ladder) - 1)]
+
+
+def intent_state(intent: Intent, attempts: Sequence[Attempt]) -> IntentState:
+    """The outward state, a pure function of the rows."""
+    if intent.paid_attempt is not None:
+        return "success"
+    if intent.is_suspicious:
+        return "suspicious"
+    if intent.phase in ("failed", "cancelled"):
+        return "failed"
+    is_busy = any(attempt.is_live and attempt.state is not AttemptState.ISSUED for attempt in attempts)
+    return "processing" if is_busy or not attempts else "pending"

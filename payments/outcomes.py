@@ -1,0 +1,178 @@
+"""What the outside world can answer, as values: a channel never raises for what a provider said or left unsaid."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from payments.money import Fen
+from payments.port import Party
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a channel can and cannot do. The core reads these and never a provider's name.
+
+    ``is_direct_debit``: the call itself takes the money, so a time-out is unknown and nothing may be dropped.
+    ``creates_locally``: the credential is signed here without a call, and the order exists at the provider only once
+    the payer opened it; until it expires, "no such order" proves nothing.
+    """
+
+    code: str
+    name_zh: str
+    name_en: str
+    is_demo: bool = False
+    is_direct_debit: bool = False
+    creates_locally: bool = False
+    can_close: bool = True
+    #: A credential lives no longer than this, whatever the intent allows.
+    expiry_max_s: float = 7200.0
+    #: How long after a credential's expiry (or a debit's call) the provider may still turn it into money.
+    expiry_margin_s: float = 60.0
+
+
+class OrderToCreate(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt as the provider gets to see it; ``attempt_id`` is the merchant's order number there."""
+
+    attempt_id: str
+    amount_fen: Fen
+    description: str
+    order_ref: str
+    payer_ref: str
+    expires_at: datetime
+
+
+# -- creating a credential ----------------------------------------------------------------------------------------
+
+
+class Issued(msgspec.Struct, frozen=True):
+    """The payer can pay with this credential once it is delivered."""
+
+    credential: dict[str, Any]
+
+
+class NotIssued(msgspec.Struct, frozen=True):
+    """No credential came (time-out, 5xx, declined): it was never delivered, so nobody can pay with it."""
+
+    reason: str
+    may_switch: bool = True
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The provider judged the order itself (a rule, our own mistake): no other channel may be tried."""
+
+    reason: str
+
+
+CreateAnswer = Issued | NotIssued | Refused
+
+
+# -- debiting directly --------------------------------------------------------------------------------------------
+
+
+class Succeeded(msgspec.Struct, frozen=True):
+    """The money is taken."""
+
+    amount_fen: Fen
+    transaction_id: str
+
+
+class Declined(msgspec.Struct, frozen=True):
+    """The money is certainly not taken."""
+
+    reason: str
+    may_switch: bool = True
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """Nobody knows whether the money is taken: ask the same channel again."""
+
+    reason: str
+
+
+DebitAnswer = Succeeded | Declined | Unknown
+
+
+# -- asking, closing ----------------------------------------------------------------------------------------------
+
+#: paid · unpaid: open and payable · closed: nobody can pay it any more · absent: no such order (yet) · no_answer.
+Standing = Literal["paid", "unpaid", "closed", "absent", "no_answer"]
+
+
+class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How an order stands at the provider. The amount and the transaction are set when it is paid."""
+
+    standing: Standing
+    amount_fen: Fen = Fen(0)
+    transaction_id: str = ""
+
+
+#: asked: the request arrived, which proves nothing · paid: too late, it is paid · no_answer.
+CloseAnswer = Literal["asked", "paid", "no_answer"]
+
+
+# -- money that leaves --------------------------------------------------------------------------------------------
+
+
+class Receiver(msgspec.Struct, frozen=True, kw_only=True):
+    """Who gets how much of a captured order."""
+
+    party: Party
+    account_ref: str
+    amount_fen: Fen
+
+
+class ReceiverOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one receiver's part: paid, still going on, or closed for ``reason`` (then it may be tried anew)."""
+
+    party: Party
+    account_ref: str
+    standing: Literal["paid", "pending", "closed"]
+    reason: str = ""
+
+
+class SplitAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Each receiver's outcome; none when no answer came. That a split has finished says nothing about a receiver."""
+
+    receivers: tuple[ReceiverOutcome, ...] = ()
+    reason: str = ""
+
+
+class MoneyAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of giving money back. Whatever it is, asking again keeps the same number."""
+
+    standing: Literal["done", "pending", "failed", "no_answer"]
+    reason: str = ""
+
+
+# -- being called -------------------------------------------------------------------------------------------------
+
+
+class PaidNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified message of the provider: this order is paid. ``notice_id`` is the same when it is sent again."""
+
+    notice_id: str
+    attempt_id: str
+    amount_fen: Fen
+    transaction_id: str
+
+
+class BadNotice(msgspec.Struct, frozen=True):
+    """A message that is not proved to come from the provider, or not understood."""
+
+    reason: str
+
+
+# -- the institution's own books ----------------------------------------------------------------------------------
+
+
+class InstitutionBook(msgspec.Struct, frozen=True, kw_only=True):
+    """One order in the provider's own books; paid = frozen + split + returned there."""
+
+    attempt_id: str
+    paid_fen: Fen
+    split_fen: Fen
+    returned_fen: Fen
+    refunded_fen: Fen
+    frozen_fen: Fen

@@ -1,0 +1,62 @@
+"""How a settlement divides a hold, what it still has to do, and when it is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from payments.money import Fen, is_amount
+from payments.outcomes import Receiver, ReceiverOutcome
+from payments.port import Share
+
+#: Seconds until an instruction to the institution is repeated; the last one for ever after.
+RETRY_S = (5.0, 15.0, 30.0, 60.0, 300.0, 900.0)
+
+
+def receivers_of(shares: Iterable[Share], amount_fen: Fen) -> tuple[Receiver, ...]:
+    """The receivers of a settlement, one per account, parts of zero left out. ValueError: not a division of the hold."""
+    sums: dict[tuple[str, str], Receiver] = {}
+    for share in shares:
+        if share.amount_fen == 0:
+            continue
+        if not is_amount(share.amount_fen) or not share.account_ref:
+            raise ValueError(f"a share of {share.amount_fen} fen for {share.account_ref!r}")
+        before = sums.get((share.party, share.account_ref))
+        sums[share.party, share.account_ref] = Receiver(
+            party=share.party,
+            account_ref=share.account_ref,
+            amount_fen=Fen(share.amount_fen + (before.amount_fen if before else 0)),
+        )
+    receivers = tuple(sums.values())
+    if captured_fen(receivers) > amount_fen:
+        raise ValueError(f"shares of {captured_fen(receivers)} fen out of a hold of {amount_fen} fen")
+    return receivers
+
+
+def captured_fen(receivers: Iterable[Receiver]) -> Fen:
+    """What the receivers get together."""
+    return Fen(sum(receiver.amount_fen for receiver in receivers))
+
+
+def sort_outcomes(
+    receivers: Sequence[Receiver], outcomes: Iterable[ReceiverOutcome]
+) -> tuple[list[Receiver], list[Receiver], list[tuple[Receiver, str]]]:
+    """The receivers (paid, still open, closed with the reason). One that the answer does not name is still open."""
+    by_account = {(outcome.party, outcome.account_ref): outcome for outcome in outcomes}
+    paid: list[Receiver] = []
+    still_open: list[Receiver] = []
+    closed: list[tuple[Receiver, str]] = []
+    for receiver in receivers:
+        outcome = by_account.get((receiver.party, receiver.account_ref))
+        if outcome is None or outcome.standing == "pending":
+            still_open.append(receiver)
+        elif outcome.standing == "paid":
+            paid.append(receiver)
+        else:
+            closed.append((receiver, outcome.reason))
+    return paid, still_open, closed
+
+
+def retry_at(tries: int, now: datetime) -> datetime:
+    """When an instruction that was tried ``tries`` times is repeated."""
+    return now + timedelta(seconds=RETRY_S[min(tries, len(RETRY_S)) - 1])
