@@ -1,4 +1,4 @@
-"""Copies what the pages use of their npm packages into the package folder that the server serves and a wheel carries."""
+"""Copies what the pages use of their npm packages into the folder that the server serves and a wheel carries."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from setuptools.command.build_py import build_py
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from build_pages import missing_files  # noqa: E402 - found only once the folder is on the path
+from build_pages import missing_files
 
 
 class BuildWithPages(build_py):

@@ -1,0 +1,269 @@
+"""Settings, read once from the environment and ``.env`` and then frozen; a wrong one stops the start and is named."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from dispatch import parse
+from dispatch.clock import ScaledClock, real_clock
+
+ROLES = ("web", "hub", "planner", "jobs")
+# Channels where no real money moves: only these may run in a demo or in scaled time.
+SANDBOX_CHANNELS = ("sandbox", "sandbox_backup")
+PREFIX = "DISPATCH_"
+
+
+class SettingsError(ValueError):
+    """One or more settings are wrong; the text names each variable, what it says and what would be legal."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def _setting(env: str, read: parse.Reader[Any], default: Any, about: str) -> Any:
+    """A field of Settings: the variable that sets it, how its text is read, and what it is for."""
+    metadata = {"env": env, "read": read, "about": about}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "campus-dispatch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one server was told. Durations are seconds unless the name says otherwise."""
+
+    # Where things are
+    data_dir: Path = _setting("DISPATCH_DATA_DIR", parse.folder, _default_data_dir,
+        "folder of the databases, secrets and run-time files")  # fmt: skip
+    database_url: str = _setting("DATABASE_URL", parse.database_url, "",
+        "where orders are kept; empty: SQLite in the data folder")  # fmt: skip
+    payments_database_url: str = _setting("PAYMENTS_DATABASE_URL", parse.database_url, "",
+        "where payments are kept; empty: SQLite in the data folder, or DATABASE_URL in its own schema")  # fmt: skip
+    redis_url: str = _setting("REDIS_URL", parse.redis_url, "",
+        "a Redis of yours (6.2 or newer); empty: the server starts a private one")  # fmt: skip
+
+    # What listens
+    host: str = _setting("DISPATCH_HOST", parse.text, "127.0.0.1", "address that the server listens on")
+    port: int = _setting(
+        "DISPATCH_PORT", parse.integer(0, 65535), 8888, "port that the server listens on; 0: a free one"
+    )
+    metrics_port: int = _setting("DISPATCH_METRICS_PORT", parse.integer(0, 65535), 8889,
+        "port of 127.0.0.1 for /metrics and /processes; 0: none")  # fmt: skip
+    public_url: str = _setting("DISPATCH_PUBLIC_URL", parse.web_url, "",
+        "address that people reach the server by; empty: made of host and port")  # fmt: skip
+    allowed_origins: tuple[str, ...] = _setting("DISPATCH_ALLOWED_ORIGINS", parse.each(parse.web_url), (),
+        "further origins whose pages may open sockets, separated by commas")  # fmt: skip
+    trusted_proxies: tuple[str, ...] = _setting("DISPATCH_TRUSTED_PROXIES", parse.each(parse.network), (),
+        "addresses or networks of proxies whose X-Forwarded-For is believed")  # fmt: skip
+    tls_cert: Path | None = _setting("DISPATCH_TLS_CERT", parse.readable_file, None, "certificate chain, PEM")
+    tls_key: Path | None = _setting("DISPATCH_TLS_KEY", parse.readable_file, None, "its private key, PEM")
+
+    # What runs
+    roles: tuple[str, ...] = _setting("DISPATCH_ROLES", parse.each(parse.one_of(*ROLES)), ROLES,
+        "parts that this machine runs, separated by commas")  # fmt: skip
+    workers: int = _setting("DISPATCH_WORKERS", parse.integer(1, 64), 1, "processes that serve pages and sockets")
+    grace_s: float = _setting("DISPATCH_GRACE_S", parse.number(0, 300), 10.0, "how long a stopping process may finish")
+    connections_per_worker: int = _setting("DISPATCH_CONNECTIONS_PER_WORKER", parse.integer(1, 1_000_000), 10_000,
+        "sockets that one process holds; the next are asked to come back")  # fmt: skip
+    connections_per_account: int = _setting("DISPATCH_CONNECTIONS_PER_ACCOUNT", parse.integer(1, 1000), 20,
+        "sockets that one account may hold")  # fmt: skip
+    flush_ms: int = _setting("DISPATCH_FLUSH_MS", parse.integer(5, 5000), 50, "rhythm of the hub, real milliseconds")
+    planning_tick_s: float = _setting("DISPATCH_PLANNING_TICK_S", parse.number(0.1, 60), 2.0, "rhythm of the planner")
+    offer_ttl_s: float = _setting("DISPATCH_OFFER_TTL_S", parse.number(3, 600), 15.0, "how long an offer stands")
+
+    # Time and money
+    channels: tuple[str, ...] = _setting("DISPATCH_CHANNELS", parse.each(parse.one_of(*SANDBOX_CHANNELS)), ("sandbox",),
+        "payment channels in order of preference, separated by commas")  # fmt: skip
+    time_scale: float = _setting("DISPATCH_TIME_SCALE", parse.number(0.1, 1000), 1.0,
+        "how fast business time runs; other than 1 only with sandbox channels")  # fmt: skip
+    time_start: datetime | None = _setting("DISPATCH_TIME_START", parse.instant, None,
+        "when business time begins, as 2026-03-02T11:00:00+08:00; only with sandbox channels")  # fmt: skip
+    is_demo: bool = _setting(
+        "DISPATCH_DEMO", parse.boolean, False, "printed sign-in codes and made-up people are allowed"
+    )
+
+    # Sign-in
+    access_ttl_s: float = _setting("DISPATCH_ACCESS_TTL_S", parse.number(30, 86_400), 900.0, "life of an access token")
+    refresh_ttl_s: float = _setting("DISPATCH_REFRESH_TTL_S", parse.number(60, 31_536_000), 2_592_000.0,
+        "life of a session that is not used")  # fmt: skip
+    link_ttl_s: float = _setting("DISPATCH_LINK_TTL_S", parse.number(60, 604_800), 3600.0, "life of a one-time link")
+    codes_per_phone_hour: int = _setting("DISPATCH_CODES_PER_PHONE_HOUR", parse.integer(1, 1000), 5,
+        "sign-in codes sent to one phone in an hour")  # fmt: skip
+    codes_per_ip_hour: int = _setting("DISPATCH_CODES_PER_IP_HOUR", parse.integer(1, 100_000), 100,
+        "sign-in codes asked for from one address in an hour (a campus may share one)")  # fmt: skip
+    codes_per_campus_hour: int = _setting("DISPATCH_CODES_PER_CAMPUS_HOUR", parse.integer(1, 1_000_000), 5000,
+        "sign-in codes sent for one campus in an hour")  # fmt: skip
+
+    # Text messages
+    sms: str = _setting("DISPATCH_SMS", parse.one_of("none", "print", "aliyun"), "none",
+        "who sends text messages: none, print (demo only) or aliyun")  # fmt: skip
+    sms_url: str = _setting("DISPATCH_SMS_URL", parse.web_url, "", "address of the provider's API")
+    sms_access_key_id: str = _setting("DISPATCH_SMS_ACCESS_KEY_ID", parse.text, "", "your key's id at the provider")
+    sms_access_key_secret_file: Path | None = _setting("DISPATCH_SMS_ACCESS_KEY_SECRET_FILE", parse.readable_file, None,
+        "file that holds the key's secret")  # fmt: skip
+    sms_sign_name: str = _setting("DISPATCH_SMS_SIGN_NAME", parse.text, "", "signature that the provider approved")
+    sms_code_template: str = _setting("DISPATCH_SMS_CODE_TEMPLATE", parse.text, "", "template of the sign-in message")
+
+    # Secrets that are kept elsewhere than in the data folder
+    token_key_file: Path | None = _setting("DISPATCH_TOKEN_KEY_FILE", parse.readable_file, None, "signs tokens")
+    data_key_file: Path | None = _setting("DISPATCH_DATA_KEY_FILE", parse.readable_file, None, "encrypts personal data")
+    lookup_key_file: Path | None = _setting("DISPATCH_LOOKUP_KEY_FILE", parse.readable_file, None,
+        "hashes phone numbers so that they can be looked up")  # fmt: skip
+    sandbox_key_file: Path | None = _setting("DISPATCH_SANDBOX_KEY_FILE", parse.readable_file, None,
+        "signs the sandbox channel's callbacks")  # fmt: skip
+
+    # What is kept and told
+    track_days: int = _setting("DISPATCH_TRACK_DAYS", parse.integer(1, 3650), 30, "days that tracks are kept")
+    photo_days: int = _setting("DISPATCH_PHOTO_DAYS", parse.integer(1, 3650), 30, "days that delivery photos are kept")
+    log_level: str = _setting("DISPATCH_LOG_LEVEL", parse.one_of("debug", "info", "warning", "error"), "info",
+        "least important message that is logged")  # fmt: skip
+    log_format: str = _setting("DISPATCH_LOG_FORMAT", parse.one_of("auto", "json", "text"), "auto",
+        "json, text, or auto: text on a terminal")  # fmt: skip
+
+    # Set by the supervisor for the processes that it starts, so that all agree on the time
+    clock_start: datetime | None = _setting("DISPATCH_CLOCK_START", parse.instant, None, "internal")
+    clock_origin_s: float | None = _setting("DISPATCH_CLOCK_ORIGIN_S", parse.number(0, 1e12), None, "internal")
+
+    def clock(self) -> ScaledClock:
+        """The clock that all processes of this server share."""
+        if self.clock_start is not None and self.clock_origin_s is not None:
+            return ScaledClock(self.clock_start, self.clock_origin_s, self.time_scale)
+        real = real_clock()
+        return ScaledClock(self.time_start or real.start, real.origin_s, self.time_scale)
+
+    @property
+    def effective_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'dispatch.db'}"
+
+    @property
+    def effective_payments_database_url(self) -> str:
+        if self.payments_database_url:
+            return self.payments_database_url
+        if self.database_url.startswith("postgresql"):
+            return self.database_url
+        return f"sqlite:///{self.data_dir / 'payments.db'}"
+
+    @property
+    def is_tls(self) -> bool:
+        return self.tls_cert is not None
+
+    @property
+    def effective_public_url(self) -> str:
+        """Scheme, host and port without a slash at the end."""
+        if self.public_url:
+            return self.public_url
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104 - compared, not bound
+        host = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.is_tls else 'http'}://{host}:{self.port}"
+
+    @property
+    def is_sandbox_only(self) -> bool:
+        return all(channel in SANDBOX_CHANNELS for channel in self.channels)
+
+
+def setting_fields() -> Iterator[Field[Any]]:
+    """Every field of Settings, in order."""
+    return iter(fields(Settings))
+
+
+def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
+    """Read and check all settings; a variable of the environment wins over one of ``env_file``. An empty value counts
+    as not set. Raises SettingsError with every fault at once, so that nobody mends them one start at a time."""
+    told = _merge(os.environ if environ is None else environ, env_file)
+    known = {str(each.metadata["env"]): each for each in setting_fields()}
+    faults = [_unknown(name, known) for name in told if name.startswith(PREFIX) and name not in known]
+    given: dict[str, Any] = {}
+    for name, each in known.items():
+        text = told.get(name, "").strip()
+        if not text:
+            continue
+        read: Callable[[str], Any] = each.metadata["read"]
+        try:
+            given[each.name] = read(text)
+        except ValueError as fault:
+            shown = "(hidden)" if name.endswith("_URL") and "@" in text else repr(text)
+            faults.append(f"{name}={shown}: {fault}")
+    if not faults:
+        settings = Settings(**given)
+        faults = list(_contradictions(settings))
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _merge(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+    told: dict[str, str] = {}
+    if env_file is not None and env_file.is_file():
+        told = {name: text or "" for name, text in dotenv_values(env_file, interpolate=False).items()}
+    told.update(environ)
+    return told
+
+
+def _unknown(name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """What no single setting is at fault for."""
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        yield "DISPATCH_TLS_CERT and DISPATCH_TLS_KEY: give both or neither"
+    if not settings.is_sandbox_only:
+        if settings.time_scale != 1.0:
+            yield "DISPATCH_TIME_SCALE: only 1 is legal while a real payment channel is in DISPATCH_CHANNELS"
+        if settings.time_start is not None:
+            yield "DISPATCH_TIME_START: not legal while a real payment channel is in DISPATCH_CHANNELS"
+        if settings.is_demo:
+            yield "DISPATCH_DEMO: not legal while a real payment channel is in DISPATCH_CHANNELS"
+    if settings.sms == "print" and not settings.is_demo:
+        yield "DISPATCH_SMS=print: prints sign-in codes, so it is legal only with DISPATCH_DEMO=1"
+    if settings.sms == "aliyun":
+        needed = {
+            "DISPATCH_SMS_URL": settings.sms_url,
+            "DISPATCH_SMS_ACCESS_KEY_ID": settings.sms_access_key_id,
+            "DISPATCH_SMS_ACCESS_KEY_SECRET_FILE": settings.sms_access_key_secret_file,
+            "DISPATCH_SMS_SIGN_NAME": settings.sms_sign_name,
+            "DISPATCH_SMS_CODE_TEMPLATE": settings.sms_code_template,
+        }
+        if lacking := [name for name, text in needed.items() if not text]:
+            yield f"DISPATCH_SMS=aliyun: needs {', '.join(lacking)} too"
+    if settings.metrics_port and settings.metrics_port == settings.port:
+        yield "DISPATCH_METRICS_PORT: must differ from DISPATCH_PORT, for metrics are not public"
+
+
+def example_env() -> str:
+    """The text of .env.example: every setting with what it is for and what it is without you."""
+    lines = [
+        "# Settings of the server. Copy this file to .env, take the # away from what you change.",
+        "# A variable of the environment wins over this file. A wrong setting stops the start and is named.",
+    ]
+    for each in setting_fields():
+        if each.metadata["about"] == "internal":
+            continue
+        default = each.default if each.default is not MISSING else "~/.local/share/campus-dispatch"
+        lines += ["", f"# {each.metadata['about']}", f"#{each.metadata['env']}={_as_text(default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _as_text(default: object) -> str:
+    if default is None or default is False:
+        return "" if default is None else "0"
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    if isinstance(default, datetime):
+        return default.astimezone(UTC).isoformat()
+    return f"{default:g}" if isinstance(default, float) and default < 1e6 else str(default)
