@@ -1,0 +1,104 @@
+"""The index of runners in Redis (6.2 or later): a GEO set for places beside a sorted set for their times.
+
+GEO members cannot expire, hence the second set and the sweep. Redis wants longitude first; that order exists only here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from .index import Entry, Nearby
+from .point import Point, checked
+
+# Both sets change together: a runner that reports again while being swept is either gone with its removal
+# published, or still here; never half of each.
+_SWEEP = """
+local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. ARGV[1], 'LIMIT', 0, ARGV[2])
+if #gone > 0 then
+  redis.call('ZREM', KEYS[1], unpack(gone))
+  redis.call('ZREM', KEYS[2], unpack(gone))
+end
+return gone
+"""
+# Lua's unpack is bounded by its stack.
+_SWEEP_MOST = 5_000
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+class RedisGeoIndex:
+    """One campus's index. The campus id is the keys' hash tag, so that both sets share a cluster slot."""
+
+    def __init__(self, redis: Redis, campus_id: str) -> None:
+        self._redis: Any = redis
+        self.geo_key = f"{{{campus_id}}}:geo"
+        self.seen_key = f"{{{campus_id}}}:seen"
+        self._sweep = redis.register_script(_SWEEP)
+
+    async def put_many(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        # Redis refuses a whole GEOADD for one bad member, so all are checked before any is sent.
+        places = {runner_id: (checked(*point), at_ms) for runner_id, point, at_ms in entries}
+        members: list[float | str] = []
+        for runner_id, (point, _) in places.items():
+            members += (point.lon, point.lat, runner_id)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.geoadd(self.geo_key, members)
+            pipe.zadd(self.seen_key, {runner_id: at_ms for runner_id, (_, at_ms) in places.items()}, gt=True)
+            await pipe.execute()
+
+    async def nearby(self, point: Point, radius_m: float, limit: int) -> list[Nearby]:
+        if limit < 1:
+            return []
+        at = checked(*point)
+        found = await self._redis.geosearch(
+            self.geo_key,
+            longitude=at.lon,
+            latitude=at.lat,
+            radius=radius_m,
+            unit="m",
+            sort="ASC",
+            count=limit,
+            withcoord=True,
+            withdist=True,
+        )
+        if not found:
+            return []
+        seen = await self._redis.zmscore(self.seen_key, [row[0] for row in found])
+        return [
+            Nearby(_text(name), Point(lat, lon), float(metres), int(at_ms or 0))
+            for (name, metres, (lon, lat)), at_ms in zip(found, seen, strict=True)
+        ]
+
+    async def positions(self, runner_ids: Sequence[str]) -> dict[str, Point]:
+        if not runner_ids:
+            return {}
+        found = await self._redis.geopos(self.geo_key, *runner_ids)
+        return {
+            runner_id: Point(place[1], place[0])
+            for runner_id, place in zip(runner_ids, found, strict=True)
+            if place is not None
+        }
+
+    async def remove(self, runner_ids: Sequence[str]) -> int:
+        if not runner_ids:
+            return 0
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.zrem(self.geo_key, *runner_ids)
+            pipe.zrem(self.seen_key, *runner_ids)
+            removed = await pipe.execute()
+        return int(removed[0])
+
+    async def sweep(self, before_ms: int, limit: int = 500) -> list[str]:
+        count = max(0, min(limit, _SWEEP_MOST))
+        gone = await self._sweep(keys=[self.geo_key, self.seen_key], args=[before_ms, count])
+        return [_text(name) for name in gone]
+
+    async def size(self) -> int:
+        return int(await self._redis.zcard(self.geo_key))
