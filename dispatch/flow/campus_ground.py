@@ -67,4 +67,4 @@ class CampusGrounds:
 
 def _parse(raw: bytes) -> tuple[CampusMap, Walkways]:
     campus_map = CampusMap.from_bytes(raw)
-    return campus_map, Walkways(campus_map)
+    return campus_map, Walkways.of(campus_map)

@@ -1,0 +1,125 @@
+"""What payments reports becomes true for the order: each event once, in the transaction that moves the order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from payments import port
+
+from ..model import ids
+from ..model.event import EventKind
+from ..model.money import Fen
+from ..model.order import Order, OrderMove, OrderStatus, next_status
+from ..model.task import Task, TaskStatus
+from ..store.unit_of_work import UnitOfWork
+from .context import Context
+from .tell import tell
+
+BATCH = 100
+
+
+async def apply_payments(ctx: Context) -> int:
+    """Apply what is waiting; how many events were. Killed anywhere, the rest is offered again and skipped if known."""
+    events = await ctx.payments.events(BATCH)
+    for event in events:
+        await ctx.store.run(event.campus_id, _applying(event))
+        await ctx.payments.acknowledge([event.id])
+    if events:
+        ctx.announce()
+    return len(events)
+
+
+def _applying(event: port.AnyEvent) -> Callable[[UnitOfWork], None]:
+    def apply(uow: UnitOfWork) -> None:
+        if uow.inbox.accept(event.id):
+            order = uow.orders.get(event.order_ref)
+            _apply(uow, order, event)
+
+    return apply
+
+
+def _apply(uow: UnitOfWork, order: Order, event: port.AnyEvent) -> None:
+    match event:
+        case port.IntentReady():
+            if order.status is OrderStatus.AWAITING_PAYMENT:
+                tell(uow, EventKind.PAYMENT_READY, order, channel=event.channel)
+        case port.IntentFailed():
+            if order.status is OrderStatus.AWAITING_PAYMENT:
+                tell(uow, EventKind.PAYMENT_FAILED, order, reason=event.reason)
+        case port.Paid():
+            _paid(uow, order, event)
+        case port.Settled():
+            _settled(uow, order, event)
+        case port.Released():
+            _released(uow, order, event.amount_fen)
+        case port.Refunded():
+            changed = replace(
+                order,
+                version=order.version + 1,
+                captured_fen=Fen(order.captured_fen - event.amount_fen),
+                refunded_fen=Fen(order.refunded_fen + event.amount_fen),
+            )
+            uow.orders.save(changed)
+        case port.PayoutFailed() | port.ReleaseFailed() | port.Suspicious():
+            kind = type(event).__name__
+            uow.alerts.raise_once(
+                kind, order.id, f"订单 {order.id[-6:]} 资金异常:{event.reason}", f"Money of {order.id[-6:]}: {event.reason}"
+            )
+            tell(uow, EventKind.MONEY_ALERT, order, problem=kind, reason=event.reason)
+
+
+def _paid(uow: UnitOfWork, order: Order, event: port.Paid) -> None:
+    held = Fen(order.held_fen + event.amount_fen)
+    if order.status is not OrderStatus.AWAITING_PAYMENT:
+        # Cancelled while the payment was under way: the release that was ordered then gives it back by rule.
+        uow.orders.save(replace(order, version=order.version + 1, held_fen=held))
+        return
+    paid = replace(
+        order,
+        status=next_status(order.status, OrderMove.PAY),
+        version=order.version + 1,
+        held_fen=held,
+        paid_at=uow.now,
+    )
+    uow.orders.save(paid)
+    uow.jobs.cancel("expire_unpaid", order.id)
+    task = Task(
+        id=ids.derived_id(ids.TASK, order.id),
+        campus_id=order.campus_id,
+        order_id=order.id,
+        status=TaskStatus.OPEN,
+        version=1,
+        runner_id=None,
+        opened_at=uow.now,
+    )
+    uow.tasks.insert(task)
+    uow.jobs.schedule("check_late", order.id, order.promised_at)
+    tell(uow, EventKind.ORDER_PAID, paid, task, channel=event.channel)
+
+
+def _settled(uow: UnitOfWork, order: Order, event: port.Settled) -> None:
+    is_cancelled = order.status is OrderStatus.CANCELLED
+    settled = replace(
+        order,
+        status=next_status(order.status, OrderMove.CLOSE if is_cancelled else OrderMove.SETTLE),
+        version=order.version + 1,
+        captured_fen=event.captured_fen,
+        released_fen=event.released_fen,
+    )
+    uow.orders.save(settled)
+    kind = EventKind.ORDER_CLOSED if is_cancelled else EventKind.ORDER_SETTLED
+    tell(uow, kind, settled, uow.tasks.by_order(order.id), captured_fen=event.captured_fen)
+
+
+def _released(uow: UnitOfWork, order: Order, amount_fen: int) -> None:
+    is_cancelled = order.status is OrderStatus.CANCELLED
+    closed = replace(
+        order,
+        status=next_status(order.status, OrderMove.CLOSE) if is_cancelled else order.status,
+        version=order.version + 1,
+        released_fen=Fen(order.released_fen + amount_fen),
+    )
+    uow.orders.save(closed)
+    if is_cancelled:
+        tell(uow, EventKind.ORDER_CLOSED, closed, uow.tasks.by_order(order.id), released_fen=amount_fen)

@@ -1,0 +1,142 @@
+"""A student asks for a quote and places an order: the order and the wish for its money are one commit."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+import msgspec
+
+from payments.port import OpenIntent
+
+from ..access.permissions import Permission
+from ..access.principal import Principal
+from ..model import ids
+from ..model.errors import InvalidInput, NotPermitted, QuoteExpired, TooMany
+from ..model.event import EventKind
+from ..model.money import Fen
+from ..model.order import Order, OrderStatus
+from ..model.quote import Quote
+from ..model.requests import PlaceOrder, QuoteRequest
+from ..model.stop import Stop
+from ..model.views import OrderView, QuoteView
+from ..store.unit_of_work import UnitOfWork
+from .campus_ground import CampusGround
+from .context import Context
+from .make_quote import Demand, make_quote
+from .order_view import People, Viewer, order_view, quote_view
+from .tell import tell
+
+#: One student may have this many orders waiting for their payment.
+MAX_UNPAID = 5
+#: An errand may be asked for at most this far ahead.
+MAX_AHEAD = timedelta(days=3)
+
+
+async def quote_order(ctx: Context, who: Principal, request: QuoteRequest) -> QuoteView:
+    """What the errand would cost now and by when it would arrive."""
+    ground = await ctx.grounds.get(who.campus_id)
+    demand = await ctx.store.read(who.campus_id, _demand)
+    quote, _ = make_quote(ground, request, demand, ctx.clock.now())
+    return quote_view(quote)
+
+
+async def place_order(ctx: Context, who: Principal, request: PlaceOrder, key: str) -> OrderView:
+    """Place the order; its payment is opened from the durable queue and arrives over the order's topic.
+
+    The same ``key`` with the same request returns the stored answer; with another one it is refused. A price other
+    than the one that the student agreed to is refused with the new one.
+    """
+    who.require(Permission.ORDERS_PLACE)
+    ground = await ctx.grounds.get(who.campus_id)
+    channels = _channels(ctx, request.channel)
+    request_hash = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
+
+    def place(uow: UnitOfWork) -> bytes:
+        stored = uow.idempotency.stored(who.account_id, key, request_hash)
+        if stored is not None:
+            return stored
+        if uow.accounts.get(who.account_id).is_blocked:
+            raise NotPermitted("this account is blocked")
+        unpaid = uow.orders.page(student_id=who.account_id, statuses=[OrderStatus.AWAITING_PAYMENT], limit=MAX_UNPAID)
+        if len(unpaid) >= MAX_UNPAID:
+            raise TooMany("pay or cancel the orders that wait for payment first", limit=MAX_UNPAID)
+        quote, stops = make_quote(ground, request, _demand(uow), uow.now)
+        if quote.total_fen != request.expected_total_fen:
+            raise QuoteExpired(field="expected_total_fen", total_fen=quote.total_fen)
+        order = _new_order(uow, who, request, quote, stops)
+        _open(uow, order, ground, channels)
+        people = People.of(uow, [order])
+        view = order_view(order, None, people, Viewer.STUDENT, ground.campus.settings, uow.now)
+        answer = msgspec.json.encode(view)
+        uow.idempotency.store(who.account_id, key, request_hash, answer)
+        return answer
+
+    answer = await ctx.store.run(who.campus_id, place)
+    ctx.announce()
+    return msgspec.json.decode(answer, type=OrderView)
+
+
+def intent_id(order_id: str) -> str:
+    """The payment intent of an order."""
+    return ids.derived_id(ids.INTENT, order_id)
+
+
+def _demand(uow: UnitOfWork) -> Demand:
+    return Demand(len(uow.tasks.takeable()), len(uow.memberships.runners(on_duty_only=True)))
+
+
+def _channels(ctx: Context, chosen: str | None) -> tuple[str, ...]:
+    offered = [channel.code for channel in ctx.payments.channels() if channel.is_available]
+    if chosen is None:
+        return tuple(offered)
+    if chosen not in offered:
+        raise InvalidInput("this channel takes no payments now", field="channel", offered=offered)
+    return (chosen, *(code for code in offered if code != chosen))
+
+
+def _new_order(uow: UnitOfWork, who: Principal, request: PlaceOrder, quote: Quote, stops: tuple[Stop, ...]) -> Order:
+    pickup_after = None
+    promised_at = quote.arrive_by
+    if request.pickup_after_ms is not None:
+        from_now = timedelta(milliseconds=request.pickup_after_ms - round(uow.now.timestamp() * 1000))
+        if not timedelta(0) <= from_now <= MAX_AHEAD:
+            raise InvalidInput("the time lies in the past or too far ahead", field="pickup_after_ms")
+        pickup_after, promised_at = uow.now + from_now, promised_at + from_now
+    return Order(
+        id=uow.new_id(ids.ORDER),
+        campus_id=uow.campus_id,
+        student_id=who.account_id,
+        type_code=request.type_code,
+        status=OrderStatus.AWAITING_PAYMENT,
+        version=1,
+        quote=quote,
+        stops=stops,
+        description=request.description,
+        weight_g=request.weight_g,
+        placed_at=uow.now,
+        promised_at=promised_at,
+        pickup_after=pickup_after,
+        held_fen=Fen(0),
+        pin=f"{secrets.randbelow(10_000):04d}",
+    )
+
+
+def _open(uow: UnitOfWork, order: Order, ground: CampusGround, channels: tuple[str, ...]) -> None:
+    uow.orders.insert(order)
+    expires_at = uow.now + timedelta(seconds=ground.campus.settings.unpaid_ttl_s)
+    command = OpenIntent(
+        id=f"open:{order.id}",
+        intent_id=intent_id(order.id),
+        campus_id=order.campus_id,
+        order_ref=order.id,
+        payer_ref=order.student_id,
+        amount_fen=order.quote.total_fen,
+        description=order.type_code,
+        channels=channels,
+        expires_at=expires_at,
+    )
+    uow.commands.add(command.id, order.id, "OpenIntent", msgspec.json.encode(command))
+    uow.jobs.schedule("expire_unpaid", order.id, expires_at)
+    tell(uow, EventKind.ORDER_PLACED, order, actor_id=order.student_id)

@@ -1,0 +1,246 @@
+"""Orders as their parties and operators read them: one, many, what happened, and the way the runner took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+
+from geo.datum import Datum, from_wgs84
+from geo.eta import SPEEDS_MPS, WALK_MPS, eta, storeys
+from geo.fix import Fix
+from geo.point import Point
+
+from ..access.permissions import Permission
+from ..access.principal import Principal
+from ..model.errors import InvalidInput, NotPermitted
+from ..model.event import EventKind
+from ..model.order import LIVE, Order, OrderStatus
+from ..model.stop import StopRole
+from ..model.task import Task, TaskStatus
+from ..model.views import EtaView, EventView, OrderPage, OrderView, TimelineView, TrackView
+from ..store.unit_of_work import UnitOfWork
+from .campus_ground import CampusGround
+from .context import Context
+from .order_view import People, Viewer, ms, order_view, viewer_of
+from .pay_order import payment_view
+from .place_order import intent_id
+
+#: A position older than this is said to be stale.
+STALE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One order with what its view needs, read in one transaction."""
+
+    order: Order
+    task: Task | None
+    people: People
+    photo_ids: list[str]
+    view: OrderView
+
+
+def read_one(uow: UnitOfWork, order_id: str, who: Principal, ground: CampusGround, undo_ttl: timedelta) -> Read:
+    """Read an order as ``who`` may see it; a stranger gets :class:`NotFound`."""
+    order = uow.orders.get(order_id)
+    viewer = viewer_of(order, who)
+    task = uow.tasks.by_order(order.id)
+    people = People.of(uow, [order])
+    photo_ids = uow.photos.of_order(order.id)
+    undo_until = undo_deadline(uow, order, undo_ttl) if viewer is Viewer.OPERATOR else None
+    view = order_view(
+        order, task, people, viewer, ground.campus.settings, uow.now, photo_ids=photo_ids, undo_until=undo_until
+    )
+    return Read(order, task, people, photo_ids, view)
+
+
+def undo_deadline(uow: UnitOfWork, order: Order, undo_ttl: timedelta) -> datetime | None:
+    """Until when the last forced reassignment can be taken back; None once anything happened after it."""
+    events = uow.outbox.timeline(order.id)
+    if not events or not order.is_live and order.status is not OrderStatus.OPEN:
+        return None
+    last = max(events, key=lambda event: (event.version, event.id))
+    is_forced = last.payload.get("how") == "forced" and not last.payload.get("is_undo")
+    if not is_forced or last.version != order.version or uow.now >= last.at + undo_ttl:
+        return None
+    return last.at + undo_ttl
+
+
+async def order(ctx: Context, who: Principal, order_id: str, datum: str = "wgs84") -> OrderView:
+    """The order with the runner's position, the arrival range and, for its student, the payment."""
+    ground = await ctx.grounds.get(who.campus_id)
+    read = await ctx.store.read(
+        who.campus_id, lambda uow: read_one(uow, order_id, who, ground, ctx.options.undo_ttl)
+    )
+    return convert(await enrich(ctx, who, read, ground), Datum(datum))
+
+
+async def enrich(ctx: Context, who: Principal, read: Read, ground: CampusGround) -> OrderView:
+    """Add what SQL does not know: where the runner is and how the payment stands."""
+    view = read.view
+    if read.order.status is OrderStatus.AWAITING_PAYMENT and read.order.student_id == who.account_id:
+        intent = await ctx.payments.view(intent_id(read.order.id))
+        view = msgspec.structs.replace(view, payment=payment_view(intent, read.order.quote.total_fen))
+    if read.order.status in LIVE and read.order.runner_id is not None:
+        fixes = await ctx.presence.get(read.order.campus_id, [read.order.runner_id])
+        fix = fixes.get(read.order.runner_id)
+        view = msgspec.structs.replace(view, eta=arrival(ctx, read, fix, ground))
+        if view.runner is not None and fix is not None:
+            position = [fix.lat, fix.lon, float(fix.fixed_at_ms)]
+            view = msgspec.structs.replace(view, runner=msgspec.structs.replace(view.runner, position=position))
+    return view
+
+
+def remaining_stops(order: Order, task: Task | None) -> Sequence[Point]:
+    """Where the runner still has to go for this order, in order."""
+    is_past_pickup = task is not None and task.status in (TaskStatus.CARRYING, TaskStatus.AT_DROPOFF)
+    stops = [stop for stop in order.stops if not (is_past_pickup and stop.role is StopRole.PICKUP)]
+    return [Point(stop.lat, stop.lon) for stop in stops]
+
+
+def arrival(ctx: Context, read: Read, fix: Fix | None, ground: CampusGround) -> EtaView:
+    """When the runner will be there, as a range, with what makes it doubtful."""
+    order, now = read.order, ctx.clock.now()
+    kind = ground.campus.settings.types.get(order.type_code)
+    member = read.people.members.get(order.runner_id or "")
+    points = list(remaining_stops(order, read.task))
+    warnings = []
+    if fix is None:
+        warnings.append("stale_position")
+    else:
+        if ms(now) - fix.fixed_at_ms > STALE_S * 1000:
+            warnings.append("stale_position")
+        points.insert(0, fix.point)
+    way_m = sum(ground.walkways.walk_m(a, b) for a, b in zip(points, points[1:], strict=False))
+    left = [stop for stop in order.stops if Point(stop.lat, stop.lon) in points]
+    trip = eta(
+        way_m,
+        speed_mps=SPEEDS_MPS.get(member.vehicle, WALK_MPS) if member else WALK_MPS,
+        floors=storeys(*(stop.floor for stop in left)),
+        handling_s=(kind.handling_s if kind else 120) * len(left) * 0.5,
+    )
+    if order.status is OrderStatus.ASSIGNED and order.picked_up_at is None and len(order.stops) > 1:
+        warnings.append("not_picked_up")
+    return EtaView(
+        from_ms=ms(now + timedelta(seconds=trip.low_s)), to_ms=ms(now + timedelta(seconds=trip.high_s)), warnings=warnings
+    )
+
+
+async def orders(
+    ctx: Context,
+    who: Principal,
+    *,
+    scope: str = "mine",
+    status: str | None = None,
+    q: str | None = None,
+    limit: int = 20,
+    before: str | None = None,
+    datum: str = "wgs84",
+) -> OrderPage:
+    """A page of orders, newest first: one's own (as student or as runner), or everybody's for those who may."""
+    if scope == "all" and not who.may(Permission.ORDERS_READ_ANY):
+        raise NotPermitted(permission=str(Permission.ORDERS_READ_ANY))
+    statuses = _statuses(status)
+    ground = await ctx.grounds.get(who.campus_id)
+
+    def read(uow: UnitOfWork) -> list[OrderView]:
+        mine = who.account_id
+        student = mine if scope == "mine" else None
+        runner = mine if scope == "carried" else None
+        found = uow.orders.page(
+            student_id=student, runner_id=runner, statuses=statuses, q=q, limit=limit, before=before
+        )
+        people = People.of(uow, found)
+        settings = ground.campus.settings
+        return [
+            order_view(one, uow.tasks.by_order(one.id), people, viewer_of(one, who), settings, uow.now) for one in found
+        ]
+
+    views = [convert(view, Datum(datum)) for view in await ctx.store.read(who.campus_id, read)]
+    return OrderPage(orders=views, next_before=views[-1].id if len(views) == limit else None)
+
+
+def _statuses(text: str | None) -> list[OrderStatus] | None:
+    if not text:
+        return None
+    try:
+        return [OrderStatus(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidInput("no such status", field="status", known=[str(one) for one in OrderStatus]) from None
+
+
+#: What students and runners need not read: the search for a runner is the operators' business.
+_INTERNAL = frozenset({
+    EventKind.TASK_OFFERED, EventKind.OFFER_DECLINED, EventKind.OFFER_EXPIRED, EventKind.OFFER_WITHDRAWN,
+    EventKind.MONEY_ALERT,
+})  # fmt: skip
+
+
+async def timeline(ctx: Context, who: Principal, order_id: str) -> TimelineView:
+    """What happened to the order, oldest first."""
+
+    def read(uow: UnitOfWork) -> list[EventView]:
+        viewer = viewer_of(uow.orders.get(order_id), who)
+        events = uow.outbox.timeline(order_id)
+        names = uow.accounts.many({event.actor_id for event in events if event.actor_id})
+        return [
+            EventView(
+                id=event.id,
+                kind=str(event.kind),
+                at_ms=ms(event.at),
+                actor=names[event.actor_id].name if viewer is Viewer.OPERATOR and event.actor_id in names else None,
+                data=dict(event.payload),
+            )
+            for event in sorted(events, key=lambda event: (event.version, event.id))
+            if viewer is Viewer.OPERATOR or event.kind not in _INTERNAL
+        ]
+
+    return TimelineView(events=await ctx.store.read(who.campus_id, read))
+
+
+async def track(ctx: Context, who: Principal, order_id: str, datum: str = "wgs84") -> TrackView:
+    """The way the runner took for this order, and the way that is left."""
+    ground = await ctx.grounds.get(who.campus_id)
+    read = await ctx.store.read(
+        who.campus_id, lambda uow: read_one(uow, order_id, who, ground, ctx.options.undo_ttl)
+    )
+    order = read.order
+    wanted = Datum(datum)
+    if order.runner_id is None or order.assigned_at is None:
+        return TrackView(points=[], path=[])
+    if order.status not in LIVE and order.student_id == who.account_id:
+        # Where somebody goes after the hand-over is nobody's business; the student has seen the way there.
+        return TrackView(points=[], path=[])
+    until = order.delivered_at or order.cancelled_at or ctx.clock.now()
+    fixes = await ctx.tracks.read(
+        order.campus_id, order.runner_id, since_ms=ms(order.assigned_at), until_ms=ms(until)
+    )
+    points = [[*from_wgs84(fix.point, wanted), float(fix.fixed_at_ms)] for fix in fixes]
+    way: list[Point] = []
+    if order.status in LIVE:
+        present = await ctx.presence.get(order.campus_id, [order.runner_id])
+        legs = list(remaining_stops(order, read.task))
+        if order.runner_id in present:
+            legs.insert(0, present[order.runner_id].point)
+        for a, b in zip(legs, legs[1:], strict=False):
+            way.extend(ground.walkways.path(a, b))
+    return TrackView(points=points, path=[list(from_wgs84(point, wanted)) for point in way])
+
+
+def convert(view: OrderView, datum: Datum) -> OrderView:
+    """The view with its positions in the caller's datum; the identity for WGS-84."""
+    if datum is Datum.WGS84:
+        return view
+    stops = []
+    for stop in view.stops:
+        lat, lon = from_wgs84(Point(stop.lat, stop.lon), datum)
+        stops.append(msgspec.structs.replace(stop, lat=lat, lon=lon))
+    runner = view.runner
+    if runner is not None and runner.position is not None:
+        lat, lon, at = runner.position
+        moved = from_wgs84(Point(lat, lon), datum)
+        runner = msgspec.structs.replace(runner, position=[moved.lat, moved.lon, at])
+    return msgspec.structs.replace(view, stops=stops, runner=runner)
