@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -85,7 +86,7 @@ class _Sketch:
     def path(self, path: Path) -> None:
         weight = _WEIGHTS.get(path.kind, 1.0)
         nodes = [self.node(point) for point in path.points]
-        for a, b in zip(nodes, nodes[1:], strict=False):
+        for a, b in pairwise(nodes):
             self.edge(a, b, weight)
 
     def matrix(self) -> csr_array:
@@ -170,16 +171,17 @@ class WalkGraph:
 
     def distance_field(self, node: int) -> Row:
         """Walking metres from every node to this one (infinite where there is no way): one Dijkstra."""
-        return np.asarray(dijkstra(self.matrix, directed=False, indices=node), dtype=np.float32)
+        return np.asarray(dijkstra(self.matrix, directed=False, indices=[node])[0], dtype=np.float32)
 
-    def walk(self, start: int, end: int) -> list[Point]:
-        """The nodes of the shortest way, both ends included; empty where there is none."""
-        _, before = dijkstra(self.matrix, directed=False, indices=end, return_predecessors=True)
+    def walk(self, start: int, field: Row) -> list[Point]:
+        """The nodes from ``start`` downhill to where ``field`` is zero, both included; empty where there is no way."""
+        if not np.isfinite(field[start]):
+            return []
         node, points = start, [self._point(start)]
-        while node != end:
-            node = int(before[node])
-            if node < 0:
-                return []
+        starts, ends, costs = self.matrix.indptr, self.matrix.indices, self.matrix.data
+        while field[node] > 0.0:
+            edges = slice(starts[node], starts[node + 1])
+            node = int(ends[edges][np.argmin(field[ends[edges]] + costs[edges])])
             points.append(self._point(node))
         return points
 
@@ -276,12 +278,12 @@ class Walkways:
 
     def path(self, a: Point, b: Point) -> list[Point]:
         """The line to walk, for drawing; both ends included, straight where no path is known."""
-        if self.graph is None:
+        if self.graph is None or self.fields is None:
             return [a, b]
         start, end = self.graph.snap(a), self.graph.snap(b)
         if max(start.offset_m, end.offset_m) > SNAP_MAX_M or start.node == end.node:
             return [a, b]
-        line = [a, *self.graph.walk(start.node, end.node), b]
+        line = [a, *self.graph.walk(start.node, self.fields.to(end.node)), b]
         return [point for index, point in enumerate(line) if index == 0 or point != line[index - 1]]
 
     def stats(self) -> Mapping[str, float]:
