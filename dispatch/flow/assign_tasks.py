@@ -1,0 +1,118 @@
+"""One planning tick of a campus: match waiting tasks to runners and put each choice to its runner as an offer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ..assign.solver import plan
+from ..assign.state import Assignment, Params, Plan
+from ..model import ids
+from ..model.campus import AssignMode
+from ..model.decision import Decision
+from ..model.errors import Refusal
+from ..model.event import EventKind
+from ..model.offer import Offer, OfferStatus
+from ..model.task import TaskMove, TaskStatus, next_status
+from ..store.unit_of_work import UnitOfWork
+from .context import Context
+from .situation import Situation, gather
+from .tell import tell
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick did; ``waiting`` says of every task that got no offer why."""
+
+    offered: int = 0
+    lost: int = 0  # somebody else was faster
+    waiting: Mapping[str, str] | None = None
+
+
+async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params) -> Tick:
+    """Plan and offer. ``fence`` is the planner's lease: an assignment under an older one is refused by the database."""
+    ground = await ctx.grounds.get(campus_id)
+    if ground.campus.settings.mode is AssignMode.GRAB:
+        return Tick(waiting={})
+    situation = await gather(ctx, campus_id, ground)
+    # The offered ones are with a runner just now; planning them again would offer them twice.
+    tasks = [task for task in situation.tasks if situation.task_of[task.id].status is TaskStatus.OPEN]
+    if not tasks:
+        return Tick(waiting={})
+    answer = await asyncio.to_thread(
+        plan, tasks, situation.runners, ground.walkways.walk_m_many, situation.now_ms, params
+    )
+    offered, lost = 0, 0
+    for assignment in answer.assignments:
+        try:
+            await ctx.store.run(
+                campus_id,
+                lambda uow, chosen=assignment: _offer(uow, ctx, situation, chosen, answer, fence),
+            )
+            offered += 1
+        except Refusal:
+            # Cancelled, grabbed or forced meanwhile: the next tick sees the world as it is then.
+            lost += 1
+    if offered:
+        ctx.announce()
+    return Tick(offered, lost, {situation.task_of[task_id].order_id: why for task_id, why in answer.unassigned.items()})
+
+
+def _offer(
+    uow: UnitOfWork, ctx: Context, situation: Situation, chosen: Assignment, answer: Plan, fence: int
+) -> None:
+    seen = situation.task_of[chosen.task_id]
+    order = uow.orders.get(seen.order_id)
+    decision = Decision(
+        id=uow.new_id(ids.DECISION),
+        campus_id=uow.campus_id,
+        task_id=seen.id,
+        order_id=order.id,
+        at=uow.now,
+        mode=answer.method,
+        runner_id=chosen.runner_id,
+        regret_s=chosen.regret_s,
+        fence=fence,
+        candidates=_candidates(chosen),
+        note=answer.params_version,
+    )
+    offer = Offer(
+        id=uow.new_id(ids.OFFER),
+        campus_id=uow.campus_id,
+        task_id=seen.id,
+        order_id=order.id,
+        runner_id=chosen.runner_id,
+        status=OfferStatus.PENDING,
+        offered_at=uow.now,
+        expires_at=uow.now + ctx.options.offer_ttl,
+        decision_id=decision.id,
+    )
+    task = replace(
+        seen,
+        status=next_status(seen.status, TaskMove.OFFER),
+        version=seen.version + 1,
+        offer_id=offer.id,
+        decision_id=decision.id,
+        fence=fence,
+    )
+    uow.tasks.save(task, fence=fence)
+    uow.offers.insert(offer)
+    uow.decisions.insert(decision)
+    uow.jobs.schedule("expire_offer", offer.id, offer.expires_at)
+    tell(uow, EventKind.TASK_OFFERED, order, task, runner_id=offer.runner_id, offer_id=offer.id)
+
+
+def _candidates(chosen: Assignment) -> list[dict[str, object]]:
+    kept: list[dict[str, object]] = [
+        {
+            "runner_id": one.runner_id,
+            "cost_s": one.cost_s,
+            "terms": dict(one.terms),
+            "distance_m": round(one.distance_m),
+            "is_chosen": one.runner_id == chosen.runner_id,
+        }
+        for one in chosen.candidates
+    ]
+    kept.extend({"runner_id": runner_id, "excluded": str(rule)} for runner_id, rule in list(chosen.excluded.items())[:20])
+    return kept
