@@ -128,7 +128,7 @@ _WAYS: tuple[tuple[str, PathKind, tuple[XY, ...]], ...] = (
     ("医院路", PathKind.FOOTWAY, ((-110, 236), (-112, 290), (-108, 352))),
     ("桂园路", PathKind.FOOTWAY, ((-10, 140), (-76, 138), (-150, 140), (-214, 152), (-222, 217))),
     ("望云路", PathKind.FOOTWAY, ((-452, 30), (-400, 28), (-354, 22))),
-    ("湖心堤", PathKind.FOOTWAY, ((-92, -62), (-50, -66), (1, -66))),
+    ("湖心堤", PathKind.FOOTWAY, ((-126, -60), (-60, -66), (1, -66))),
     ("湖心堤", PathKind.FOOTWAY, ((-72, 34), (-30, 40), (6, 38))),
     ("湖南径", PathKind.FOOTWAY, ((-214, -88), (-212, -127))),
     ("湖北径", PathKind.FOOTWAY, ((-206, 128), (-214, 152))),
@@ -177,12 +177,14 @@ def _lake_ring(grow_m: float = 0.0) -> list[XY]:
 
 def _outline(plan: _Plan) -> list[XY]:
     w, h = plan.width / 2, plan.height / 2
-    wing = 0.36
+    wing = 0.28
     shapes: dict[str, list[XY]] = {
         "box": box(w, h),
         "round": ellipse(w, h),
-        "l": [(-w, -h), (w, -h), (w, -h + 2 * h * wing), (-w + 2 * w * wing, -h + 2 * h * wing), (-w + 2 * w * wing, h), (-w, h)],
-        "u": [(-w, -h), (w, -h), (w, h), (w * 0.5, h), (w * 0.5, -h * 0.1), (-w * 0.5, -h * 0.1), (-w * 0.5, h), (-w, h)],
+        "l": [(-w, -h), (w, -h), (w, -h * wing), (-w * wing, -h * wing), (-w * wing, h), (-w, h)],
+        "u": [
+            (-w, -h), (w, -h), (w, h), (w * 0.5, h), (w * 0.5, -h * 0.1), (-w * 0.5, -h * 0.1), (-w * 0.5, h), (-w, h),
+        ],
         "h": [
             (-w, -h), (-w * 0.45, -h), (-w * 0.45, -h * 0.28), (w * 0.45, -h * 0.28), (w * 0.45, -h), (w, -h),
             (w, h), (w * 0.45, h), (w * 0.45, h * 0.28), (-w * 0.45, h * 0.28), (-w * 0.45, h), (-w, h),
@@ -195,24 +197,48 @@ def _areas() -> list[tuple[str, AreaKind, list[XY]]]:
     def at(x: float, y: float, ring: list[XY]) -> list[XY]:
         return [(x + dx, y + dy) for dx, dy in ring]
 
+    def lawn(*corners: XY) -> list[XY]:
+        return curve([*corners, corners[0]])
+
+    wood = lawn((-424, 186), (-300, 200), (-238, 244), (-252, 320), (-330, 322), (-400, 262))
     return [
         ("云湖", AreaKind.WATER, _lake_ring()),
-        ("云山", AreaKind.WOOD, curve([(-424, 186), (-300, 200), (-238, 244), (-252, 320), (-330, 322), (-400, 262), (-424, 186)])),
-        ("湖畔草坪", AreaKind.GREEN, curve([(-62, -108), (-14, -112), (-10, -74), (-60, -72), (-84, -84), (-62, -108)])),
-        ("桃李园", AreaKind.GREEN, curve([(-58, 54), (-12, 52), (-14, 112), (-58, 120), (-78, 84), (-58, 54)])),
-        ("竹林", AreaKind.WOOD, curve([(-440, -240), (-440, -282), (-428, -262), (-440, -240)])),
-        ("梅林", AreaKind.GREEN, at(30, 256, box(16, 6))),
-        ("正门花坛", AreaKind.GREEN, at(-24, -320, box(12, 14))),
-        ("正门花坛", AreaKind.GREEN, at(24, -320, box(12, 14))),
-        ("中心广场", AreaKind.PLAZA, at(0, -130, ellipse(30, 24))),
-        ("田径场", AreaKind.GREEN, at(316, -278, stadium(84, 44))),
-        ("足球场", AreaKind.PITCH, at(316, -278, box(50, 30))),
-        ("篮球场", AreaKind.PITCH, at(420, -262, box(9, 15))),
-        ("篮球场", AreaKind.PITCH, at(214, -290, box(9, 15))),
-        ("网球场", AreaKind.PITCH, at(214, -250, box(9, 12))),
-        ("停车场", AreaKind.PARKING, at(-40, -372, box(24, 9))),
-        ("停车场", AreaKind.PARKING, at(476, 20, box(8, 30))),
-    ]  # fmt: skip
+        ("云山", AreaKind.WOOD, wood),
+        ("湖畔草坪", AreaKind.GREEN, lawn((-62, -108), (-14, -112), (-10, -74), (-60, -72), (-84, -84))),
+        ("桃李园", AreaKind.GREEN, lawn((-58, 54), (-12, 52), (-14, 112), (-58, 120), (-78, 84))),
+        ("西岸草坪", AreaKind.GREEN, lawn((-352, -60), (-366, -8), (-368, -92), (-310, -102))),
+        ("桂园草坪", AreaKind.GREEN, lawn((-206, 172), (-212, 206), (-140, 224), (-136, 150), (-196, 150))),
+        ("中心广场", AreaKind.PLAZA, at(0, -130, ellipse(34, 26))),
+        ("图书馆广场", AreaKind.PLAZA, at(28, 2, box(14, 26))),
+        ("正门广场", AreaKind.PLAZA, at(0, -372, box(34, 16))),
+        ("正门花坛", AreaKind.GREEN, at(-26, -318, box(14, 16))),
+        ("正门花坛", AreaKind.GREEN, at(26, -318, box(14, 16))),
+        (
+            "礼堂草坪",
+            AreaKind.GREEN,
+            lawn((-162, -328), (-36, -334), (-20, -262), (-36, -246), (-164, -244), (-158, -290)),
+        ),
+        ("商学院草坪", AreaKind.GREEN, at(34, -184, box(10, 34))),
+        ("教学区草坪", AreaKind.GREEN, at(258, 0, box(46, 9))),
+        ("教学区草坪", AreaKind.GREEN, at(392, 24, box(44, 8))),
+        ("教学区草坪", AreaKind.GREEN, lawn((202, -104), (314, -98), (312, -108), (204, -115))),
+        ("梅林", AreaKind.GREEN, at(98, 258, box(76, 4))),
+        ("梅林", AreaKind.GREEN, at(98, 334, box(78, 4))),
+        ("梅林", AreaKind.GREEN, at(266, 334, box(50, 3))),
+        ("兰圃", AreaKind.GREEN, lawn((350, 322), (352, 330), (404, 320), (424, 292), (424, 250), (416, 244))),
+        ("竹林", AreaKind.WOOD, lawn((-446, -128), (-438, -196), (-448, -196))),
+        ("竹林", AreaKind.WOOD, lawn((-340, -132), (-340, -210), (-348, -206), (-346, -138))),
+        ("竹林", AreaKind.WOOD, lawn((-424, -236), (-340, -232), (-338, -242), (-428, -244))),
+        ("体育场看台", AreaKind.PLAZA, at(316, -225, box(60, 5))),
+        ("田径场", AreaKind.PLAZA, at(316, -282, stadium(88, 47))),
+        ("田径场", AreaKind.GREEN, at(316, -282, stadium(76, 36))),
+        ("足球场", AreaKind.PITCH, at(316, -282, box(46, 29))),
+        ("篮球场", AreaKind.PITCH, at(424, -256, box(8, 14))),
+        ("篮球场", AreaKind.PITCH, at(208, -300, box(9, 15))),
+        ("网球场", AreaKind.PITCH, at(208, -258, box(9, 13))),
+        ("停车场", AreaKind.PARKING, at(-62, -368, box(22, 8))),
+        ("停车场", AreaKind.PARKING, at(477, 20, box(8, 30))),
+    ]
 
 
 def demo_campus() -> CampusMap:
@@ -252,7 +278,7 @@ def demo_campus() -> CampusMap:
         buildings=tuple(buildings),
         paths=tuple(Path(ring(line), kind, name) for (name, kind), line in zip(names, lines, strict=True)),
         zones=(
-            Zone("lake", "云湖", ring(_lake_ring())),
+            Zone("lake", "云湖", ring(_lake_ring()), ZoneKind.NO_GO),
             Zone("substation", "变电站", ring(substation), ZoneKind.NO_GO),
         ),
         areas=tuple(Area(ring(shape), kind, name) for name, kind, shape in _areas()),

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import ceil, cos, hypot, pi, sin
 
+import numpy as np
+import shapely
 from shapely import LineString, Point, Polygon, STRtree
 
 XY = tuple[float, float]
 
 _SAMPLE_M = 9.0
 _MEET_M = 14.0
+_DOOR_M = 2.0
 
 
 def curve(corners: Sequence[XY]) -> list[XY]:
@@ -61,7 +64,7 @@ def _sides(ring: Sequence[XY]) -> dict[str, XY]:
     """The middle of the outline's outermost edge on each side of the compass."""
     best: dict[str, tuple[float, XY]] = {}
     for (ax, ay), (bx, by) in pairwise([*ring, ring[0]]):
-        if hypot(bx - ax, by - ay) < 4:
+        if hypot(bx - ax, by - ay) < _DOOR_M:
             continue
         x, y = (ax + bx) / 2, (ay + by) / 2
         # The ring runs anticlockwise, so the outside lies to the right of each edge.
@@ -78,7 +81,7 @@ def door_ways(
 ) -> dict[str, list[tuple[str, list[XY]]]]:
     """For each outline, at most ``most`` doors: the side and the way from its middle to the nearest line.
 
-    A way crosses no building. Nearest doors first; an outline that no line comes near gets its nearest side all the same.
+    A way crosses no building. Nearest doors first; an outline that no line comes near gets none.
     """
     network = [LineString(line) for line in lines]
     solid = [Polygon(ring).buffer(-0.5) for ring in outlines.values()]
@@ -87,9 +90,9 @@ def door_ways(
     for name, ring in outlines.items():
         ways: list[tuple[float, str, list[XY]]] = []
         for side, door in _sides(ring).items():
-            nearest = min(network, key=lambda line, door=door: line.distance(Point(door)))  # type: ignore[misc]
+            nearest = network[int(np.argmin(shapely.distance(network, Point(door))))]
             foot = nearest.interpolate(nearest.project(Point(door)))
-            way = LineString([door, foot])
+            way = LineString([door, (foot.x, foot.y)])
             if way.length <= longest_m and not len(tree.query(way, predicate="intersects")):
                 ways.append((way.length, side, [door, (foot.x, foot.y)]))
         found[name] = [(side, way) for _, side, way in sorted(ways)[:most]]
