@@ -1,0 +1,34 @@
+"""Close codes: each carries the verdict whether to come back (4000-4499, with jitter) or not (4500-4999)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class CloseCode(IntEnum):
+    """Why the server ends a connection; the lower-case name is sent as the reason."""
+
+    NORMAL = 1000
+    PROTOCOL_ERROR = 1002
+    INVALID_TEXT = 1007
+    INTERNAL_ERROR = 1011
+    SERVER_DRAIN = 4000
+    SLOW_CONSUMER = 4001
+    TOKEN_EXPIRED = 4002
+    HELLO_TIMEOUT = 4003
+    DEAD_PEER = 4004
+    BAD_TOKEN = 4500
+    ACCOUNT_BLOCKED = 4501
+    PROTOCOL_VIOLATION = 4502
+    FRAME_TOO_LARGE = 4503
+    NOT_PERMITTED = 4504
+    TOO_MANY_CONNECTIONS = 4505
+
+    @property
+    def reason(self) -> str:
+        return self.name.lower()
+
+
+def may_return(code: int) -> bool:
+    """Whether a client that was closed with ``code`` should connect again."""
+    return not (4500 <= code <= 4999 or code in (CloseCode.NORMAL, CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_TEXT))

@@ -1,0 +1,418 @@
+"""One connection's protocol: bytes of a frame in, calls to its host and frames to its queue out."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Protocol
+
+from dispatch.model.errors import Refusal
+from geo.filters import Reason, Verdict
+from geo.fix import Fix
+
+from .codes import CloseCode
+from .frames import (
+    Ack,
+    BadFrame,
+    Codec,
+    ErrorFrame,
+    Follow,
+    Hello,
+    Ping,
+    Pong,
+    Reading,
+    Refused,
+    ReportFix,
+    ReportFixes,
+    ServerFrame,
+    Unfollow,
+    Unfollowed,
+    Welcome,
+)  # fmt: skip
+from .look import look_of
+from .send_queue import SendQueue
+from .topics import Topic, is_topic_name
+
+
+class Principal(Protocol):
+    """Who a token speaks for."""
+
+    @property
+    def account_id(self) -> str: ...
+    @property
+    def campus_id(self) -> str: ...
+    @property
+    def roles(self) -> frozenset[Any]: ...
+    @property
+    def session_id(self) -> str: ...
+
+
+class Sink(Protocol):
+    """Where a connection's bytes go; none of the calls waits."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+
+class Rules:
+    """The bounds of every connection."""
+
+    __slots__ = (
+        "bad_frames",
+        "flush_ms",
+        "frames_per_s",
+        "hello_lasts_s",
+        "queue_bytes",
+        "refused_per_s",
+        "report_every_ms",
+        "time_scale",
+        "topics",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        topics: int = 50,
+        frames_per_s: int = 100,
+        bad_frames: int = 20,
+        refused_per_s: int = 5,
+        queue_bytes: int = 512 * 1024,
+        hello_lasts_s: int = 900,
+        report_every_ms: int = 5_000,
+        time_scale: float = 1.0,
+        flush_ms: int = 50,
+    ) -> None:
+        self.topics = topics
+        self.frames_per_s = frames_per_s
+        self.bad_frames = bad_frames
+        self.refused_per_s = refused_per_s
+        self.queue_bytes = queue_bytes
+        self.hello_lasts_s = hello_lasts_s
+        self.report_every_ms = report_every_ms
+        self.time_scale = time_scale
+        self.flush_ms = flush_ms
+
+
+class Host(Protocol):
+    """What a connection asks of the hub that it belongs to."""
+
+    rules: Rules
+    now_ms: int
+    """Business time of what is being received."""
+    second: int
+    """Real time in whole seconds, for limits."""
+
+    def verify(self, token: str) -> Principal: ...
+
+    def admit(self, connection: Connection, principal: Principal) -> CloseCode | None: ...
+
+    def track(self, connection: Connection, fix: Fix) -> Verdict | Reason: ...
+
+    def follow(self, connection: Connection, frame: Follow) -> None: ...
+
+    def unfollow(self, connection: Connection, topic: Topic) -> None: ...
+
+    def touch(self, connection: Connection) -> None:
+        """The connection has something to write at the end of this flush."""
+
+    def count(self, what: str, times: int = 1) -> None: ...
+
+
+class Stage(Enum):
+    NEW = 0
+    OPEN = 1
+    CLOSING = 2
+
+
+class Connection:
+    """From the first frame to the last; the socket is somebody else's."""
+
+    __slots__ = (
+        "_accepted",
+        "_ack_seq",
+        "_bad_frames",
+        "_frames_in_second",
+        "_host",
+        "_refused",
+        "_refused_in_second",
+        "_second",
+        "_sink",
+        "account_id",
+        "campus_id",
+        "codec",
+        "doomed_by",
+        "expires_s",
+        "id",
+        "is_lagging",
+        "is_runner",
+        "is_touched",
+        "look",
+        "principal",
+        "queue",
+        "stage",
+        "topics",
+        "waiting",
+        "wants_acks",
+    )  # fmt: skip
+
+    def __init__(self, host: Host, sink: Sink, codec: Codec, connection_id: str) -> None:
+        self._host = host
+        self._sink = sink
+        self.id = connection_id
+        self.codec = codec
+        self.look = look_of(codec, "wgs84")
+        self.queue = SendQueue(host.rules.queue_bytes)
+        self.stage = Stage.NEW
+        self.principal: Principal | None = None
+        self.account_id = ""
+        self.campus_id = ""
+        self.is_runner = False
+        self.wants_acks = False
+        self.expires_s = 0
+        self.topics: set[Topic] = set()
+        self.is_lagging = False
+        self.is_touched = False
+        self.doomed_by: CloseCode | None = None
+        #: fixes that wait until it is known where this runner was last seen (None: nothing to wait for)
+        self.waiting: list[Fix] | None = None
+        self._ack_seq = self._accepted = self._refused = 0
+        self._second = self._frames_in_second = self._refused_in_second = self._bad_frames = 0
+
+    # --- what arrives
+
+    def receive(self, opcode: int, payload: bytes) -> None:
+        """One whole data frame."""
+        host = self._host
+        if host.second != self._second:
+            self._second = host.second
+            self._frames_in_second = self._refused_in_second = 0
+        self._frames_in_second += 1
+        if self._frames_in_second > host.rules.frames_per_s:
+            self._over_rate()
+            return
+        if opcode != self.codec.opcode:
+            kind = "text" if self.codec.opcode == 1 else "binary"
+            self._bad(BadFrame("wrong_frame_kind", f"{self.codec.subprotocol} travels in {kind} frames"))
+            return
+        try:
+            frame = self.codec.decode(payload)
+        except BadFrame as error:
+            self._bad(error)
+            return
+        if type(frame) is ReportFix:  # by far the most frequent
+            if self.is_runner and self.stage is Stage.OPEN:
+                self._report(frame)
+                return
+        elif self.stage is Stage.OPEN and type(frame) is not Hello:
+            self._receive_other(frame)
+            return
+        self._before_hello(frame)
+
+    def _receive_other(self, frame: Any) -> None:
+        match frame:
+            case ReportFixes():
+                self._report_many(frame)
+            case Follow():
+                self._follow(frame)
+            case Unfollow():
+                self._unfollow(frame)
+            case Ping():
+                self.put(Pong(self._host.now_ms, frame.re))
+
+    def _before_hello(self, frame: Any) -> None:
+        if type(frame) is Hello:
+            self._hello(frame)
+        elif self.stage is Stage.NEW:
+            self.close(CloseCode.PROTOCOL_VIOLATION, "the first frame is hello")
+        elif self.stage is Stage.OPEN:
+            self._error("not_permitted", "only a runner reports fixes")
+
+    def _hello(self, frame: Hello) -> None:
+        host = self._host
+        if self.stage is Stage.CLOSING:
+            return
+        try:
+            principal = host.verify(frame.token)
+        except Refusal as refusal:
+            self.close(_verdict_on(refusal))
+            return
+        rules = host.rules
+        if self.principal is None:
+            self.principal = principal
+            self.account_id, self.campus_id = principal.account_id, principal.campus_id
+            self.is_runner = "runner" in principal.roles
+            if (refused := host.admit(self, principal)) is not None:
+                self.close(refused)
+                return
+            self.stage = Stage.OPEN
+        elif (principal.account_id, principal.campus_id) != (self.account_id, self.campus_id):
+            self.close(CloseCode.PROTOCOL_VIOLATION, "a connection speaks for one account")
+            return
+        self.principal = principal
+        self.is_runner = "runner" in principal.roles
+        self.wants_acks = frame.acks
+        self.look = look_of(self.codec, frame.datum)
+        self.expires_s = host.second + rules.hello_lasts_s
+        self.put(
+            Welcome(
+                account=self.account_id, campus=self.campus_id, roles=sorted(str(role) for role in principal.roles),
+                connection=self.id, now_ms=host.now_ms, time_scale=rules.time_scale,
+                report_every_ms=rules.report_every_ms, flush_ms=rules.flush_ms, renew_ms=rules.hello_lasts_s * 1000,
+                re=frame.re,
+            )
+        )  # fmt: skip
+
+    # --- fixes
+
+    def _fix(self, frame: ReportFix | Reading) -> Fix:
+        lat, lon = self.look.inside(frame.lat, frame.lon)
+        return Fix(lat, lon, frame.at, frame.acc, frame.spd, frame.brg, frame.bat, frame.seq, self._host.now_ms)
+
+    def _report(self, frame: ReportFix) -> None:
+        if self.waiting is not None:
+            self._wait(self._fix(frame))
+        else:
+            self._judge(self._fix(frame))
+
+    def _report_many(self, frame: ReportFixes) -> None:
+        if not self.is_runner:
+            self._error("not_permitted", "only a runner reports fixes")
+            return
+        fixes = [self._fix(reading) for reading in frame.fixes]
+        # Live first: the newest is on the maps at once, the rest fills the track behind it.
+        fixes.sort(key=lambda fix: fix.fixed_at_ms, reverse=True)
+        for fix in fixes:
+            if self.waiting is not None:
+                self._wait(fix)
+            else:
+                self._judge(fix)
+        if self.wants_acks and frame.seq is not None and frame.seq > self._ack_seq:
+            self._ack_seq = frame.seq
+
+    def _wait(self, fix: Fix) -> None:
+        assert self.waiting is not None, "only while the runner's last position is being fetched"
+        if len(self.waiting) < 1_000:
+            self.waiting.append(fix)
+        else:
+            self._host.count("fixes_dropped")
+
+    def ready(self) -> None:
+        """It is known where this runner was last seen: judge what has arrived meanwhile."""
+        waiting, self.waiting = self.waiting, None
+        if self.stage is Stage.OPEN:
+            for fix in waiting or ():
+                self._judge(fix)
+
+    def _judge(self, fix: Fix) -> None:
+        verdict = self._host.track(self, fix)
+        if verdict is Verdict.LIVE or verdict is Verdict.LATE:
+            if self.wants_acks:
+                self._accepted += 1
+                if fix.seq is not None and fix.seq > self._ack_seq:
+                    self._ack_seq = fix.seq
+                if not self.is_touched:
+                    self._host.touch(self)
+            return
+        self._refused += 1
+        if fix.seq is not None and fix.seq > self._ack_seq:
+            self._ack_seq = fix.seq
+        self._refused_in_second += 1
+        if self._refused_in_second <= self._host.rules.refused_per_s:
+            self.put(Refused(str(verdict), fix.fixed_at_ms, fix.seq))
+        elif self.wants_acks:
+            self._host.touch(self)
+
+    # --- topics
+
+    def _follow(self, frame: Follow) -> None:
+        if not is_topic_name(frame.topic, self.campus_id):
+            self._error("not_found", "there is no such topic here", frame.re, "topic", frame.topic)
+        elif len(self.topics) >= self._host.rules.topics and self._topic(frame.topic) is None:
+            self._error(
+                "too_many_topics", f"at most {self._host.rules.topics} at a time", frame.re, "topic", frame.topic
+            )
+        elif (frame.offset is None) != (frame.epoch is None):
+            missing = "offset" if frame.offset is None else "epoch"
+            self._error("invalid_input", "offset and epoch belong together", frame.re, missing, frame.topic)
+        else:
+            self._host.follow(self, frame)
+
+    def _unfollow(self, frame: Unfollow) -> None:
+        topic = self._topic(frame.topic)
+        if topic is not None:
+            self._host.unfollow(self, topic)
+        self.put(Unfollowed(frame.topic, frame.re))
+
+    def _topic(self, name: str) -> Topic | None:
+        return next((topic for topic in self.topics if topic.name == name), None)
+
+    def refuse_topic(self, name: str, refusal: Refusal, re: int | None) -> None:
+        """The topic may not be followed, or not any more."""
+        self._error(refusal.code, refusal.message, re, "topic", name)
+
+    # --- what goes out
+
+    def put(self, frame: ServerFrame) -> None:
+        self.put_raw(self.codec.encode(frame))
+
+    def put_raw(self, raw: bytes) -> None:
+        """Queue the bytes of a frame; over the bound the connection is let go at the end of the flush."""
+        if not self.queue.put(raw) and self.doomed_by is None:
+            self.doomed_by = CloseCode.SLOW_CONSUMER
+        if not self.is_touched:
+            self._host.touch(self)
+
+    def flush(self) -> None:
+        """Write what waits, in one call; the host calls it for each touched connection."""
+        self.is_touched = False
+        if self.stage is Stage.CLOSING:
+            return
+        if self.doomed_by is not None:
+            self.close(self.doomed_by)
+            return
+        if self.wants_acks and (self._accepted or self._refused):
+            ack = Ack(self._ack_seq, self._accepted, self._refused)
+            self._accepted = self._refused = 0
+            self.queue.put(self.codec.encode(ack))
+        if not self.is_lagging and (data := self.queue.take()):
+            self._sink.write(data)
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
+        """End it with a code that says whether to come back."""
+        if self.stage is Stage.CLOSING:
+            return
+        if not self.is_lagging and (data := self.queue.take()):
+            self._sink.write(data)
+        self.stage = Stage.CLOSING
+        self._host.count(f"closed_{int(code)}")
+        self._sink.close(code, reason or code.reason)
+
+    def _error(
+        self, code: str, message: str, re: int | None = None, field: str | None = None, topic: str | None = None
+    ) -> None:
+        self._host.count("errors")
+        self.put(ErrorFrame(code, message, re, field, topic))
+
+    def _bad(self, error: BadFrame) -> None:
+        self._host.count("bad_frames")
+        if self.stage is Stage.NEW:
+            self.close(CloseCode.PROTOCOL_VIOLATION, "the first frame is hello")
+            return
+        self._bad_frames += 1
+        if self._bad_frames > self._host.rules.bad_frames:
+            self.close(CloseCode.PROTOCOL_VIOLATION, "too many bad frames")
+        else:
+            self._error(error.code, error.message, None, error.field)
+
+    def _over_rate(self) -> None:
+        self._host.count("frames_over_rate")
+        if self._frames_in_second == self._host.rules.frames_per_s + 1:
+            self._error("too_many", f"at most {self._host.rules.frames_per_s} frames a second")
+
+
+def _verdict_on(refusal: Refusal) -> CloseCode:
+    if refusal.code == "account_blocked":
+        return CloseCode.ACCOUNT_BLOCKED
+    if refusal.code == "token_expired" or refusal.detail.get("reason") == "expired":
+        return CloseCode.TOKEN_EXPIRED
+    return CloseCode.BAD_TOKEN

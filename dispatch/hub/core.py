@@ -1,0 +1,185 @@
+"""The hub of one worker: its connections, who they are, their topics, and the counters that say how it does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
+
+from geo.filters import Reason, Verdict
+from geo.fix import Fix
+
+from .codes import CloseCode
+from .connection import Connection, Principal, Rules, Sink, Stage
+from .frames import Codec, Follow, PositionRow
+from .resume import EventRecord
+from .topics import Topic, Topics
+
+
+class Outside(Protocol):
+    """What the hub asks of the process around it; none of the calls waits."""
+
+    def verify(self, token: str) -> Principal:
+        """Raises Refusal."""
+
+    def track(self, campus_id: str, runner_id: str, fix: Fix) -> Verdict | Reason: ...
+
+    def start_follow(self, connection: Connection, topic: Topic, frame: Follow) -> None:
+        """Fetch the topic's past and call ``Topics.complete`` or ``give_up``."""
+
+    def start_heal(self, topic: Topic) -> None:
+        """Fetch what the topic missed and call ``Topics.healed`` or ``restart``."""
+
+    def start_runner(self, connection: Connection) -> None:
+        """Find out where this runner was last seen, then call ``Connection.ready``."""
+
+    def campus_joined(self, campus_id: str) -> None:
+        """The first connection of this campus is here."""
+
+    def campus_left(self, campus_id: str) -> None:
+        """The last connection of this campus has gone."""
+
+
+class Hub:
+    """The host of every connection of one worker."""
+
+    def __init__(self, outside: Outside, rules: Rules, *, max_per_account: int = 20) -> None:
+        self._outside = outside
+        self.rules = rules
+        self.now_ms = 0
+        self.second = 0
+        self._max_per_account = max_per_account
+        self.topics = Topics(outside.start_heal, 1.0 / rules.time_scale)
+        self.connections: set[Connection] = set()
+        self._by_account: dict[str, set[Connection]] = {}
+        self._by_campus: dict[str, set[Connection]] = {}
+        self._touched: list[Connection] = []
+        self.counts: Counter[str] = Counter()
+
+    # --- connections come and go
+
+    def open(self, sink: Sink, codec: Codec, connection_id: str) -> Connection:
+        connection = Connection(self, sink, codec, connection_id)
+        self.connections.add(connection)
+        return connection
+
+    def admit(self, connection: Connection, principal: Principal) -> CloseCode | None:
+        """Take the connection in under its account, or say why not."""
+        mine = self._by_account.setdefault(principal.account_id, set())
+        if len(mine) >= self._max_per_account:
+            return CloseCode.TOO_MANY_CONNECTIONS
+        mine.add(connection)
+        campus = self._by_campus.setdefault(principal.campus_id, set())
+        campus.add(connection)
+        if len(campus) == 1:
+            self._outside.campus_joined(principal.campus_id)
+        if "runner" in principal.roles:
+            connection.waiting = []
+            self._outside.start_runner(connection)
+        return None
+
+    def drop(self, connection: Connection) -> None:
+        """The socket is gone."""
+        connection.stage = Stage.CLOSING
+        self.connections.discard(connection)
+        for topic in list(connection.topics):
+            self.topics.leave(connection, topic)
+        mine = self._by_account.get(connection.account_id)
+        if mine is not None:
+            mine.discard(connection)
+            if not mine:
+                del self._by_account[connection.account_id]
+        campus = self._by_campus.get(connection.campus_id)
+        if campus is not None and connection in campus:
+            campus.discard(connection)
+            if not campus:
+                del self._by_campus[connection.campus_id]
+                self.topics.drop_campus(connection.campus_id)
+                self._outside.campus_left(connection.campus_id)
+
+    def close_account(self, account_id: str, code: CloseCode) -> None:
+        """End every connection of this account."""
+        for connection in list(self._by_account.get(account_id, ())):
+            connection.close(code)
+
+    def has_campus(self, campus_id: str) -> bool:
+        return campus_id in self._by_campus
+
+    def campus_ids(self) -> list[str]:
+        return list(self._by_campus)
+
+    # --- what connections ask
+
+    def verify(self, token: str) -> Principal:
+        return self._outside.verify(token)
+
+    def track(self, connection: Connection, fix: Fix) -> Verdict | Reason:
+        verdict = self._outside.track(connection.campus_id, connection.account_id, fix)
+        self.counts[verdict] += 1
+        return verdict
+
+    def follow(self, connection: Connection, frame: Follow) -> None:
+        topic = self.topics.begin(connection, connection.campus_id, frame.topic, frame.re)
+        connection.topics.add(topic)
+        self.counts["follows"] += 1
+        self._outside.start_follow(connection, topic, frame)
+
+    def unfollow(self, connection: Connection, topic: Topic) -> None:
+        self.topics.leave(connection, topic)
+
+    def touch(self, connection: Connection) -> None:
+        connection.is_touched = True
+        self._touched.append(connection)
+
+    def count(self, what: str, times: int = 1) -> None:
+        self.counts[what] += times
+
+    # --- what arrives from elsewhere
+
+    def on_positions(self, campus_id: str, rows: Sequence[PositionRow]) -> None:
+        if campus_id in self._by_campus:
+            self.topics.deliver_positions(campus_id, rows, self.now_ms)
+
+    def on_event(self, campus_id: str, event: EventRecord) -> None:
+        self.topics.deliver_event(campus_id, event, self.now_ms)
+        if event.kind == "account_blocked" and isinstance(event.data, dict):
+            self.close_account(str(event.data.get("account_id", "")), CloseCode.ACCOUNT_BLOCKED)
+
+    def on_gone(self, campus_id: str, runner_ids: Sequence[str]) -> None:
+        self.topics.gone(campus_id, runner_ids)
+
+    # --- the rhythm
+
+    def write_out(self) -> None:
+        """The end of a flush: each connection that has something to say writes it in one call."""
+        touched, self._touched = self._touched, []
+        for connection in touched:
+            connection.flush()
+
+    def close_expired(self) -> None:
+        """End the connections whose hello was too long ago; they come back with a fresh token."""
+        for connection in [c for c in self.connections if c.stage is Stage.OPEN and c.expires_s <= self.second]:
+            connection.close(CloseCode.TOKEN_EXPIRED)
+
+    def set_lagging(self, connection: Connection, is_lagging: bool) -> None:
+        """The watcher's socket is full, or takes bytes again."""
+        connection.is_lagging = is_lagging
+        if not is_lagging:
+            self.topics.catch_up(connection, self.now_ms)
+            if not connection.is_touched:
+                self.touch(connection)
+
+    def metrics(self) -> dict[str, float]:
+        """Counters and gauges by name; names that end in ``_total`` only grow."""
+        topics = self.topics
+        figures: dict[str, float] = {
+            "connections": len(self.connections),
+            "accounts": len(self._by_account),
+            "topics": topics.topic_count,
+            "positions_delivered_total": topics.positions_delivered,
+            "positions_conflated_total": topics.positions_conflated,
+            "events_delivered_total": topics.events_delivered,
+            "topic_heals_total": topics.heals,
+        }
+        figures.update({f"{name}_total": count for name, count in self.counts.items()})
+        return figures

@@ -1,0 +1,47 @@
+"""How a connection wants its frames: which codec and which datum; frames are built once per look, not per watcher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from geo.datum import Datum, from_wgs84, to_wgs84
+from geo.point import Point
+
+from .frames import JSON, MSGPACK, Codec, PositionRow, ServerFrame
+
+
+class Look:
+    """A codec and a datum; there are only four, compared by identity."""
+
+    __slots__ = ("codec", "datum")
+
+    def __init__(self, codec: Codec, datum: Datum) -> None:
+        self.codec = codec
+        self.datum = datum
+
+    def encode(self, frame: ServerFrame) -> bytes:
+        return self.codec.encode(frame)
+
+    def rows(self, rows: Sequence[PositionRow]) -> Sequence[PositionRow]:
+        """The rows with their coordinates in this look's datum."""
+        if self.datum is Datum.WGS84:
+            return rows
+        shown: list[PositionRow] = []
+        for runner_id, lat, lon, fixed_at_ms, bearing, speed, accuracy, received_at_ms in rows:
+            point = from_wgs84(Point(lat, lon), self.datum)
+            shown.append((runner_id, point[0], point[1], fixed_at_ms, bearing, speed, accuracy, received_at_ms))
+        return shown
+
+    def inside(self, lat: float, lon: float) -> tuple[float, float]:
+        """What the client sent, as WGS-84."""
+        if self.datum is Datum.WGS84:
+            return lat, lon
+        point = to_wgs84(Point(lat, lon), self.datum)
+        return point[0], point[1]
+
+
+_LOOKS = {(codec.name, datum.value): Look(codec, datum) for codec in (JSON, MSGPACK) for datum in Datum}
+
+
+def look_of(codec: Codec, datum: str) -> Look:
+    return _LOOKS[codec.name, datum]

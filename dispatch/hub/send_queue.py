@@ -1,0 +1,64 @@
+"""What waits for one watcher: events in order under a byte bound, and which positions it has yet to be shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .topics import Topic
+
+
+class SendQueue:
+    """Two lanes. Events are kept until they are taken, or the queue says that it is over its bound. Of positions only
+    the runner is noted: when the watcher reads again it is shown the newest, so a slow one skips and costs little."""
+
+    __slots__ = ("_bound_bytes", "_frames", "_stale", "size_bytes")
+
+    def __init__(self, bound_bytes: int) -> None:
+        self._bound_bytes = bound_bytes
+        self._frames: list[bytes] = []
+        self._stale: dict[Topic, set[str]] | None = None
+        self.size_bytes = 0
+
+    def put(self, frame: bytes) -> bool:
+        """Add to the event lane; False: over the bound, the watcher must be let go."""
+        self._frames.append(frame)
+        self.size_bytes += len(frame)
+        return self.size_bytes <= self._bound_bytes
+
+    def take(self) -> bytes:
+        """Everything in the event lane, to be written at once."""
+        frames = self._frames
+        if not frames:
+            return b""
+        self._frames = []
+        self.size_bytes = 0
+        return frames[0] if len(frames) == 1 else b"".join(frames)
+
+    def skip(self, topic: Topic, runner_ids: Iterable[str]) -> int:
+        """Note that these positions changed; how many of them replaced one that had not been shown either."""
+        if self._stale is None:
+            self._stale = {}
+        noted = self._stale.setdefault(topic, set())
+        before = len(noted)
+        count = 0
+        for runner_id in runner_ids:
+            noted.add(runner_id)
+            count += 1
+        return count - (len(noted) - before)
+
+    def take_skipped(self) -> dict[Topic, set[str]]:
+        """What to show now that the watcher reads again."""
+        stale, self._stale = self._stale, None
+        return stale or {}
+
+    def forget(self, topic: Topic) -> None:
+        """The watcher no longer follows this topic."""
+        if self._stale is not None:
+            self._stale.pop(topic, None)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._frames and not self._stale

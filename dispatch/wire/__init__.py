@@ -1,0 +1,1 @@
+"""The hub's sockets: Tornado shakes hands, then a lean protocol of our own carries the frames."""
