@@ -183,7 +183,7 @@ def setting_fields() -> Iterator[Field[Any]]:
 def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
     """Read and check all settings; a variable of the environment wins over one of ``env_file``. An empty value counts
     as not set. Raises SettingsError with every fault at once, so that nobody mends them one start at a time."""
-    told = _merge(os.environ if environ is None else environ, env_file)
+    told = gather_environ(os.environ if environ is None else environ, env_file)
     known = {str(each.metadata["env"]): each for each in setting_fields()}
     faults = [_unknown(name, known) for name in told if name.startswith(PREFIX) and name not in known]
     given: dict[str, Any] = {}
@@ -205,7 +205,8 @@ def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     return settings
 
 
-def _merge(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+def gather_environ(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+    """``environ`` with what ``env_file`` adds to it."""
     told: dict[str, str] = {}
     if env_file is not None and env_file.is_file():
         told = {name: text or "" for name, text in dotenv_values(env_file, interpolate=False).items()}
