@@ -1,0 +1,271 @@
+"""The supervisor with real processes, of a small program in place of the server's: start, restart, replace, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import sys
+import textwrap
+import urllib.request
+from pathlib import Path
+
+import pytest
+import redis
+
+from dispatch.settings import read_settings
+from dispatch.supervisor import StartFailed, Supervisor
+
+# Answers every connection with its process id; told by files in the data folder how to misbehave.
+PROGRAM = """
+    import argparse, os, pathlib, signal, socket, sys, time
+    sys.path.insert(0, {root!r})
+    from dispatch.processes import follow_parent
+    folder = pathlib.Path(os.environ["DISPATCH_DATA_DIR"])
+    if sys.argv[1] == "migrate":
+        (folder / "migrated").write_text(os.environ["REDIS_URL"])
+        sys.exit((folder / "migration fails").exists())
+    parser = argparse.ArgumentParser()
+    parser.add_argument("worker")
+    parser.add_argument("--role")
+    for name in ("--index", "--parent", "--listen-fd", "--ready-fd"):
+        parser.add_argument(name, type=int)
+    told = parser.parse_args()
+    follow_parent(told.parent)
+    if (folder / f"{{told.role}} is broken").exists():
+        sys.exit(3)
+    def drain(*_):
+        if (folder / "stubborn").exists():
+            return
+        (folder / f"drained {{os.getpid()}}").touch()
+        os._exit(0)
+    signal.signal(signal.SIGTERM, drain)
+    os.write(told.ready_fd, b"1")
+    os.close(told.ready_fd)
+    if told.listen_fd is None:
+        while True:
+            time.sleep(60)
+    listener = socket.socket(fileno=told.listen_fd)
+    while True:
+        connection, _ = listener.accept()
+        connection.sendall(str(os.getpid()).encode())
+        connection.close()
+"""
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs (one that ended and was not yet waited for does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def make(tmp_path, free_port):
+    """Builds a supervisor on ``tmp_path``; ``make(DISPATCH_WORKERS="2")`` adds settings."""
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(PROGRAM.format(root=str(Path(__file__).parents[2]))))
+    made: list[Supervisor] = []
+
+    def build(**settings: str) -> Supervisor:
+        environ = {
+            "PATH": os.environ["PATH"],
+            "DISPATCH_DATA_DIR": str(tmp_path / "data"),
+            "DISPATCH_PORT": "0",
+            "DISPATCH_METRICS_PORT": str(free_port),
+            "DISPATCH_GRACE_S": "5",
+            **settings,
+        }
+        made.append(Supervisor(read_settings(environ, env_file=None), environ, (sys.executable, str(program))))
+        return made[-1]
+
+    yield build
+    for supervisor in made:
+        for report in supervisor.reports():
+            assert report.pid == os.getpid(), f"{report} was left behind"
+
+
+async def ask(port: int) -> int:
+    """The process that answers."""
+
+    def connect() -> int:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            return int(connection.recv(20))
+
+    return await asyncio.to_thread(connect)
+
+
+async def fetch(port: int, path: str) -> bytes:
+    def read() -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return bytes(answer.read())
+
+    return await asyncio.to_thread(read)
+
+
+def by_role(supervisor: Supervisor) -> dict[str, int]:
+    return {report.role: report.pid for report in supervisor.reports()}
+
+
+async def test_starts_every_role_and_leaves_nothing(make, tmp_path):
+    supervisor = make()
+    await supervisor.start()
+    await supervisor.wait_ready()
+    pids = by_role(supervisor)
+    assert set(pids) == {"supervisor", "redis", "web", "planner", "jobs"}
+    assert await ask(supervisor.port) == pids["web"]
+    with redis.Redis.from_url((tmp_path / "data" / "migrated").read_text()) as client:
+        assert client.ping()
+    await supervisor.stop()
+    assert all((tmp_path / "data" / f"drained {pids[role]}").exists() for role in ("web", "planner", "jobs"))
+    assert not any(is_alive(pids[role]) for role in ("redis", "web", "planner", "jobs"))
+    assert not (tmp_path / "data" / "run" / "redis.sock").exists()
+
+
+async def test_a_killed_process_is_started_again_and_counted(make, eventually):
+    supervisor = make()
+    await supervisor.start()
+    await supervisor.wait_ready()
+    first = by_role(supervisor)["web"]
+    os.kill(first, signal.SIGKILL)
+    assert await eventually(lambda: by_role(supervisor).get("web", first) != first)
+    # The listening socket outlived the process: nobody was refused, the new one answers.
+    assert await ask(supervisor.port) == by_role(supervisor)["web"]
+    assert next(report.restarts for report in supervisor.reports() if report.role == "web") == 1
+    await supervisor.stop()
+
+
+async def test_a_killed_redis_is_started_again_at_the_same_address(make, tmp_path, eventually):
+    supervisor = make()
+    await supervisor.start()
+    await supervisor.wait_ready()
+    first = by_role(supervisor)["redis"]
+    os.kill(first, signal.SIGKILL)
+    url = (tmp_path / "data" / "migrated").read_text()
+
+    def answers() -> bool:
+        try:
+            with redis.Redis.from_url(url) as client:
+                return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    assert await eventually(answers)
+    assert by_role(supervisor)["redis"] != first
+    await supervisor.stop()
+
+
+async def test_replacing_goes_on_answering(make):
+    supervisor = make(DISPATCH_WORKERS="2")
+    await supervisor.start()
+    await supervisor.wait_ready()
+    before = {report.pid for report in supervisor.reports() if report.role == "web"}
+    replacing = asyncio.create_task(supervisor.replace_children())
+    while not replacing.done():
+        assert await ask(supervisor.port)
+    await replacing
+    after = {report.pid for report in supervisor.reports() if report.role == "web"}
+    assert len(after) == 2
+    assert not before & after
+    assert not any(is_alive(pid) for pid in before)
+    assert all(report.restarts == 0 for report in supervisor.reports())
+    await supervisor.stop()
+
+
+async def test_a_replacement_that_cannot_serve_leaves_the_old_one(make, tmp_path):
+    supervisor = make()
+    await supervisor.start()
+    await supervisor.wait_ready()
+    before = by_role(supervisor)
+    (tmp_path / "data" / "web is broken").touch()
+    await supervisor.replace_children()
+    assert by_role(supervisor) == before
+    await supervisor.stop()
+
+
+async def test_a_process_that_never_serves_ends_the_start(make, tmp_path):
+    supervisor = make(DISPATCH_METRICS_PORT="0")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "planner is broken").touch()
+    await supervisor.start()
+    with pytest.raises(StartFailed, match="planner process ended 3 times before it served"):
+        await supervisor.wait_ready()
+    await supervisor.stop()
+
+
+async def test_a_failed_migration_ends_the_start(make, tmp_path):
+    supervisor = make()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "migration fails").touch()
+    with pytest.raises(StartFailed, match="migrate"):
+        await supervisor.start()
+    await supervisor.stop()
+
+
+async def test_a_stubborn_process_is_killed_after_the_grace_time(make, tmp_path):
+    supervisor = make(DISPATCH_GRACE_S="0.2")
+    await supervisor.start()
+    await supervisor.wait_ready()
+    (tmp_path / "data" / "stubborn").touch()
+    pids = by_role(supervisor)
+    await supervisor.stop()
+    assert not is_alive(pids["web"])
+
+
+async def test_a_second_server_on_the_same_folder_is_refused(make):
+    first, second = make(), make()
+    await first.start()
+    with pytest.raises(StartFailed, match=f"process {os.getpid()}"):
+        await second.start()
+    await second.stop()
+    await first.stop()
+
+
+async def test_a_taken_port_is_named(make, free_port):
+    supervisor = make(DISPATCH_PORT=str(free_port), DISPATCH_METRICS_PORT="0")
+    with socket.create_server(("127.0.0.1", free_port)), pytest.raises(StartFailed, match=f"127.0.0.1:{free_port}"):
+        await supervisor.start()
+    await supervisor.stop()
+
+
+async def test_a_taken_metrics_port_is_named(make, free_port):
+    supervisor = make()
+    with socket.create_server(("127.0.0.1", free_port)), pytest.raises(StartFailed, match="DISPATCH_METRICS_PORT"):
+        await supervisor.start()
+    await supervisor.stop()
+
+
+async def test_the_operators_port_shows_processes_and_metrics(make):
+    supervisor = make()
+    await supervisor.start()
+    await supervisor.wait_ready()
+    processes = json.loads(await fetch(supervisor.metrics_port, "/processes"))
+    assert {each["role"] for each in processes} == {"supervisor", "redis", "web", "planner", "jobs"}
+    assert all(each["rss"] > 0 and each["cpu_s"] >= 0 for each in processes)
+    page = (await fetch(supervisor.metrics_port, "/metrics")).decode()
+    assert 'dispatch_process_ready{index="0",role="web"} 1.0' in page
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        await fetch(supervisor.metrics_port, "/")
+    await supervisor.stop()
+
+
+async def test_only_the_asked_roles_run(make, redis_url):
+    supervisor = make(DISPATCH_ROLES="jobs", REDIS_URL=redis_url)
+    await supervisor.start()
+    await supervisor.wait_ready()
+    assert set(by_role(supervisor)) == {"supervisor", "jobs"}
+    await supervisor.stop()
+
+
+async def test_the_data_folder_is_private(make, tmp_path):
+    supervisor = make()
+    await supervisor.start()
+    data = tmp_path / "data"
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert stat.S_IMODE((data / "secrets").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (data / "secrets").iterdir()} == {0o600}
+    await supervisor.stop()
