@@ -64,7 +64,10 @@ def _apply(uow: UnitOfWork, order: Order, event: port.AnyEvent) -> None:
         case port.PayoutFailed() | port.ReleaseFailed() | port.Suspicious():
             kind = type(event).__name__
             uow.alerts.raise_once(
-                kind, order.id, f"订单 {order.id[-6:]} 资金异常:{event.reason}", f"Money of {order.id[-6:]}: {event.reason}"
+                kind,
+                order.id,
+                f"订单 {order.id[-6:]} 资金异常:{event.reason}",
+                f"Money of {order.id[-6:]}: {event.reason}",
             )
             tell(uow, EventKind.MONEY_ALERT, order, problem=kind, reason=event.reason)
 

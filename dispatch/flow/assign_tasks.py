@@ -59,9 +59,7 @@ async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params)
     return Tick(offered, lost, {situation.task_of[task_id].order_id: why for task_id, why in answer.unassigned.items()})
 
 
-def _offer(
-    uow: UnitOfWork, ctx: Context, situation: Situation, chosen: Assignment, answer: Plan, fence: int
-) -> None:
+def _offer(uow: UnitOfWork, ctx: Context, situation: Situation, chosen: Assignment, answer: Plan, fence: int) -> None:
     seen = situation.task_of[chosen.task_id]
     order = uow.orders.get(seen.order_id)
     decision = Decision(
@@ -114,5 +112,7 @@ def _candidates(chosen: Assignment) -> list[dict[str, object]]:
         }
         for one in chosen.candidates
     ]
-    kept.extend({"runner_id": runner_id, "excluded": str(rule)} for runner_id, rule in list(chosen.excluded.items())[:20])
+    kept.extend(
+        {"runner_id": runner_id, "excluded": str(rule)} for runner_id, rule in list(chosen.excluded.items())[:20]
+    )
     return kept

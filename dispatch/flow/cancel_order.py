@@ -94,7 +94,9 @@ def cancel_in(
     task = uow.tasks.by_order(order.id)
     if task is not None:
         withdraw_offer(uow, cancelled, task)
-        task = replace(task, status=next_task_status(task.status, TaskMove.CANCEL), version=task.version + 1, offer_id=None)
+        task = replace(
+            task, status=next_task_status(task.status, TaskMove.CANCEL), version=task.version + 1, offer_id=None
+        )
         uow.tasks.save(task)
     uow.jobs.cancel("expire_unpaid", order.id)
     uow.jobs.cancel("check_late", order.id)

@@ -60,7 +60,12 @@ async def rate(ctx: Context, who: Principal, order_id: str, request: RateOrder) 
             rated = replace(order, version=order.version + 1, rating=request.stars, rating_text=request.text)
             uow.orders.save(rated)
             tell(
-                uow, EventKind.ORDER_RATED, rated, uow.tasks.by_order(order.id), actor_id=who.account_id, stars=request.stars
+                uow,
+                EventKind.ORDER_RATED,
+                rated,
+                uow.tasks.by_order(order.id),
+                actor_id=who.account_id,
+                stars=request.stars,
             )
         elif (order.rating, order.rating_text) != (request.stars, request.text):
             raise WrongState("this order has been rated")

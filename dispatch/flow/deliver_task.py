@@ -141,9 +141,7 @@ def _check_proof(uow: UnitOfWork, order: Order, tap: Deliver) -> Refusal | None:
     return WrongPin(field="pin", tries_left=PIN_TRIES - tries)
 
 
-def _deliver(
-    uow: UnitOfWork, order: Order, task: Task, tap: Deliver, runner_id: str, ground: CampusGround
-) -> None:
+def _deliver(uow: UnitOfWork, order: Order, task: Task, tap: Deliver, runner_id: str, ground: CampusGround) -> None:
     at = tapped_at(tap, uow.now, order.picked_up_at or order.assigned_at)
     done = replace(
         order, status=next_status(order.status, OrderMove.DELIVER), version=order.version + 1, delivered_at=at
@@ -252,7 +250,9 @@ def _goods(order: Order, tap: PickUp) -> Fen | None:
     if tap.goods_actual_fen is None:
         raise InvalidInput("say what the receipt says", field="goods_actual_fen")
     if tap.goods_actual_fen > order.quote.goods_cap_fen:
-        raise InvalidInput("more than the student agreed to", field="goods_actual_fen", cap_fen=order.quote.goods_cap_fen)
+        raise InvalidInput(
+            "more than the student agreed to", field="goods_actual_fen", cap_fen=order.quote.goods_cap_fen
+        )
     return Fen(tap.goods_actual_fen)
 
 

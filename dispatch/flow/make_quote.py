@@ -47,7 +47,9 @@ def order_type(settings: CampusSettings, code: str) -> OrderType:
         raise InvalidInput("this campus offers no such kind of errand", field="type_code") from None
 
 
-def make_quote(ground: CampusGround, request: QuoteRequest, demand: Demand, now: datetime) -> tuple[Quote, tuple[Stop, ...]]:
+def make_quote(
+    ground: CampusGround, request: QuoteRequest, demand: Demand, now: datetime
+) -> tuple[Quote, tuple[Stop, ...]]:
     """Price and promise; raises a refusal that names the field at fault.
 
     The order of the checks is the order in which a student can mend them: what, where, when, how much.

@@ -49,7 +49,11 @@ def quote_view(quote: Quote) -> QuoteView:
     return QuoteView(
         lines=[
             QuoteLineView(
-                kind=line.kind, label_zh=line.label_zh, label_en=line.label_en, amount_fen=line.amount_fen, payer=line.payer
+                kind=line.kind,
+                label_zh=line.label_zh,
+                label_en=line.label_en,
+                amount_fen=line.amount_fen,
+                payer=line.payer,
             )
             for line in quote.lines
         ],
@@ -75,7 +79,11 @@ def stop_view(stop: Stop, *, is_personal: bool) -> StopView:
         place_id=stop.place_id,
         detail=stop.detail if is_personal else "",
         contact_name=stop.contact_name if is_personal else masked_name(stop.contact_name) if stop.contact_name else "",
-        contact_phone=stop.contact_phone if is_personal else masked_phone(stop.contact_phone) if stop.contact_phone else "",
+        contact_phone=stop.contact_phone
+        if is_personal
+        else masked_phone(stop.contact_phone)
+        if stop.contact_phone
+        else "",
     )
 
 
@@ -94,7 +102,9 @@ def steps_of(order: Order) -> list[StepView]:
 class People:
     """Names and standings of everybody on a page of orders, read at once."""
 
-    def __init__(self, accounts: Mapping[str, Account], members: Mapping[str, Membership], stars: Mapping[str, float | None]):
+    def __init__(
+        self, accounts: Mapping[str, Account], members: Mapping[str, Membership], stars: Mapping[str, float | None]
+    ):
         self.accounts = accounts
         self.members = members
         self.stars = stars

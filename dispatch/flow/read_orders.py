@@ -72,9 +72,7 @@ def undo_deadline(uow: UnitOfWork, order: Order, undo_ttl: timedelta) -> datetim
 async def order(ctx: Context, who: Principal, order_id: str, datum: str = "wgs84") -> OrderView:
     """The order with the runner's position, the arrival range and, for its student, the payment."""
     ground = await ctx.grounds.get(who.campus_id)
-    read = await ctx.store.read(
-        who.campus_id, lambda uow: read_one(uow, order_id, who, ground, ctx.options.undo_ttl)
-    )
+    read = await ctx.store.read(who.campus_id, lambda uow: read_one(uow, order_id, who, ground, ctx.options.undo_ttl))
     return convert(await enrich(ctx, who, read, ground), Datum(datum))
 
 
@@ -125,7 +123,9 @@ def arrival(ctx: Context, read: Read, fix: Fix | None, ground: CampusGround) -> 
     if order.status is OrderStatus.ASSIGNED and order.picked_up_at is None and len(order.stops) > 1:
         warnings.append("not_picked_up")
     return EtaView(
-        from_ms=ms(now + timedelta(seconds=trip.low_s)), to_ms=ms(now + timedelta(seconds=trip.high_s)), warnings=warnings
+        from_ms=ms(now + timedelta(seconds=trip.low_s)),
+        to_ms=ms(now + timedelta(seconds=trip.high_s)),
+        warnings=warnings,
     )
 
 
@@ -204,9 +204,7 @@ async def timeline(ctx: Context, who: Principal, order_id: str) -> TimelineView:
 async def track(ctx: Context, who: Principal, order_id: str, datum: str = "wgs84") -> TrackView:
     """The way the runner took for this order, and the way that is left."""
     ground = await ctx.grounds.get(who.campus_id)
-    read = await ctx.store.read(
-        who.campus_id, lambda uow: read_one(uow, order_id, who, ground, ctx.options.undo_ttl)
-    )
+    read = await ctx.store.read(who.campus_id, lambda uow: read_one(uow, order_id, who, ground, ctx.options.undo_ttl))
     order = read.order
     wanted = Datum(datum)
     if order.runner_id is None or order.assigned_at is None:
@@ -215,9 +213,7 @@ async def track(ctx: Context, who: Principal, order_id: str, datum: str = "wgs84
         # Where somebody goes after the hand-over is nobody's business; the student has seen the way there.
         return TrackView(points=[], path=[])
     until = order.delivered_at or order.cancelled_at or ctx.clock.now()
-    fixes = await ctx.tracks.read(
-        order.campus_id, order.runner_id, since_ms=ms(order.assigned_at), until_ms=ms(until)
-    )
+    fixes = await ctx.tracks.read(order.campus_id, order.runner_id, since_ms=ms(order.assigned_at), until_ms=ms(until))
     points = [[*from_wgs84(fix.point, wanted), float(fix.fixed_at_ms)] for fix in fixes]
     way: list[Point] = []
     if order.status in LIVE:

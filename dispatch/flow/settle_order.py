@@ -44,10 +44,17 @@ def command_give_back(uow: UnitOfWork, order: Order, charge_fen: Fen, ground: Ca
     if charge_fen:
         _settle(uow, order, shares_of(order, charge_fen, Fen(0), ground.campus.settings.split))
         return
-    command = Release(id=f"release:{order.id}", intent_id=intent_id(order.id), reason=order.cancel_reason or "cancelled")
+    command = Release(
+        id=f"release:{order.id}", intent_id=intent_id(order.id), reason=order.cancel_reason or "cancelled"
+    )
     uow.commands.add(command.id, order.id, "Release", msgspec.json.encode(command))
 
 
 def _settle(uow: UnitOfWork, order: Order, shares: tuple[Share, ...]) -> None:
-    command = Settle(id=f"settle:{order.id}", intent_id=intent_id(order.id), shares=shares, at=uow.now)
+    command = Settle(
+        id=f"settle:{order.id}",
+        intent_id=intent_id(order.id),
+        shares=shares,
+        at=order.confirmed_at or order.cancelled_at or uow.now,
+    )
     uow.commands.add(command.id, order.id, "Settle", msgspec.json.encode(command))

@@ -51,7 +51,9 @@ def tell(
     )
 
 
-def tell_about_account(uow: UnitOfWork, kind: EventKind, account_id: str, *, actor_id: str | None, **payload: Any) -> None:
+def tell_about_account(
+    uow: UnitOfWork, kind: EventKind, account_id: str, *, actor_id: str | None, **payload: Any
+) -> None:
     """Record that ``kind`` happened to an account; its own topic and the console hear of it."""
     uow.outbox.add(
         Event(

@@ -1,0 +1,233 @@
+"""A runner comes on duty, and what their page shows: the offer, the errands, the hall, the wallet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from geo.datum import Datum, from_wgs84
+from geo.fix import Fix
+from geo.point import Point
+
+from ..access.permissions import Permission
+from ..access.principal import Principal
+from ..model.account import RunnerStatus
+from ..model.campus import AssignMode
+from ..model.errors import NotPermitted
+from ..model.event import EventKind
+from ..model.offer import Offer, is_expired
+from ..model.order import Order, OrderStatus
+from ..model.requests import SetDuty
+from ..model.task import HELD
+from ..model.views import HallItem, HallView, OfferView, RunnerStateView, StopView, WalletLine, WalletView
+from ..store.unit_of_work import UnitOfWork
+from .campus_ground import CampusGround
+from .context import Context
+from .order_view import People, Viewer, ms, order_view, stop_view
+from .read_orders import convert
+from .settle_order import runner_pay_fen
+from .tell import tell_about_account
+
+#: The hall shows this many orders, the nearest first.
+HALL_LIMIT = 60
+
+
+async def set_duty(ctx: Context, who: Principal, request: SetDuty) -> RunnerStateView:
+    """Come on or go off duty. Whoever goes off keeps what they carry, and gets nothing new."""
+
+    def change(uow: UnitOfWork) -> None:
+        member = uow.memberships.get(who.account_id)
+        if member.runner_status is not RunnerStatus.APPROVED:
+            raise NotPermitted("the campus team has not approved you as a runner yet")
+        if (member.is_on_duty, member.vehicle) != (request.is_on, request.vehicle):
+            uow.memberships.save(replace(member, is_on_duty=request.is_on, vehicle=request.vehicle))
+            kind = EventKind.RUNNER_ON_DUTY if request.is_on else EventKind.RUNNER_OFF_DUTY
+            tell_about_account(uow, kind, who.account_id, actor_id=who.account_id, vehicle=request.vehicle)
+
+    await ctx.store.run(who.campus_id, change)
+    view = await state(ctx, who)
+    if not request.is_on and not view.orders:
+        await ctx.presence.remove(who.campus_id, [who.account_id])
+        await ctx.bus.publish_gone(who.campus_id, [who.account_id])
+    ctx.announce()
+    return view
+
+
+async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerStateView:
+    """Everything that the runner's page shows after a (re)load."""
+    who.require(Permission.TASKS_CARRY)
+    ground = await ctx.grounds.get(who.campus_id)
+    fix = (await ctx.presence.get(who.campus_id, [who.account_id])).get(who.account_id)
+
+    def read(uow: UnitOfWork) -> RunnerStateView:
+        member = uow.memberships.get(who.account_id)
+        pending = uow.offers.pending_of_runner(who.account_id)
+        if pending is not None and is_expired(pending, uow.now):
+            pending = None
+        carried = _carried_orders(uow, who)
+        people = People.of(uow, carried)
+        settings = ground.campus.settings
+        done, _, on_time, late = uow.statistics.runner_day(who.account_id, _day_start(ground, uow.now))
+        return RunnerStateView(
+            is_on_duty=member.is_on_duty,
+            vehicle=member.vehicle,
+            offer=offer_view(uow, pending, ground, fix) if pending else None,
+            orders=[
+                order_view(one, uow.tasks.by_order(one.id), people, Viewer.RUNNER, settings, uow.now) for one in carried
+            ],
+            today_orders=done,
+            today_fen=sum(
+                runner_pay_fen(one, settings.split)
+                for one in _done_today(uow, who.account_id, _day_start(ground, uow.now))
+            ),
+            on_time_percent=round(100 * on_time / (on_time + late)) if on_time + late else None,
+            credit=member.credit,
+            report_every_ms=round(ctx.clock.real_s(ctx.options.report_every_s) * 1000),
+            runner_status=str(member.runner_status),
+        )
+
+    view = await ctx.store.read(who.campus_id, read)
+    wanted = Datum(datum)
+    if wanted is Datum.WGS84:
+        return view
+    offer = view.offer
+    if offer is not None:
+        offer = msgspec.structs.replace(offer, stops=_converted(offer.stops, wanted))
+    return msgspec.structs.replace(view, offer=offer, orders=[convert(one, wanted) for one in view.orders])
+
+
+def _carried_orders(uow: UnitOfWork, who: Principal) -> list[Order]:
+    held = [task for task in uow.tasks.held_by(who.account_id) if task.status in HELD]
+    return sorted(
+        (uow.orders.get(task.order_id) for task in held), key=lambda order: order.assigned_at or order.placed_at
+    )
+
+
+def _done_today(uow: UnitOfWork, runner_id: str, since: datetime) -> list[Order]:
+    statuses = [OrderStatus.DELIVERED, OrderStatus.CONFIRMED, OrderStatus.SETTLED]
+    found = uow.orders.page(runner_id=runner_id, statuses=statuses, limit=100)
+    return [order for order in found if order.delivered_at is not None and order.delivered_at >= since]
+
+
+def _day_start(ground: CampusGround, now: datetime) -> datetime:
+    local = now.astimezone(ZoneInfo(ground.campus.settings.time_zone))
+    return local.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _pickup_m(order: Order, ground: CampusGround, fix: Fix | None) -> int | None:
+    if fix is None or not order.stops:
+        return None
+    first = order.stops[0]
+    return round(ground.walkways.walk_m(fix.point, Point(first.lat, first.lon)))
+
+
+def _public_stops(order: Order) -> list[StopView]:
+    return [stop_view(stop, is_personal=False) for stop in order.stops]
+
+
+def offer_view(uow: UnitOfWork, offer: Offer, ground: CampusGround, fix: Fix | None) -> OfferView:
+    """An offer as its runner sees it before answering."""
+    order = uow.orders.get(offer.order_id)
+    return OfferView(
+        id=offer.id,
+        order_id=order.id,
+        task_id=offer.task_id,
+        type_code=order.type_code,
+        expires_at_ms=ms(offer.expires_at),
+        offered_at_ms=ms(offer.offered_at),
+        pay_fen=runner_pay_fen(order, ground.campus.settings.split),
+        pickup_m=_pickup_m(order, ground, fix) or 0,
+        trip_m=order.quote.distance_m,
+        weight_g=order.weight_g,
+        goods_cap_fen=order.quote.goods_cap_fen,
+        promised_at_ms=ms(order.promised_at),
+        stops=_public_stops(order),
+        description=order.description,
+    )
+
+
+def hall_item(uow: UnitOfWork, order: Order, ground: CampusGround, fix: Fix | None) -> HallItem:
+    """A takeable order as the hall shows it."""
+    return HallItem(
+        order_id=order.id,
+        type_code=order.type_code,
+        pay_fen=runner_pay_fen(order, ground.campus.settings.split),
+        pickup_m=_pickup_m(order, ground, fix),
+        trip_m=order.quote.distance_m,
+        weight_g=order.weight_g,
+        goods_cap_fen=order.quote.goods_cap_fen,
+        promised_at_ms=ms(order.promised_at),
+        stops=_public_stops(order),
+        description=order.description,
+        version=order.version,
+    )
+
+
+async def hall(ctx: Context, who: Principal, datum: str = "wgs84") -> HallView:
+    """All orders that nobody has yet, the nearest pick-up first; empty where the campus gives them out by itself."""
+    who.require(Permission.TASKS_CARRY)
+    ground = await ctx.grounds.get(who.campus_id)
+    mode = ground.campus.settings.mode
+    if mode is AssignMode.DISPATCH:
+        return HallView(items=[], mode=str(mode))
+    fix = (await ctx.presence.get(who.campus_id, [who.account_id])).get(who.account_id)
+
+    def read(uow: UnitOfWork) -> list[HallItem]:
+        orders = [uow.orders.get(task.order_id) for task in uow.tasks.takeable()]
+        items = [hall_item(uow, order, ground, fix) for order in orders if order.student_id != who.account_id]
+        return sorted(items, key=lambda item: (item.pickup_m if item.pickup_m is not None else 10**6, item.order_id))
+
+    items = (await ctx.store.read(who.campus_id, read))[:HALL_LIMIT]
+    wanted = Datum(datum)
+    return HallView(
+        items=[msgspec.structs.replace(item, stops=_converted(item.stops, wanted)) for item in items], mode=str(mode)
+    )
+
+
+def _converted(stops: list[StopView], datum: Datum) -> list[StopView]:
+    moved = []
+    for stop in stops:
+        lat, lon = from_wgs84(Point(stop.lat, stop.lon), datum)
+        moved.append(msgspec.structs.replace(stop, lat=lat, lon=lon))
+    return moved
+
+
+async def wallet(ctx: Context, who: Principal) -> WalletView:
+    """What is on its way (with the time it is released) and what is available, line by line."""
+    who.require(Permission.TASKS_CARRY)
+    ground = await ctx.grounds.get(who.campus_id)
+    settings = ground.campus.settings
+
+    def read(uow: UnitOfWork) -> list[WalletLine]:
+        lines = []
+        for order in uow.orders.unsettled_of_runner(who.account_id):
+            pay = runner_pay_fen(order, settings.split) + (order.goods_actual_fen or 0)
+            since = order.confirmed_at or (order.delivered_at or uow.now) + timedelta(
+                seconds=settings.auto_confirm_after_s
+            )
+            due = since + timedelta(seconds=settings.settle_after_s)
+            lines.append(WalletLine(at_ms=ms(due), kind="pending", order_id=order.id, amount_fen=pay, balance_fen=0))
+        return sorted(lines, key=lambda line: line.at_ms)
+
+    pending = await ctx.store.read(who.campus_id, read)
+    balances = await ctx.payments.balances(who.account_id)
+    statement = await ctx.payments.statement(who.account_id, limit=50)
+    return WalletView(
+        pending_fen=sum(line.amount_fen for line in pending) + balances.pending_fen,
+        available_fen=balances.available_fen,
+        withdrawn_fen=balances.withdrawn_fen,
+        pending=pending,
+        lines=[
+            WalletLine(
+                at_ms=ms(line.at),
+                kind=line.kind,
+                order_id=line.order_ref or None,
+                amount_fen=line.amount_fen,
+                balance_fen=line.balance_after_fen,
+            )
+            for line in statement
+        ],
+    )

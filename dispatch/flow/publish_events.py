@@ -1,0 +1,99 @@
+"""The relay: events that were committed go out to their topics, each at least once, known by its id as the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Protocol
+
+import msgspec
+
+from geo.fix import Fix
+
+from ..live.resume_streams import Published
+from ..model.event import Event, EventKind, publications
+from ..model.order import Order
+from ..model.views import OrderView
+from ..store.unit_of_work import UnitOfWork
+from .campus_ground import CampusGround
+from .context import Context
+from .go_on_duty import hall_item, offer_view
+from .order_view import People, Viewer, ms, order_view, runner_card
+from .read_orders import undo_deadline
+
+BATCH = 200
+
+_CARD_KINDS = frozenset({EventKind.TASK_ASSIGNED, EventKind.TASK_REASSIGNED})
+_HALL_KINDS = frozenset({EventKind.ORDER_PAID, EventKind.TASK_REOPENED})
+
+
+class Streams(Protocol):
+    """Where events go: numbered, kept for those who come back, and published, in one atomic step per topic."""
+
+    async def publish_many(self, campus_id: str, events: list[Published]) -> Any: ...
+
+
+async def publish_events(ctx: Context, streams: Streams) -> int:
+    """Publish what is waiting, in the order of each thing's version; how many events went out.
+
+    Killed between publishing and marking, it publishes again, and the stream recognises the ids.
+    """
+    events = await ctx.store.read_global(lambda unit: unit.outbox.unpublished(BATCH))
+    by_campus: dict[str, list[Event]] = {}
+    for event in events:
+        by_campus.setdefault(event.campus_id, []).append(event)
+    for campus_id, batch in by_campus.items():
+        ground = await ctx.grounds.get(campus_id)
+        fixes = await ctx.presence.all(campus_id)
+        told = await ctx.store.read(campus_id, _enriching(batch, ground, fixes, ctx.options.undo_ttl))
+        outgoing: list[Published] = [
+            (event.id, event.version, ms(event.at), publication)
+            for event in told
+            for publication in publications(event)
+        ]
+        await streams.publish_many(campus_id, outgoing)
+        await ctx.store.run_global(lambda unit, b=batch: unit.outbox.mark_published([one.id for one in b]))
+    return len(events)
+
+
+def _enriching(
+    batch: list[Event], ground: CampusGround, fixes: Mapping[str, Fix], undo_ttl: timedelta
+) -> Callable[[UnitOfWork], list[Event]]:
+    return lambda uow: [_enriched(uow, event, ground, fixes, undo_ttl) for event in batch]
+
+
+def _enriched(
+    uow: UnitOfWork, event: Event, ground: CampusGround, fixes: Mapping[str, Fix], undo_ttl: timedelta
+) -> Event:
+    """Add what only one audience may see, as it is now: the newest truth is what a late listener needs."""
+    order = uow.orders.find(event.subject_id) if event.subject_id.startswith("ord_") else None
+    if order is None:
+        return event
+    people = People.of(uow, [order])
+    whole = _operator_view(uow, order, people, ground, undo_ttl)
+    private: dict[str, dict[str, Any]] = {"operator": {"order": msgspec.to_builtins(whole)}}
+    if event.kind in _CARD_KINDS and event.runner_id == order.runner_id and order.runner_id:
+        card = runner_card(people, order.runner_id)
+        private["student"] = {"runner_id": order.runner_id, "runner": msgspec.to_builtins(card)}
+    if event.kind is EventKind.TASK_OFFERED and "offer_id" in event.payload:
+        offer = uow.offers.get(event.payload["offer_id"])
+        view = offer_view(uow, offer, ground, fixes.get(offer.runner_id))
+        private["runner"] = {"offer": msgspec.to_builtins(view)}
+    if event.kind in _HALL_KINDS:
+        private["hall"] = {"item": msgspec.to_builtins(hall_item(uow, order, ground, None))}
+    return replace(event, private=private)
+
+
+def _operator_view(
+    uow: UnitOfWork, order: Order, people: People, ground: CampusGround, undo_ttl: timedelta
+) -> OrderView:
+    return order_view(
+        order,
+        uow.tasks.by_order(order.id),
+        people,
+        Viewer.OPERATOR,
+        ground.campus.settings,
+        uow.now,
+        undo_until=undo_deadline(uow, order, undo_ttl),
+    )

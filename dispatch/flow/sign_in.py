@@ -1,0 +1,288 @@
+"""Somebody signs in - by SMS code, password or one-time link - stays signed in, and signs out."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ..access.codes import LINK_CODE_TTL, SMS_CODE_TTL, new_link_code, new_sms_code
+from ..access.passwords import hash_password, is_outdated, is_password
+from ..access.permissions import effective_roles
+from ..access.phones import normal_phone
+from ..access.principal import Principal
+from ..access.tokens import REFRESH_TTL_S
+from ..model import ids
+from ..model.account import Account, Membership, Role
+from ..model.errors import AccountBlocked, InvalidInput, LockedOut, NotSignedIn, SignInFailed, TooMany
+from ..model.requests import AskCode, ExchangeLink, SetPassword, SignIn
+from ..model.session import Link, Session
+from ..model.views import SessionView, SocketTokenView
+from ..notify.sms import SIGN_IN_CODE
+from ..store.global_unit import GlobalUnit
+from ..store.unit_of_work import UnitOfWork
+from .account_view import account_view
+from .context import Context
+
+#: What somebody is called who signed in for the first time and has not said their name.
+NEW_NAME = "同学"
+
+
+@dataclass(frozen=True, slots=True)
+class SignInLimits:
+    """How often, in real seconds. The phone's protect a person's inbox; a whole campus may share one IP address."""
+
+    resend_gap_s: int = 60
+    codes_per_phone_hour: int = 5
+    codes_per_ip_hour: int = 120
+    codes_per_campus_hour: int = 6_000
+    tries_per_ip: int = 300
+    tries_per_ip_window_s: int = 300
+
+
+LIMITS = SignInLimits()
+#: Wrong codes or passwords before a phone is locked, and for how long.
+MAX_FAILURES = 5
+LOCKED_FOR = timedelta(minutes=15)
+
+
+async def ask_code(ctx: Context, request: AskCode, ip: str) -> None:
+    """Send a sign-in code. Whoever asks learns nothing about whether the phone is known."""
+    await ctx.grounds.get(request.campus_id)
+    phone = normal_phone(request.phone)
+    name = _phone_key(ctx, phone).hex()
+    for key, limit, window_s in (
+        (f"code:gap:{name}", 1, LIMITS.resend_gap_s),
+        (f"code:phone:{name}", LIMITS.codes_per_phone_hour, 3600),
+        (f"code:ip:{ip}", LIMITS.codes_per_ip_hour, 3600),
+        (f"code:campus:{request.campus_id}", LIMITS.codes_per_campus_hour, 3600),
+    ):
+        if not await ctx.counters.hit(key, limit, window_s):
+            raise TooMany(
+                "a code was sent a moment ago; wait and ask again", retry_after_s=ctx.counters.retry_after_s(window_s)
+            )
+    code = new_sms_code()
+    now = ctx.tokens.now()
+    digest = _code_hash(ctx, phone, request.campus_id, code)
+    await ctx.store.run_global(
+        lambda unit: unit.codes.put(phone, request.campus_id, digest, sent_at=now, expires_at=now + SMS_CODE_TTL)
+    )
+    await ctx.sms.send(phone, SIGN_IN_CODE, {"code": code})
+
+
+async def sign_in(ctx: Context, request: SignIn, ip: str) -> SessionView:
+    """Sign in. A first sign-in by code makes the account, and a first one at a campus makes it a student there."""
+    if (request.code is None) == (request.password is None):
+        raise InvalidInput("give the code or the password", field="code")
+    await ctx.grounds.get(request.campus_id)
+    if not await ctx.counters.hit(f"signin:ip:{ip}", LIMITS.tries_per_ip, LIMITS.tries_per_ip_window_s):
+        raise TooMany(retry_after_s=ctx.counters.retry_after_s(LIMITS.tries_per_ip_window_s))
+    phone = normal_phone(request.phone)
+    await _refuse_locked(ctx, phone)
+    if request.code is not None:
+        account = await _by_code(ctx, phone, request.campus_id, request.code)
+    else:
+        assert request.password is not None
+        account = await _by_password(ctx, phone, request.campus_id, request.password)
+    if account.is_blocked:
+        raise AccountBlocked()
+    return await open_session(ctx, account.id, request.campus_id)
+
+
+async def _by_code(ctx: Context, phone: str, campus_id: str, code: str) -> Account:
+    now = ctx.tokens.now()
+    digest = _code_hash(ctx, phone, campus_id, code)
+    if not await ctx.store.run_global(lambda unit: unit.codes.take(phone, campus_id, digest, now)):
+        await _fail(ctx, phone)
+    await ctx.store.run_global(lambda unit: unit.lockouts.clear(_phone_key(ctx, phone)))
+    account = await ctx.store.run_global(lambda unit: _known_or_new(unit, phone, ctx))
+    await ctx.store.run(campus_id, lambda uow: _join(uow, account.id))
+    return account
+
+
+def _known_or_new(unit: GlobalUnit, phone: str, ctx: Context) -> Account:
+    account = unit.accounts.by_phone(phone)
+    if account is None:
+        account = Account(
+            id=unit.new_id(ids.ACCOUNT), name=NEW_NAME, phone=phone, language="zh-CN", is_blocked=False,
+            created_at=unit.now,
+        )  # fmt: skip
+        unit.accounts.insert(account)
+    return account
+
+
+def _join(uow: UnitOfWork, account_id: str) -> None:
+    if uow.memberships.find(account_id) is None:
+        uow.memberships.insert(Membership(account_id, uow.campus_id, frozenset({Role.STUDENT})))
+
+
+async def _by_password(ctx: Context, phone: str, campus_id: str, password: str) -> Account:
+    def read(unit: GlobalUnit) -> Account | None:
+        account = unit.accounts.by_phone(phone)
+        if account is None or all(one.campus_id != campus_id for one in unit.memberships_of(account.id)):
+            return None
+        return account
+
+    account = await ctx.store.read_global(read)
+    stored = account.password_hash if account else None
+    # Without an account the same work is done, so that the time it takes tells nothing.
+    is_right = await asyncio.to_thread(is_password, stored, password)
+    if account is None or not is_right:
+        await _fail(ctx, phone)
+    assert account is not None and stored is not None
+    if is_outdated(stored):
+        await _store_password(ctx, account.id, await asyncio.to_thread(hash_password, password))
+    await ctx.store.run_global(lambda unit: unit.lockouts.clear(_phone_key(ctx, phone)))
+    return account
+
+
+async def _fail(ctx: Context, phone: str) -> None:
+    """Counts one wrong try and refuses; the same words for a wrong code, a wrong password and an unknown phone."""
+    now = ctx.tokens.now()
+    key = _phone_key(ctx, phone)
+    await ctx.store.run_global(lambda unit: unit.lockouts.fail(key, now, limit=MAX_FAILURES, lock_for=LOCKED_FOR))
+    raise SignInFailed()
+
+
+async def _refuse_locked(ctx: Context, phone: str) -> None:
+    now = ctx.tokens.now()
+    key = _phone_key(ctx, phone)
+    until = await ctx.store.read_global(lambda unit: unit.lockouts.locked_until(key))
+    if until is not None and now < until:
+        raise LockedOut(retry_after_s=max(1, round((until - now).total_seconds())))
+
+
+def _phone_key(ctx: Context, phone: str) -> bytes:
+    return ctx.tokens.digest("phone", phone)
+
+
+def _code_hash(ctx: Context, phone: str, campus_id: str, code: str) -> bytes:
+    return ctx.tokens.digest("code", phone, campus_id, code)
+
+
+# --- one-time links ---------------------------------------------------------------------------------------------------
+
+
+async def create_link(
+    ctx: Context, account_id: str, campus_id: str, roles: frozenset[Role] | None = None, ttl: timedelta = LINK_CODE_TTL
+) -> str:
+    """A code that opens one session for this account, narrowed to ``roles``; for the command line, never over HTTP."""
+    code = new_link_code()
+    digest = ctx.tokens.digest("link", code)
+    expires_at = ctx.tokens.now() + ttl
+    link = Link(account_id, campus_id, roles)
+    await ctx.store.run_global(lambda unit: unit.links.put(digest, link, expires_at))
+    return code
+
+
+async def exchange_link(ctx: Context, request: ExchangeLink) -> SessionView:
+    """Exchange a one-time code for a session."""
+    digest = ctx.tokens.digest("link", request.code)
+    now = ctx.tokens.now()
+    link = await ctx.store.run_global(lambda unit: unit.links.take(digest, now))
+    if link is None:
+        raise SignInFailed("this link was used before or is too old")
+    return await open_session(ctx, link.account_id, link.campus_id, link.roles)
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+async def open_session(
+    ctx: Context, account_id: str, campus_id: str, roles: frozenset[Role] | None = None
+) -> SessionView:
+    """A new session of somebody whose identity is proved."""
+    now = ctx.tokens.now()
+    session_id = ctx.new_id(ids.SESSION)
+    refresh_token, refresh_hash = ctx.tokens.new_refresh(session_id)
+    session = Session(
+        session_id, account_id, campus_id, refresh_hash, now, now + timedelta(seconds=REFRESH_TTL_S), roles=roles
+    )
+
+    def open_it(unit: GlobalUnit) -> tuple[Account, Membership]:
+        account, membership = _standing(unit, session)
+        unit.sessions.insert(session)
+        return account, membership
+
+    account, membership = await ctx.store.run_global(open_it)
+    return await _view(ctx, session, account, membership, refresh_token)
+
+
+async def refresh(ctx: Context, refresh_token: str) -> SessionView:
+    """New tokens for the one refresh token that is good now. A spent one that comes again was stolen, or its thief
+    came first: the session ends for both."""
+    given = ctx.tokens.refresh(refresh_token)
+    token, new_hash = ctx.tokens.new_refresh(given.session_id)
+    now = ctx.tokens.now()
+
+    def rotate(unit: GlobalUnit) -> tuple[Session, Account, Membership] | None:
+        session = unit.sessions.find(given.session_id)
+        if session is None or not session.is_good(now):
+            return None
+        account, membership = _standing(unit, session)
+        if not unit.sessions.rotate(session.id, given.secret_hash, new_hash):
+            unit.sessions.revoke(session.id, now)
+            return None
+        return session, account, membership
+
+    rotated = await ctx.store.run_global(rotate)
+    if rotated is None:
+        raise NotSignedIn("this session has ended; sign in again", reason="session_ended")
+    return await _view(ctx, *rotated, token)
+
+
+def _standing(unit: GlobalUnit, session: Session) -> tuple[Account, Membership]:
+    """The account and what it is at the session's campus; raises where it may not have a session."""
+    account = unit.accounts.get(session.account_id)
+    if account.is_blocked:
+        raise AccountBlocked()
+    for membership in unit.memberships_of(account.id):
+        if membership.campus_id == session.campus_id:
+            return account, membership
+    raise SignInFailed("this account does not belong to the campus")
+
+
+async def _view(
+    ctx: Context, session: Session, account: Account, membership: Membership, refresh_token: str
+) -> SessionView:
+    roles = effective_roles(membership)
+    if session.roles is not None:
+        roles &= session.roles
+    campus = (await ctx.grounds.get(session.campus_id)).campus
+    return SessionView(
+        account=account_view(account, membership, campus.name, roles=roles, is_own=True),
+        access_token=ctx.tokens.issue_access(account.id, session.campus_id, roles, session.id),
+        refresh_token=refresh_token,
+        expires_in_s=ctx.tokens.access_ttl_s,
+        csrf_token=ctx.tokens.csrf(session.id),
+    )
+
+
+async def sign_out(ctx: Context, who: Principal) -> None:
+    """End this session; its tokens are worth nothing within seconds."""
+    now = ctx.tokens.now()
+    await ctx.store.run_global(lambda unit: unit.sessions.revoke(who.session_id, now))
+
+
+async def socket_token(ctx: Context, who: Principal) -> SocketTokenView:
+    """A short-lived token for the first frame of a socket."""
+    return SocketTokenView(token=ctx.tokens.issue_socket(who), expires_in_s=ctx.tokens.socket_ttl_s)
+
+
+# --- passwords --------------------------------------------------------------------------------------------------------
+
+
+async def set_password(ctx: Context, who: Principal, request: SetPassword) -> None:
+    """Set a first password, or change it against the old one; every other session of the account ends."""
+    account = await ctx.store.read_global(lambda unit: unit.accounts.get(who.account_id))
+    if account.password_hash is not None:
+        await _refuse_locked(ctx, account.phone)
+        if not await asyncio.to_thread(is_password, account.password_hash, request.old_password or ""):
+            await _fail(ctx, account.phone)
+    await _store_password(ctx, who.account_id, await asyncio.to_thread(hash_password, request.new_password))
+    now = ctx.tokens.now()
+    await ctx.store.run_global(lambda unit: unit.sessions.revoke_all(who.account_id, now, but=who.session_id))
+
+
+async def _store_password(ctx: Context, account_id: str, password_hash: str) -> None:
+    await ctx.store.run_global(lambda unit: unit.accounts.set_password(account_id, password_hash))

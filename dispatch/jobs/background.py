@@ -1,0 +1,86 @@
+"""The jobs process: relay, commands to payments, what payments reports, due jobs, sweeps and retention."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from ..flow.apply_payments import apply_payments
+from ..flow.context import Context
+from ..flow.compare_intents import compare_intents
+from ..flow.publish_events import Streams, publish_events
+from ..flow.run_due_jobs import run_due_jobs
+from ..flow.send_commands import send_commands
+from .loop import Loop
+
+log = logging.getLogger(__name__)
+
+#: Real seconds between looks when nobody wakes us.
+POLL_S, SWEEP_S, COMPARE_S, RETENTION_S = 0.25, 5.0, 300.0, 3_600.0
+
+Work = Callable[[], Awaitable[int]]
+
+
+class Background:
+    """All loops of the jobs process. Several such processes may run: leases and ids keep them out of each other's way."""
+
+    def __init__(self, ctx: Context, streams: Streams, payments_work: Work, holder: str) -> None:
+        self._ctx = ctx
+        clock = ctx.clock
+        poll_s = min(POLL_S, max(0.05, clock.real_s(1.0)))
+        self.relay = Loop("relay", lambda: publish_events(ctx, streams), poll_s, clock)
+        self.commands = Loop("commands", self._send, poll_s, clock)
+        self.payments = Loop("payments", payments_work, poll_s, clock)
+        self.results = Loop("results", self._apply, poll_s, clock)
+        self.due = Loop("due", lambda: run_due_jobs(ctx, holder), poll_s, clock)
+        self.sweep = Loop("sweep", self._sweep, min(SWEEP_S, max(0.5, clock.real_s(30.0))), clock)
+        self.compare = Loop("compare", self._compare, COMPARE_S, clock)
+        self.retention = Loop("retention", self._retention, RETENTION_S, clock)
+        self.loops = (
+            self.relay, self.commands, self.payments, self.results, self.due, self.sweep, self.compare, self.retention,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        self._ctx.bus.on_wake("outbox", lambda _: self.wake())
+        for loop in self.loops:
+            loop.start()
+
+    def wake(self) -> None:
+        """Something was committed: it may be an event, a command or a payment that was reported."""
+        for loop in (self.relay, self.commands, self.payments, self.results):
+            loop.wake()
+
+    async def stop(self) -> None:
+        for loop in self.loops:
+            await loop.stop()
+
+    async def _send(self) -> int:
+        sent = await send_commands(self._ctx)
+        if sent:
+            self.payments.wake()
+        return sent
+
+    async def _apply(self) -> int:
+        applied = await apply_payments(self._ctx)
+        if applied:
+            self.relay.wake()
+            await self._ctx.bus.wake("planner")
+        return applied
+
+    async def _sweep(self) -> int:
+        """Forget runners who have not been heard of, and tell those who watch."""
+        before = self._ctx.clock.now() - self._ctx.options.presence_ttl
+        for campus in await self._ctx.store.read_global(lambda unit: unit.campuses.all()):
+            gone = await self._ctx.presence.sweep(campus.id, round(before.timestamp() * 1000))
+            await self._ctx.bus.publish_gone(campus.id, gone)
+        return 0
+
+    async def _compare(self) -> int:
+        await compare_intents(self._ctx)
+        return 0
+
+    async def _retention(self) -> int:
+        counts = await self._ctx.store.run_global(lambda unit: unit.retention(unit.now))
+        if any(counts.values()):
+            log.info("retention", extra={"fields": {name: count for name, count in counts.items() if count}})
+        return 0

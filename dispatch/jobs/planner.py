@@ -1,0 +1,77 @@
+"""The planner process: leads the campuses whose lease it holds, and plans each of them once per tick."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from ..assign.state import Params
+from ..flow.assign_tasks import assign_tasks
+from ..flow.context import Context
+from .loop import Loop
+
+log = logging.getLogger(__name__)
+
+#: Real seconds: a planner that died is replaced after this long.
+LEASE_S = 6.0
+RENEW_S = 2.0
+
+
+class Planner:
+    """``tick_s`` is business time; the lease is real time, converted for the store, whose clock runs at the rate."""
+
+    def __init__(self, ctx: Context, holder: str, tick_s: float, params: Params | None = None) -> None:
+        self._ctx = ctx
+        self._holder = holder
+        self._params = params or Params()
+        self._fences: dict[str, int] = {}
+        self._renewed_s: dict[str, float] = {}
+        self.waiting: dict[str, Mapping[str, str]] = {}
+        self.ticks = 0
+        self.loop = Loop("planner", self._tick, max(0.1, ctx.clock.real_s(tick_s)), ctx.clock)
+
+    def start(self) -> None:
+        self.loop.start()
+
+    async def stop(self) -> None:
+        await self.loop.stop()
+        for campus_id, fence in list(self._fences.items()):
+            await self._ctx.store.run_global(
+                lambda unit, c=campus_id, f=fence: unit.leases.release(_lease(c), self._holder, f)
+            )
+
+    async def _tick(self) -> int:
+        for campus in await self._ctx.store.read_global(lambda unit: unit.campuses.all()):
+            fence = await self._lead(campus.id)
+            if fence is None:
+                continue
+            tick = await assign_tasks(self._ctx, campus.id, fence, self._params)
+            self.waiting[campus.id] = tick.waiting or {}
+        self.ticks += 1
+        return 0
+
+    async def _lead(self, campus_id: str) -> int | None:
+        """The fencing number of our lease of this campus; None while another planner leads it."""
+        now_s, ttl_s = self._ctx.clock.monotonic_s(), LEASE_S * self._ctx.clock.rate
+        fence = self._fences.get(campus_id)
+        if fence is not None:
+            if now_s - self._renewed_s[campus_id] < RENEW_S:
+                return fence
+            if await self._ctx.store.run_global(
+                lambda unit: unit.leases.renew(_lease(campus_id), self._holder, fence, ttl_s)
+            ):
+                self._renewed_s[campus_id] = now_s
+                return fence
+            log.warning("another planner took over", extra={"fields": {"campus": campus_id}})
+            del self._fences[campus_id]
+        fence = await self._ctx.store.run_global(
+            lambda unit: unit.leases.acquire(_lease(campus_id), self._holder, ttl_s)
+        )
+        if fence is not None:
+            self._fences[campus_id] = fence
+            self._renewed_s[campus_id] = now_s
+        return fence
+
+
+def _lease(campus_id: str) -> str:
+    return f"planner:{campus_id}"
