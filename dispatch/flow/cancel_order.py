@@ -1,4 +1,4 @@
-"""An order is cancelled: by its student at a price shown before, by an operator with a reason, or because nobody paid."""
+"""An order is cancelled: by its student at a price shown before, by an operator, or because nobody paid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ..model.money import Fen
 from ..model.offer import OfferStatus
 from ..model.order import MOVES, Order, OrderMove, OrderStatus, next_status
 from ..model.requests import CancelOrder, OperatorCancel
-from ..model.task import Task, TaskMove, next_status as next_task_status
+from ..model.task import Task, TaskMove
+from ..model.task import next_status as next_task_status
 from ..model.views import OrderView
 from ..store.unit_of_work import UnitOfWork
 from .campus_ground import CampusGround

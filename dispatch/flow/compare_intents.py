@@ -22,8 +22,8 @@ _PAID = frozenset({
 async def compare_intents(ctx: Context) -> list[str]:
     """Compare all unfinished orders; the ids of those whose money does not fit, each raised as an alert once."""
     wrong = []
+    statuses = [*_PAID, OrderStatus.AWAITING_PAYMENT, OrderStatus.CANCELLED]
     for campus in await ctx.store.read_global(lambda unit: unit.campuses.all()):
-        statuses = [*_PAID, OrderStatus.AWAITING_PAYMENT, OrderStatus.CANCELLED]
         orders = await ctx.store.read(campus.id, lambda uow: uow.orders.by_status(statuses, LIMIT))
         for order in orders:
             problem = await _problem(ctx, order)

@@ -28,7 +28,7 @@ class TopicGrant:
 
 
 async def follow_topic(ctx: Context, who: Principal, topic: str) -> TopicGrant:
-    """Check the right and read the snapshot. Raises ``NotPermitted`` or, where even existence is a secret, ``NotFound``.
+    """Check the right and read the snapshot; ``NotPermitted``, or ``NotFound`` where even existence is a secret.
 
     ``order:<id>``: its student, the runner who carries it, operators · ``runner:<id>``: that runner ·
     ``hall:<campus>``: runners of the campus · ``console:<campus>``: its operators.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from geo.datum import Datum, to_wgs84
 from geo.errors import UnknownPlace
@@ -91,7 +92,7 @@ def make_quote(
 def trip_m(ground: CampusGround, stops: tuple[Stop, ...]) -> float:
     """Metres on foot from the first stop to the last, in order."""
     points = [Point(stop.lat, stop.lon) for stop in stops]
-    return sum(ground.walkways.walk_m(a, b) for a, b in zip(points, points[1:], strict=False))
+    return sum(ground.walkways.walk_m(a, b) for a, b in pairwise(points))
 
 
 def _check_quantities(kind: OrderType, request: QuoteRequest) -> None:

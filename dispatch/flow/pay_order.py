@@ -33,7 +33,7 @@ def payment_view(intent: IntentView | None, total_fen: int) -> PaymentView:
 
 
 async def pay(ctx: Context, who: Principal, order_id: str, request: PayOrder) -> PaymentView:
-    """Pay with this channel. The old credential is proved dead before the new one is made, so it cannot charge twice."""
+    """Pay with this channel. The old credential is proved dead before a new one is made."""
     order = await ctx.store.read(who.campus_id, lambda uow: uow.orders.get(order_id))
     if order.student_id != who.account_id:
         raise NotFound(id=order_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import msgspec
 
@@ -60,7 +61,7 @@ def read_one(uow: UnitOfWork, order_id: str, who: Principal, ground: CampusGroun
 def undo_deadline(uow: UnitOfWork, order: Order, undo_ttl: timedelta) -> datetime | None:
     """Until when the last forced reassignment can be taken back; None once anything happened after it."""
     events = uow.outbox.timeline(order.id)
-    if not events or not order.is_live and order.status is not OrderStatus.OPEN:
+    if not events or (not order.is_live and order.status is not OrderStatus.OPEN):
         return None
     last = max(events, key=lambda event: (event.version, event.id))
     is_forced = last.payload.get("how") == "forced" and not last.payload.get("is_undo")
@@ -112,7 +113,7 @@ def arrival(ctx: Context, read: Read, fix: Fix | None, ground: CampusGround) -> 
         if ms(now) - fix.fixed_at_ms > STALE_S * 1000:
             warnings.append("stale_position")
         points.insert(0, fix.point)
-    way_m = sum(ground.walkways.walk_m(a, b) for a, b in zip(points, points[1:], strict=False))
+    way_m = sum(ground.walkways.walk_m(a, b) for a, b in pairwise(points))
     left = [stop for stop in order.stops if Point(stop.lat, stop.lon) in points]
     trip = eta(
         way_m,
@@ -221,7 +222,7 @@ async def track(ctx: Context, who: Principal, order_id: str, datum: str = "wgs84
         legs = list(remaining_stops(order, read.task))
         if order.runner_id in present:
             legs.insert(0, present[order.runner_id].point)
-        for a, b in zip(legs, legs[1:], strict=False):
+        for a, b in pairwise(legs):
             way.extend(ground.walkways.path(a, b))
     return TrackView(points=points, path=[list(from_wgs84(point, wanted)) for point in way])
 

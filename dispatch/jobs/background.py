@@ -6,8 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from ..flow.apply_payments import apply_payments
-from ..flow.context import Context
 from ..flow.compare_intents import compare_intents
+from ..flow.context import Context
 from ..flow.publish_events import Streams, publish_events
 from ..flow.run_due_jobs import run_due_jobs
 from ..flow.send_commands import send_commands
@@ -22,7 +22,7 @@ Work = Callable[[], Awaitable[int]]
 
 
 class Background:
-    """All loops of the jobs process. Several such processes may run: leases and ids keep them out of each other's way."""
+    """All loops of the jobs process. Several such may run: leases and ids keep them apart."""
 
     def __init__(self, ctx: Context, streams: Streams, payments_work: Work, holder: str) -> None:
         self._ctx = ctx
