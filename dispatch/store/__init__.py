@@ -1,0 +1,1 @@
+"""The books: SQL tables, one module per aggregate, and transactions bound to one campus."""

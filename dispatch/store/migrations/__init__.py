@@ -1,0 +1,16 @@
+"""Numbered forward migrations: how a database of any earlier version becomes one of this version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from . import m0001_first_tables, m0002_order_codes
+
+#: Changes one database by one version. Frozen once shipped: it never uses the tables of the present.
+Migration = Callable[[Connection], None]
+
+#: In order; the first makes version 1.
+MIGRATIONS: tuple[Migration, ...] = (m0001_first_tables.upgrade, m0002_order_codes.upgrade)
+LATEST = len(MIGRATIONS)

@@ -1,0 +1,80 @@
+"""Offers in SQL: one pending per task and one per runner, held by unique indexes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Select, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ..model.errors import NotFound, StaleVersion
+from ..model.offer import Offer, OfferStatus
+from ..model.task import TAKEABLE
+from .scope import CampusScope
+from .tables import offers as t
+from .tables import tasks
+
+_PENDING = OfferStatus.PENDING
+
+
+class Offers:
+    def __init__(self, scope: CampusScope) -> None:
+        self._scope = scope
+        self._sql = scope.connection
+
+    def insert(self, offer: Offer) -> None:
+        """Raises :class:`StaleVersion` when the task or the runner has a pending offer already."""
+        self._scope.check(offer.campus_id)
+        try:
+            self._sql.execute(insert(t).values(asdict(offer)))
+        except IntegrityError as error:
+            raise StaleVersion("the task or the runner has a pending offer already") from error
+
+    def get(self, offer_id: str) -> Offer:
+        """The offer; raises :class:`NotFound`, also for another campus's."""
+        found = self._all(self._mine().where(t.c.id == offer_id))
+        if not found:
+            raise NotFound("there is no such offer here")
+        return found[0]
+
+    def save(self, offer: Offer, expected: OfferStatus) -> None:
+        """Store the offer's new status; raises :class:`StaleVersion` unless the stored one is ``expected``."""
+        self._scope.check(offer.campus_id)
+        changed = self._sql.execute(
+            update(t)
+            .where(self._scope.mine(t), t.c.id == offer.id, t.c.status == expected)
+            .values(status=offer.status, expires_at=offer.expires_at)
+        )
+        if changed.rowcount != 1:
+            raise self._scope.missed(t, offer.id, "offer")
+
+    def pending_of_runner(self, runner_id: str) -> Offer | None:
+        found = self._all(self._mine().where(t.c.runner_id == runner_id, t.c.status == _PENDING))
+        return found[0] if found else None
+
+    def pending_of_task(self, task_id: str) -> Offer | None:
+        found = self._all(self._mine().where(t.c.task_id == task_id, t.c.status == _PENDING))
+        return found[0] if found else None
+
+    def pending(self) -> list[Offer]:
+        """Soonest to expire first."""
+        return self._all(self._mine().where(t.c.status == _PENDING).order_by(t.c.expires_at, t.c.id))
+
+    def offered_runners(self) -> dict[str, frozenset[str]]:
+        """Whom each takeable task was ever put to, whatever they answered; tasks that nobody was asked are absent."""
+        asked: dict[str, set[str]] = {}
+        query = (
+            select(t.c.task_id, t.c.runner_id)
+            .join(tasks, tasks.c.id == t.c.task_id)
+            .where(self._scope.mine(t), self._scope.mine(tasks), tasks.c.status.in_(list(TAKEABLE)))
+        )
+        for task_id, runner_id in self._sql.execute(query):
+            asked.setdefault(task_id, set()).add(runner_id)
+        return {task_id: frozenset(runners) for task_id, runners in asked.items()}
+
+    def _mine(self) -> Select[Any]:
+        return select(t).where(self._scope.mine(t))
+
+    def _all(self, query: Select[Any]) -> list[Offer]:
+        return [Offer(**row._mapping) for row in self._sql.execute(query)]

@@ -1,0 +1,211 @@
+"""Orders in SQL: every change is conditional on the version that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, Select, and_, case, distinct, func, insert, or_, select, update
+
+from ..model.errors import NotFound
+from ..model.ids import ORDER, is_id
+from ..model.order import LIVE, Order, OrderStatus
+from ..model.stop import Stop
+from .scope import CampusScope
+from .tables import accounts, memberships
+from .tables import orders as t
+
+_S = OrderStatus
+#: What the console and the planner look at.
+_RUNNING = (_S.OPEN, _S.ASSIGNED, _S.CARRYING)
+#: A delivered order stays on the console so long.
+_SHOWN_AFTER_DELIVERY = timedelta(hours=1)
+#: Columns that hold an attribute of the same name as it is.
+_PLAIN = (
+    "id", "campus_id", "student_id", "type_code", "status", "version", "quote", "description", "weight_g",
+    "placed_at", "promised_at", "merchant_id", "runner_id", "pickup_after", "paid_at", "assigned_at", "picked_up_at",
+    "delivered_at", "confirmed_at", "cancelled_at", "cancel_reason", "goods_actual_fen", "held_fen", "captured_fen",
+    "released_fen", "refunded_fen", "pin", "pin_tries", "rating", "rating_text",
+)  # fmt: skip
+_FIXED = frozenset({"id", "campus_id", "code", "student_id", "placed_at"})
+_decode_personal = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
+
+
+def code_of(order_id: str) -> str:
+    """What people call an order: the last six characters of its id."""
+    return order_id[-6:]
+
+
+class Orders:
+    def __init__(self, scope: CampusScope) -> None:
+        self._scope = scope
+        self._sql = scope.connection
+
+    def insert(self, order: Order) -> None:
+        self._scope.check(order.campus_id)
+        self._sql.execute(insert(t).values(self._values(order)))
+
+    def get(self, order_id: str) -> Order:
+        """The order; raises :class:`NotFound`, also for another campus's."""
+        order = self.find(order_id)
+        if order is None:
+            raise NotFound("there is no such order here")
+        return order
+
+    def find(self, order_id: str) -> Order | None:
+        row = self._sql.execute(self._mine().where(t.c.id == order_id)).first()
+        return None if row is None else self._order(row)
+
+    def many(self, order_ids: Iterable[str]) -> dict[str, Order]:
+        """Those of the orders that this campus has."""
+        return {order.id: order for order in self._all(self._mine().where(t.c.id.in_(list(order_ids))))}
+
+    def save(self, order: Order) -> None:
+        """Store a change. ``order.version`` is the new version; raises :class:`StaleVersion` unless the stored one is
+        exactly one less, and :class:`NotFound`."""
+        self._scope.check(order.campus_id)
+        values = {name: value for name, value in self._values(order).items() if name not in _FIXED}
+        changed = self._sql.execute(
+            update(t).where(self._scope.mine(t), t.c.id == order.id, t.c.version == order.version - 1).values(values)
+        )
+        if changed.rowcount != 1:
+            raise self._scope.missed(t, order.id, "order")
+
+    def page(
+        self,
+        *,
+        student_id: str | None = None,
+        runner_id: str | None = None,
+        statuses: Iterable[OrderStatus] | None = None,
+        q: str | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> list[Order]:
+        """Newest first; ``before`` is the id of the last order of the page before.
+
+        ``q`` finds by id, by code, by the student's whole phone number, and by words of the description.
+        """
+        query = self._mine().order_by(t.c.id.desc()).limit(limit)
+        if student_id is not None:
+            query = query.where(t.c.student_id == student_id)
+        if runner_id is not None:
+            query = query.where(t.c.runner_id == runner_id)
+        if statuses is not None:
+            query = query.where(t.c.status.in_(list(statuses)))
+        if before is not None:
+            query = query.where(t.c.id < before)
+        if q is not None and q.strip():
+            query = self._searched(query, q.strip())
+        return self._all(query)
+
+    def active(self) -> list[Order]:
+        """Open, assigned and carried orders, and those delivered within the last hour; oldest first."""
+        recent = and_(t.c.status == _S.DELIVERED, t.c.delivered_at > self._scope.now - _SHOWN_AFTER_DELIVERY)
+        return self._all(self._mine().where(or_(t.c.status.in_(_RUNNING), recent)).order_by(t.c.id))
+
+    def live_of_runner(self, runner_id: str) -> list[Order]:
+        """What this runner has in hand, oldest first."""
+        return self._of_runner(runner_id, tuple(LIVE))
+
+    def unsettled_of_runner(self, runner_id: str) -> list[Order]:
+        """Delivered or confirmed, not yet paid out, oldest first."""
+        return self._of_runner(runner_id, (_S.DELIVERED, _S.CONFIRMED))
+
+    def by_status(self, statuses: Iterable[OrderStatus], limit: int = 1_000) -> list[Order]:
+        """Oldest first."""
+        return self._all(self._mine().where(t.c.status.in_(list(statuses))).order_by(t.c.id).limit(limit))
+
+    def kpis(self, day_start: datetime, now: datetime) -> dict[str, int]:
+        """Today so far, by the campus's day that began at ``day_start``; ``done_yesterday`` up to the same hour.
+
+        Keys: active unassigned late done_today done_yesterday turnover_today_fen students_today placed_today.
+        """
+        day = timedelta(days=1)
+        is_running = t.c.status.in_(_RUNNING)
+        present = select(
+            func.count(),
+            _count_if(t.c.status == _S.OPEN),
+            _count_if(t.c.promised_at < now),
+        ).where(self._scope.mine(t), is_running)
+        delivered = select(
+            _count_if(t.c.delivered_at >= day_start),
+            _count_if(t.c.delivered_at < now - day),
+        ).where(self._scope.mine(t), t.c.delivered_at >= day_start - day, t.c.delivered_at <= now)
+        placed = select(
+            func.coalesce(func.sum(case((t.c.paid_at.is_not(None), t.c.held_fen - t.c.released_fen), else_=0)), 0),
+            func.count(distinct(t.c.student_id)),
+            func.count(),
+        ).where(self._scope.mine(t), t.c.placed_at >= day_start, t.c.placed_at <= now)
+        active, unassigned, late = self._sql.execute(present).one()
+        done_today, done_yesterday = self._sql.execute(delivered).one()
+        turnover, students, placed_today = self._sql.execute(placed).one()
+        return {
+            "active": int(active),
+            "unassigned": int(unassigned),
+            "late": int(late),
+            "done_today": int(done_today),
+            "done_yesterday": int(done_yesterday),
+            "turnover_today_fen": int(turnover),
+            "students_today": int(students),
+            "placed_today": int(placed_today),
+        }
+
+    def _of_runner(self, runner_id: str, statuses: Sequence[OrderStatus]) -> list[Order]:
+        query = self._mine().where(t.c.runner_id == runner_id, t.c.status.in_(statuses))
+        return self._all(query.order_by(t.c.id))
+
+    def _searched(self, query: Select[Any], q: str) -> Select[Any]:
+        if is_id(ORDER, q):
+            return query.where(t.c.id == q)
+        words = "%" + q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        found = [t.c.description.ilike(words, escape="\\"), t.c.code == q.upper()]
+        if q.lstrip("+").isdecimal():
+            here = select(accounts.c.id).join(memberships, memberships.c.account_id == accounts.c.id)
+            is_theirs = accounts.c.phone_hash == self._scope.vault.lookup_hash(q)
+            found.append(t.c.student_id.in_(here.where(self._scope.mine(memberships), is_theirs)))
+        return query.where(or_(*found))
+
+    def _mine(self) -> Select[Any]:
+        return select(t).where(self._scope.mine(t))
+
+    def _all(self, query: Select[Any]) -> list[Order]:
+        return [self._order(row) for row in self._sql.execute(query)]
+
+    def _values(self, order: Order) -> dict[str, Any]:
+        values: dict[str, Any] = {name: getattr(order, name) for name in _PLAIN}
+        sealed = seal_stops(self._scope, order)
+        return values | {
+            "code": code_of(order.id),
+            "service_fen": order.quote.service_fen,
+            "goods_cap_fen": order.quote.goods_cap_fen,
+            "stops": tuple(replace(stop, detail="", contact_name="", contact_phone="") for stop in order.stops),
+            "stops_sealed": sealed,
+            "key_id": None if sealed is None else self._scope.vault.current,
+        }
+
+    def _order(self, row: Row[Any]) -> Order:
+        stored = row._mapping
+        values = {name: stored[name] for name in _PLAIN}
+        stops: tuple[Stop, ...] = stored["stops"]
+        if stored["stops_sealed"] is not None:
+            personal = _decode_personal(self._scope.vault.open(stored["stops_sealed"], stored["id"]))
+            stops = tuple(
+                replace(stop, detail=detail, contact_name=name, contact_phone=phone)
+                for stop, (detail, name, phone) in zip(stops, personal, strict=True)
+            )
+        return Order(**values, stops=stops)
+
+
+def seal_stops(scope: CampusScope, order: Order) -> bytes | None:
+    """The personal part of the stops; None where there is nothing personal."""
+    texts = [(stop.detail, stop.contact_name, stop.contact_phone) for stop in order.stops]
+    if not any(any(group) for group in texts):
+        return None
+    return scope.vault.seal(msgspec.json.encode(texts).decode(), order.id)
+
+
+def _count_if(condition: Any) -> Any:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)

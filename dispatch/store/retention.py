@@ -1,0 +1,38 @@
+"""What the books forget, and when: personal things early, money and history never."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, Table, delete, or_
+
+from ..model.photo import PHOTO_KEPT
+from . import tables
+from .idempotency import KEY_KEPT
+from .scope import Scope
+
+DECISION_KEPT = timedelta(days=30)
+COMMAND_KEPT = timedelta(days=30)
+#: Sign-in remains are kept a day beyond their end, for whoever asks what happened yesterday.
+SIGN_IN_KEPT = timedelta(days=1)
+
+
+class Retention:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def sweep(self) -> dict[str, int]:
+        """Delete what is too old; how many rows of which table. Published events stay: they are the timeline."""
+        now = self._scope.now
+        ended = now - SIGN_IN_KEPT
+        old: tuple[tuple[Table, ColumnElement[bool]], ...] = (
+            (tables.photos, tables.photos.c.taken_at <= now - PHOTO_KEPT),
+            (tables.idempotency, tables.idempotency.c.stored_at <= now - KEY_KEPT),
+            (tables.decisions, tables.decisions.c.at <= now - DECISION_KEPT),
+            (tables.commands, tables.commands.c.sent_at <= now - COMMAND_KEPT),
+            (tables.sign_in_codes, tables.sign_in_codes.c.expires_at <= ended),
+            (tables.links, tables.links.c.expires_at <= ended),
+            (tables.lockouts, tables.lockouts.c.failed_at <= ended),
+            (tables.sessions, or_(tables.sessions.c.expires_at <= ended, tables.sessions.c.revoked_at <= ended)),
+        )
+        return {table.name: self._scope.connection.execute(delete(table).where(when)).rowcount for table, when in old}

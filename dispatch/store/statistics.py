@@ -1,0 +1,49 @@
+"""Sums over many orders, for a runner's page and card."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import case, func, select
+
+from ..model.money import Fen
+from .scope import CampusScope
+from .tables import orders as t
+
+
+class RunnerDay(NamedTuple):
+    """What a runner has delivered since the day began; ``service_fen`` before it is divided."""
+
+    orders: int
+    service_fen: Fen
+    on_time: int
+    late: int
+
+
+class Statistics:
+    def __init__(self, scope: CampusScope) -> None:
+        self._scope = scope
+        self._sql = scope.connection
+
+    def runner_day(self, runner_id: str, day_start: datetime) -> RunnerDay:
+        """Deliveries from ``day_start`` on."""
+        is_on_time = case((t.c.delivered_at <= t.c.promised_at, 1), else_=0)
+        row = self._sql.execute(
+            select(func.count(), func.coalesce(func.sum(t.c.service_fen), 0), func.coalesce(func.sum(is_on_time), 0))
+            .where(self._scope.mine(t), t.c.runner_id == runner_id, t.c.delivered_at >= day_start)
+        ).one()  # fmt: skip
+        orders, service_fen, on_time = (int(value) for value in row)
+        return RunnerDay(orders, Fen(service_fen), on_time, orders - on_time)
+
+    def stars(self, runner_id: str) -> float | None:
+        """The mean of a runner's ratings; None without any."""
+        rated = self._scope.mine(t), t.c.runner_id == runner_id, t.c.rating.is_not(None)
+        total, count = self._sql.execute(select(func.sum(t.c.rating), func.count()).where(*rated)).one()
+        return float(total) / count if count else None
+
+    def delivered_by_runner(self) -> dict[str, int]:
+        """How many orders each runner has delivered in all."""
+        delivered = self._scope.mine(t), t.c.runner_id.is_not(None), t.c.delivered_at.is_not(None)
+        query = select(t.c.runner_id, func.count()).where(*delivered).group_by(t.c.runner_id)
+        return {str(runner_id): int(count) for runner_id, count in self._sql.execute(query)}
