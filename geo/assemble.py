@@ -13,7 +13,7 @@ from .campus import CampusMap
 from .campus_parts import Area, AreaKind, Building, Gate, Path, PathKind, Place, Ring, Zone, ZoneKind
 from .errors import ImportFailed
 from .point import LocalPlane, Point, line_length_m
-from .survey import Feature, Geometry, ImportReport, area_kind, floors_of, names_of, path_kind, use_of
+from .survey import Feature, Geometry, ImportReport, area_kind, floors_of, is_named, names_of, path_kind, use_of
 from .walkway import WalkGraph
 
 _CAMPUS_AMENITIES = ("university", "college", "school")
@@ -101,12 +101,12 @@ def _boundary(
     bounds: tuple[Point, Point] | None,
     report: ImportReport,
 ) -> tuple[BaseGeometry, str, str]:
-    """The biggest university's outline; the hull of its pieces where it is incomplete; else the hull of all buildings."""
+    """The biggest university's outline; the hull of its pieces where it is incomplete; else that of all buildings."""
     pieces: dict[str, list[Feature]] = {}
     for feature in features:
-        if feature.tags.get("amenity") in _CAMPUS_AMENITIES and "building" not in feature.tags:
-            if feature.geometry is not Geometry.POINT:
-                pieces.setdefault(feature.thing, []).append(feature)
+        is_campus = feature.tags.get("amenity") in _CAMPUS_AMENITIES and "building" not in feature.tags
+        if is_campus and feature.geometry is not Geometry.POINT:
+            pieces.setdefault(feature.thing, []).append(feature)
     candidates: list[tuple[float, BaseGeometry, str, Mapping[str, str]]] = []
     for thing, parts in pieces.items():
         shape, how = _outline_of(site, parts)
@@ -133,7 +133,7 @@ def _boundary(
 def _outline_of(site: _Site, parts: Sequence[Feature]) -> tuple[BaseGeometry, str]:
     whole = shapely.union_all([site.polygon(p.points) for p in parts if p.geometry is Geometry.AREA])
     is_complete = all("incomplete" not in part.tags and part.geometry is Geometry.AREA for part in parts)
-    if is_complete and whole.geom_type == "Polygon":
+    if is_complete and isinstance(whole, shapely.Polygon):
         return shapely.Polygon(whole.exterior), "outline"
     lines = [site.line(part.points) for part in parts]
     return shapely.convex_hull(shapely.union_all([whole, *lines])), f"hull of {len(parts)} pieces"
@@ -185,10 +185,11 @@ def _buildings(site: _Site, solid: Sequence[Feature], service: BaseGeometry, rep
         floors = floors_of(feature.tags)
         report.made["buildings with floors"] += floors is not None
         name, english, others = names_of(feature.tags)
-        report.made["named buildings"] += bool(name)
+        report.made["named buildings"] += is_named(feature.tags)
         ref = feature.id.replace("#0", "")
         centroid = site.plane.point(middle.x, middle.y)
-        use = use_of(feature.tags)
+        # Named by its address alone: found when somebody types it, and otherwise out of the way.
+        use = use_of(feature.tags) if is_named(feature.tags) else "address"
         buildings.append(Building(ref, name, feature.points, centroid, (), floors or 1, english, use, others))
     report.made["buildings"] = len(buildings)
     return buildings
@@ -288,6 +289,9 @@ def _spots(
             continue
         rows = tree.query(site.at(point), predicate="intersects")
         home = buildings[int(rows[0])] if len(rows) else None
+        if home is not None and home.name == name:
+            report.left_out["spots that are their building"] += 1
+            continue
         spots.append(
             Place(
                 feature.id.replace("#0", ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice, zip_longest
 
 from shapely import Polygon, contains_xy, make_valid, points, prepare
 from shapely.geometry.base import BaseGeometry
@@ -191,9 +192,10 @@ class CampusMap:
         """The addresses to offer before anything is typed."""
         if self.quick_ids:
             return [self.places[place_id] for place_id in self.quick_ids if place_id in self.places][:limit]
-        rank = {kind: order for order, kind in enumerate(QUICK_KINDS)}
-        known = [place for place in self.places.values() if place.kind in rank]
-        return sorted(known, key=lambda place: (rank[place.kind], place.name))[:limit]
+        # Every kind gets its turn: three dormitories are no use without a canteen.
+        by_kind = [sorted((p for p in self.places.values() if p.kind == kind), key=_by_name) for kind in QUICK_KINDS]
+        turns = (place for turn in zip_longest(*by_kind) for place in turn if place is not None)
+        return list(islice(turns, max(limit, 0)))
 
     def gates(self) -> Iterator[tuple[str, Gate]]:
         """Every gate with the id of its place."""
@@ -213,6 +215,10 @@ class CampusMap:
     def from_bytes(cls, body: bytes) -> CampusMap:
         """``BadMap`` for anything that ``to_bytes`` did not write."""
         return cls(**unpack(body))
+
+
+def _by_name(place: Place) -> str:
+    return place.name
 
 
 def _shape(ring: Iterable[Point]) -> BaseGeometry:

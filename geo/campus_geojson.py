@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .campus_parts import Gate, PathKind
+from .campus_parts import Gate, Path, PathKind, Ring
 from .datum import Datum, from_wgs84
 from .point import Point
 from .track import simplify_points
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Six decimals are a tenth of a metre.
 _DECIMALS = 6
-_TOLERANCE_M = 0.5
+_TOLERANCE_M = 0.6
 Feature = dict[str, object]
 
 
@@ -35,8 +35,8 @@ class _Drawer:
     def point(self, layer: str, point: Point, **properties: object) -> Feature:
         return _feature(layer, "Point", self.at(point), properties)
 
-    def path(self, layer: str, points: Sequence[Point], **properties: object) -> Feature:
-        return _feature(layer, "LineString", self.line(points), properties)
+    def paths(self, layer: str, lines: Sequence[Sequence[Point]], **properties: object) -> Feature:
+        return _feature(layer, "MultiLineString", [self.line(points) for points in lines], properties)
 
     def polygon(self, layer: str, ring: Sequence[Point], **properties: object) -> Feature:
         return _feature(layer, "Polygon", [self.line([*ring, ring[0]])], properties)
@@ -55,6 +55,16 @@ def _gate(drawer: _Drawer, place_id: str, gate: Gate) -> Feature:
     return drawer.point("gate", gate.point, id=gate.id, place_id=place_id, name=gate.name)
 
 
+def _paths(drawer: _Drawer, paths: Sequence[Path]) -> list[Feature]:
+    """One feature for all paths of a kind and name; roads lie under footways, which lie under steps."""
+    alike: dict[tuple[PathKind, str], list[Ring]] = {}
+    for path in paths:
+        alike.setdefault((path.kind, path.name), []).append(path.points)
+    order = (PathKind.ROAD, PathKind.CYCLEWAY, PathKind.FOOTWAY, PathKind.CROSSING, PathKind.STEPS)
+    ranked = sorted(alike.items(), key=lambda entry: order.index(entry[0][0]))
+    return [drawer.paths("path", lines, kind=kind.value, name=name) for (kind, name), lines in ranked]
+
+
 def feature_collection(campus: CampusMap, datum: Datum = Datum.WGS84) -> dict[str, object]:
     """Layers from the ground up: boundary service area path building zone gate place."""
     drawer = _Drawer(datum)
@@ -62,10 +72,7 @@ def feature_collection(campus: CampusMap, datum: Datum = Datum.WGS84) -> dict[st
     if campus.service_area:
         features.append(drawer.polygon("service", campus.service_area))
     features += [drawer.polygon("area", a.ring, kind=a.kind.value, name=a.name) for a in campus.areas]
-    # Roads lie under footways, which lie under steps.
-    order = {PathKind.ROAD: 0, PathKind.CYCLEWAY: 1, PathKind.FOOTWAY: 2, PathKind.CROSSING: 3, PathKind.STEPS: 4}
-    for path in sorted(campus.paths, key=lambda path: order[path.kind]):
-        features.append(drawer.path("path", path.points, kind=path.kind.value, name=path.name))
+    features += _paths(drawer, campus.paths)
     for b in campus.buildings:
         floors = b.floors if b.floors > 1 else None
         features.append(

@@ -58,10 +58,11 @@ class PlaceSearch:
         if not query or limit < 1:
             return []
         tokens = query.split(" ")
-        ranked: list[tuple[int, int, str, str, Place]] = []
+        ranked: list[tuple[bool, int, int, str, str, Place]] = []
         for place, names in self._rows:
             ranks = [(rank, len(name)) for name in names if (rank := _rank(query, tokens, name)) is not None]
             if ranks:
                 rank, length = min(ranks)
-                ranked.append((rank, length, place.name, place.id, place))
-        return [row[-1] for row in sorted(ranked, key=lambda row: row[:4])[:limit]]
+                # A street's houses would bury the library.
+                ranked.append((place.kind == "address", rank, length, place.name, place.id, place))
+        return [row[-1] for row in sorted(ranked, key=lambda row: row[:5])[:limit]]

@@ -194,6 +194,10 @@ def use_of(tags: Mapping[str, str]) -> str:
     return _BY_BUILDING.get(tags.get("building", ""), "building")
 
 
+def is_named(tags: Mapping[str, str]) -> bool:
+    return any(tags.get(key) for key in ("name", "name:zh", "name:en"))
+
+
 def names_of(tags: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
     """Name, English name and other names. Where nothing has a name, its address is one."""
     address = " ".join(filter(None, (tags.get("addr:housenumber"), tags.get("addr:street"))))
