@@ -148,16 +148,29 @@ class EmbeddedRedis:
     async def _stop_orphan(self) -> None:
         """End a redis-server that an earlier, killed server of this data folder left behind. The caller holds the
         folder's lock, so nobody else uses it; what it held can be made again."""
-        try:
-            noted = json.loads(self._pid_file.read_text())
-            pid, socket = int(noted["pid"]), str(noted["socket"])
-        except (OSError, ValueError, KeyError, TypeError):
+        noted = _noted(self._pid_file)
+        if noted is None:
             return
+        pid, socket = noted
         # The number may belong to somebody else by now; only a process that names our socket is ours.
-        if socket in command_of(pid) or (await answers(Path(socket)) and "redis" in command_of(pid)):
+        if str(socket) in command_of(pid) or (await answers(socket) and "redis" in command_of(pid)):
             log.warning("ending a redis-server that an earlier run left behind", extra={"orphan": pid})
             await _end(pid)
         self._pid_file.unlink(missing_ok=True)
+
+
+def _noted(pid_file: Path) -> tuple[int, Path] | None:
+    try:
+        noted = json.loads(pid_file.read_text())
+        return int(noted["pid"]), Path(noted["socket"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def running_socket(run_dir: Path) -> Path | None:
+    """The socket of the redis-server that a server with this folder started, if it noted one."""
+    noted = _noted(run_dir / "redis.pid")
+    return noted[1] if noted is not None else None
 
 
 async def _end(pid: int) -> None:
