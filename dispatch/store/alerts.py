@@ -18,20 +18,11 @@ class Alerts:
 
     def raise_once(self, kind: str, subject_id: str, text_zh: str, text_en: str) -> bool:
         """Whether it is new; a person who has seen it is not told again."""
-        raised = self._sql.execute(
-            self._scope.upsert(t)
-            .values(
-                id=self._scope.new_id(ALERT),
-                campus_id=self._scope.campus_id,
-                kind=kind,
-                subject_id=subject_id,
-                raised_at=self._scope.now,
-                text_zh=text_zh,
-                text_en=text_en,
-            )
-            .on_conflict_do_nothing(index_elements=["campus_id", "kind", "subject_id"])
-        )
-        return raised.rowcount == 1
+        values = {
+            "id": self._scope.new_id(ALERT), "campus_id": self._scope.campus_id, "kind": kind,
+            "subject_id": subject_id, "raised_at": self._scope.now, "text_zh": text_zh, "text_en": text_en,
+        }  # fmt: skip
+        return self._scope.insert_new(t, values, ("campus_id", "kind", "subject_id"))
 
     def get(self, alert_id: str) -> Alert:
         """The alert; raises :class:`NotFound`, also for another campus's."""

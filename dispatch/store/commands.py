@@ -19,19 +19,11 @@ class Commands:
 
     def add(self, command_id: str, order_id: str, kind: str, body: bytes) -> None:
         """Deterministic ids make asking twice ask once; the same id with another body is a bug."""
-        added = self._sql.execute(
-            self._scope.upsert(t)
-            .values(
-                id=command_id,
-                campus_id=self._scope.campus_id,
-                order_id=order_id,
-                kind=kind,
-                body=body,
-                created_at=self._scope.now,
-            )
-            .on_conflict_do_nothing(index_elements=["id"])
-        )
-        if added.rowcount != 1:
+        values = {
+            "id": command_id, "campus_id": self._scope.campus_id, "order_id": order_id, "kind": kind, "body": body,
+            "created_at": self._scope.now,
+        }  # fmt: skip
+        if not self._scope.insert_new(t, values, ("id",)):
             stored = self._sql.execute(select(t.c.campus_id, t.c.body).where(t.c.id == command_id)).one()
             assert stored == (self._scope.campus_id, body), f"command {command_id} was added before with another body"
 

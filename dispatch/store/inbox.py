@@ -12,9 +12,5 @@ class Inbox:
 
     def accept(self, event_id: str) -> bool:
         """True the first time; False when this event was applied before. Commits with what the event does."""
-        accepted = self._scope.connection.execute(
-            self._scope.upsert(t)
-            .values(event_id=event_id, campus_id=self._scope.campus_id, accepted_at=self._scope.now)
-            .on_conflict_do_nothing(index_elements=["event_id", "campus_id"])
-        )
-        return accepted.rowcount == 1
+        values = {"event_id": event_id, "campus_id": self._scope.campus_id, "accepted_at": self._scope.now}
+        return self._scope.insert_new(t, values, ("event_id", "campus_id"))

@@ -21,12 +21,8 @@ class Leases:
         """The fencing number, or None while somebody else holds it. Acquiring what one holds already gives a new
         number too: whoever asks has forgotten the old one."""
         until = self._scope.now + timedelta(seconds=ttl_s)
-        added = self._sql.execute(
-            self._scope.upsert(t)
-            .values(name=name, holder=holder, fence=1, expires_at=until)
-            .on_conflict_do_nothing(index_elements=["name"])
-        )
-        if added.rowcount == 1:
+        first = {"name": name, "holder": holder, "fence": 1, "expires_at": until}
+        if self._scope.insert_new(t, first, ("name",)):
             return 1
         taken = self._sql.execute(
             update(t)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Table, delete, or_
 
@@ -21,9 +21,8 @@ class Retention:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    def sweep(self) -> dict[str, int]:
-        """Delete what is too old; how many rows of which table. Published events stay: they are the timeline."""
-        now = self._scope.now
+    def sweep(self, now: datetime) -> dict[str, int]:
+        """Delete what is too old; how many rows per table. Published events stay: they are the timeline."""
         ended = now - SIGN_IN_KEPT
         old: tuple[tuple[Table, ColumnElement[bool]], ...] = (
             (tables.photos, tables.photos.c.taken_at <= now - PHOTO_KEPT),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table
+from sqlalchemy import ColumnElement, Connection, Table, literal
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -27,6 +28,12 @@ class Scope:
     def upsert(self, table: Table) -> Any:
         """An INSERT that knows ON CONFLICT; both dialects spell it alike but offer it apart."""
         return sqlite_insert(table) if self.connection.dialect.name == "sqlite" else postgres_insert(table)
+
+    def insert_new(self, table: Table, values: dict[str, Any], key: Sequence[str]) -> bool:
+        """Whether the row is new; False, with nothing changed, where ``key`` was there before."""
+        statement = self.upsert(table).values(values).on_conflict_do_nothing(index_elements=list(key))
+        # The count of inserted rows is no dependable answer of a driver; a returned row is.
+        return self.connection.execute(statement.returning(literal(1))).first() is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,6 @@ class GlobalUnit:
         """Where this account is a member, in order of the campuses' ids."""
         return self.accounts.memberships_of(account_id)
 
-    def retention(self) -> Mapping[str, int]:
-        """Delete what is too old, by this unit's time; how many rows of which table."""
-        return Retention(self._scope).sweep()
+    def retention(self, now: datetime | None = None) -> Mapping[str, int]:
+        """Delete what is too old at ``now`` (this unit's time, if not given); how many rows of which table."""
+        return Retention(self._scope).sweep(now or self.now)

@@ -230,6 +230,6 @@ def _unavailable(error: BaseException) -> BaseException:
     """What callers are told of a failing database; bugs in their own function they get as they are."""
     if isinstance(error, Refusal):
         return error
-    told = Unavailable("the database did not take the change; nothing was lost, try again")
+    told = Unavailable("the database did not confirm the change; try again")
     told.__cause__ = error
     return told
