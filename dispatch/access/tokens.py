@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -32,7 +32,7 @@ class RefreshToken:
     """What a refresh token says: its session, and the hash under which its secret is stored."""
 
     session_id: str
-    secret_hash: str
+    secret_hash: bytes
 
 
 class Tokens:
@@ -70,7 +70,9 @@ class Tokens:
         return self._issue(_ACCESS, account_id, campus_id, roles, session_id, self.access_ttl_s)
 
     def issue_socket(self, who: Principal) -> str:
-        """A token for a socket's first frame; no HTTP endpoint takes it."""
+        """A token for a socket's first frame; no HTTP endpoint takes it. It opens a connection within ``socket_ttl_s``,
+        and the connection may then stay as long as an access token lives: the principal's ``expires_at`` says until
+        when."""
         return self._issue(_SOCKET, who.account_id, who.campus_id, who.roles, who.session_id, self.socket_ttl_s)
 
     def access(self, token: str) -> Principal:
@@ -100,6 +102,8 @@ class Tokens:
         if self._now_real() >= expires_at:
             raise NotSignedIn("this token's time is over; get a new one", reason="expired")
         roles = frozenset(Role(role) for role in claims["rol"])
+        if kind == _SOCKET:
+            expires_at += timedelta(seconds=self.access_ttl_s - self.socket_ttl_s)
         return Principal(claims["sub"], claims["cam"], roles, claims["sid"], expires_at)
 
     def _verified(self, token: str) -> dict[str, Any]:
@@ -121,7 +125,7 @@ class Tokens:
 
     # --- refresh tokens: opaque, one use; the store holds the hash of the one that is good now ------------------------
 
-    def new_refresh(self, session_id: str) -> tuple[str, str]:
+    def new_refresh(self, session_id: str) -> tuple[str, bytes]:
         """A fresh refresh token of that session and the hash to store: ``(token, secret_hash)``."""
         secret = secrets.token_urlsafe(32)
         return f"{session_id}.{secret}", _hashed(secret)
@@ -135,25 +139,25 @@ class Tokens:
 
     # --- keyed digests ------------------------------------------------------------------------------------------------
 
-    def digest(self, purpose: str, *parts: str) -> str:
+    def digest(self, purpose: str, *parts: str) -> bytes:
         """A keyed hash of ``parts`` for ``purpose``: what is stored of a 6-digit code cannot be tried out off-line."""
         return _keyed(self._keys[self._current], purpose, parts)
 
     def csrf(self, session_id: str) -> str:
         """The token that a page of this session sends in ``X-CSRF-Token``."""
-        return self.digest("csrf", session_id)
+        return self.digest("csrf", session_id).hex()
 
     def is_csrf(self, session_id: str, given: str) -> bool:
         """Whether a page of this session sent it, also when the signing key was replaced since."""
         wanted = (_keyed(key, "csrf", (session_id,)) for key in self._keys.values())
-        return any(hmac.compare_digest(one.encode(), given.encode()) for one in wanted)
+        return any(hmac.compare_digest(one.hex().encode(), given.encode()) for one in wanted)
 
 
-def _hashed(secret: str) -> str:
+def _hashed(secret: str) -> bytes:
     # 256 random bits need no slow hash.
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode()).digest()
 
 
-def _keyed(key: bytes, purpose: str, parts: tuple[str, ...]) -> str:
+def _keyed(key: bytes, purpose: str, parts: tuple[str, ...]) -> bytes:
     text = "\x1f".join((purpose, *parts))
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(key, text.encode(), hashlib.sha256).digest()

@@ -20,8 +20,7 @@ from ..model.errors import InvalidInput, StaleVersion
 from ..model.quote import SplitRules
 from ..model.requests import EditCampus
 from ..model.views import CampusView, OrderTypeView, PlaceView
-from ..store.global_unit import GlobalUnit
-from ..store.unit_of_work import UnitOfWork
+from ..store.unit_of_work import GlobalUnit
 from .campus_ground import CampusGround
 from .context import Context
 from .order_view import ms
@@ -92,20 +91,17 @@ async def edit_settings(ctx: Context, who: Principal, request: EditCampus) -> Ca
     """Change the settings of one's own campus; version checked, audited with before and after."""
     who.require(Permission.CAMPUS_MANAGE_SETTINGS)
 
-    def change(unit: GlobalUnit) -> tuple[Campus, Campus]:
+    def change(unit: GlobalUnit) -> Campus:
         before = unit.campuses.get(who.campus_id)
         if before.version != request.version:
             raise StaleVersion(field="version", version=before.version)
         after = replace(before, settings=_edited(before.settings, request), version=before.version + 1)
         unit.campuses.save(after)
-        return before, after
+        audit = unit.at(who.campus_id).audit
+        audit.add(who.account_id, "edit_campus", who.campus_id, "", _shown(before), _shown(after))
+        return after
 
-    before, after = await ctx.store.run_global(change)
-
-    def note(uow: UnitOfWork) -> None:
-        uow.audit.add(who.account_id, "edit_campus", who.campus_id, "", _shown(before), _shown(after))
-
-    await ctx.store.run(who.campus_id, note)
+    after = await ctx.store.run_global(change)
     ground = await ctx.grounds.get(who.campus_id)
     return campus_view(ctx, after, ground.map)
 

@@ -15,12 +15,11 @@ from ..access.phones import normal_phone
 from ..access.principal import Principal
 from ..model import ids
 from ..model.account import Account, Membership, Role, RunnerStatus
-from ..model.errors import InvalidInput, NotPermitted, WrongState
+from ..model.errors import InvalidInput, NotFound, NotPermitted, WrongState
 from ..model.event import EventKind
 from ..model.requests import BlockAccount, EditProfile, ReviewRunner, SetRoles
 from ..model.views import AccountPage, AccountView
-from ..store.global_unit import GlobalUnit
-from ..store.unit_of_work import UnitOfWork
+from ..store.unit_of_work import GlobalUnit, UnitOfWork
 from .account_view import account_view
 from .context import Context
 from .tell import tell_about_account
@@ -77,7 +76,7 @@ async def _own_view(ctx: Context, who: Principal, account: Account, membership: 
     return account_view(account, membership, campus.name, roles=who.roles, is_own=True)
 
 
-# --- the campus team's --------------------------------------------------------------------------------------------------
+# --- the campus team's ------------------------------------------------------------------------------------------------
 
 
 async def list_accounts(
@@ -99,31 +98,25 @@ async def block_account(ctx: Context, who: Principal, account_id: str, request: 
     who.require(Permission.ACCOUNTS_MANAGE)
     now = ctx.tokens.now()
 
-    def check(uow: UnitOfWork) -> tuple[Account, Membership]:
-        account, membership = _both(uow, account_id)
+    def block(unit: GlobalUnit) -> tuple[Account, Membership]:
+        uow = unit.at(who.campus_id)
+        before, membership = _both(uow, account_id)
         _check_rank(who, membership)
-        return account, membership
-
-    account, membership = await ctx.store.read(who.campus_id, check)
-    blocked = replace(account, is_blocked=request.is_blocked)
-
-    def block(unit: GlobalUnit) -> None:
-        unit.accounts.save(replace(unit.accounts.get(account_id), is_blocked=request.is_blocked))
+        after = replace(before, is_blocked=request.is_blocked)
+        unit.accounts.save(after)
         if request.is_blocked:
             unit.sessions.revoke_all(account_id, now)
-
-    def note(uow: UnitOfWork) -> None:
-        before, after = {"is_blocked": account.is_blocked}, {"is_blocked": request.is_blocked}
-        uow.audit.add(who.account_id, "block_account", account_id, request.reason, before, after)
-        if request.is_blocked:
-            _off_duty(uow, uow.memberships.get(account_id), who)
+            membership = _off_duty(uow, membership, who)
             tell_about_account(uow, EventKind.ACCOUNT_BLOCKED, account_id, actor_id=who.account_id)
+        uow.audit.add(
+            who.account_id, "block_account", account_id, request.reason,
+            {"is_blocked": before.is_blocked}, {"is_blocked": after.is_blocked},
+        )  # fmt: skip
+        return after, membership
 
-    # The note comes first: an act without its entry in the log would be worse than an entry that is done twice.
-    await ctx.store.run(who.campus_id, note)
-    await ctx.store.run_global(block)
+    account, membership = await ctx.store.run_global(block)
     ctx.announce()
-    return await _team_view(ctx, who, blocked, membership)
+    return await _team_view(ctx, who, account, membership)
 
 
 async def review_runner(ctx: Context, who: Principal, account_id: str, request: ReviewRunner) -> AccountView:
@@ -206,7 +199,7 @@ async def _team_view(ctx: Context, who: Principal, account: Account, membership:
     return account_view(account, membership, campus.name, roles=membership.roles)
 
 
-# --- the command line's -------------------------------------------------------------------------------------------------
+# --- the command line's -----------------------------------------------------------------------------------------------
 
 
 async def create_account(
@@ -217,36 +210,40 @@ async def create_account(
     roles: frozenset[Role],
     *,
     password: str | None = None,
+    password_hash: str | None = None,
     language: str = "zh-CN",
     vehicle: str = "walk",
 ) -> Account:
     """An account with these roles at the campus; one that has the phone already gets them added. A runner created so
     is approved. For the command line and demonstrations: over HTTP people sign in themselves."""
     await ctx.grounds.get(campus_id)
-    password_hash = None if password is None else await asyncio.to_thread(hash_password, password)
+    if password is not None:
+        password_hash = await asyncio.to_thread(hash_password, password)
     wanted = normal_phone(phone)
 
-    def known_or_new(unit: GlobalUnit) -> Account:
+    def create(unit: GlobalUnit) -> Account:
         account = unit.accounts.by_phone(wanted)
         if account is None:
             account = Account(unit.new_id(ids.ACCOUNT), name, wanted, language, False, unit.now, password_hash)
             unit.accounts.insert(account)
         elif password_hash is not None:
-            unit.accounts.set_password(account.id, password_hash)
+            account = replace(account, password_hash=password_hash)
+            unit.accounts.save(account)
+        _join(unit.at(campus_id), account.id, roles, vehicle)
         return account
 
-    def join(uow: UnitOfWork) -> None:
-        before = uow.memberships.find(account.id)
-        if before is None:
-            status = RunnerStatus.APPROVED if Role.RUNNER in roles else RunnerStatus.NONE
-            uow.memberships.insert(Membership(account.id, campus_id, roles, status, vehicle=vehicle))
-            return
-        both = before.roles | roles
-        uow.memberships.save(replace(before, roles=both, runner_status=_status_with(before, both)))
+    return await ctx.store.run_global(create)
 
-    account = await ctx.store.run_global(known_or_new)
-    await ctx.store.run(campus_id, join)
-    return account
+
+def _join(uow: UnitOfWork, account_id: str, roles: frozenset[Role], vehicle: str) -> None:
+    try:
+        before = uow.memberships.get(account_id)
+    except NotFound:
+        status = RunnerStatus.APPROVED if Role.RUNNER in roles else RunnerStatus.NONE
+        uow.memberships.insert(Membership(account_id, uow.campus_id, roles, status, vehicle=vehicle))
+        return
+    both = before.roles | roles
+    uow.memberships.save(replace(before, roles=both, runner_status=_status_with(before, both)))
 
 
 async def create_admin(ctx: Context, campus_id: str, phone: str, name: str, password: str | None = None) -> Account:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from ..access.codes import LINK_CODE_TTL, SMS_CODE_TTL, new_link_code, new_sms_code
 from ..access.passwords import hash_password, is_outdated, is_password
@@ -14,13 +14,12 @@ from ..access.principal import Principal
 from ..access.tokens import REFRESH_TTL_S
 from ..model import ids
 from ..model.account import Account, Membership, Role
-from ..model.errors import AccountBlocked, InvalidInput, LockedOut, NotSignedIn, SignInFailed, TooMany
+from ..model.errors import AccountBlocked, InvalidInput, LockedOut, NotFound, NotSignedIn, SignInFailed, TooMany
 from ..model.requests import AskCode, ExchangeLink, SetPassword, SignIn
-from ..model.session import Link, Session
+from ..model.session import Session
 from ..model.views import SessionView, SocketTokenView
 from ..notify.sms import SIGN_IN_CODE
-from ..store.global_unit import GlobalUnit
-from ..store.unit_of_work import UnitOfWork
+from ..store.unit_of_work import GlobalUnit
 from .account_view import account_view
 from .context import Context
 
@@ -32,7 +31,7 @@ NEW_NAME = "同学"
 class SignInLimits:
     """How often, in real seconds. The phone's protect a person's inbox; a whole campus may share one IP address."""
 
-    resend_gap_s: int = 60
+    resend_gap: timedelta = timedelta(seconds=60)
     codes_per_phone_hour: int = 5
     codes_per_ip_hour: int = 120
     codes_per_campus_hour: int = 6_000
@@ -50,23 +49,25 @@ async def ask_code(ctx: Context, request: AskCode, ip: str) -> None:
     """Send a sign-in code. Whoever asks learns nothing about whether the phone is known."""
     await ctx.grounds.get(request.campus_id)
     phone = normal_phone(request.phone)
-    name = _phone_key(ctx, phone).hex()
-    for key, limit, window_s in (
-        (f"code:gap:{name}", 1, LIMITS.resend_gap_s),
-        (f"code:phone:{name}", LIMITS.codes_per_phone_hour, 3600),
-        (f"code:ip:{ip}", LIMITS.codes_per_ip_hour, 3600),
-        (f"code:campus:{request.campus_id}", LIMITS.codes_per_campus_hour, 3600),
+    for key, limit in (
+        (f"code:phone:{ctx.tokens.digest('phone', phone).hex()}", LIMITS.codes_per_phone_hour),
+        (f"code:ip:{ip}", LIMITS.codes_per_ip_hour),
+        (f"code:campus:{request.campus_id}", LIMITS.codes_per_campus_hour),
     ):
-        if not await ctx.counters.hit(key, limit, window_s):
-            raise TooMany(
-                "a code was sent a moment ago; wait and ask again", retry_after_s=ctx.counters.retry_after_s(window_s)
-            )
+        if not await ctx.counters.hit(key, limit, 3600):
+            raise TooMany("too many codes were asked for", retry_after_s=ctx.counters.retry_after_s(3600))
     code = new_sms_code()
-    now = ctx.tokens.now()
     digest = _code_hash(ctx, phone, request.campus_id, code)
-    await ctx.store.run_global(
-        lambda unit: unit.codes.put(phone, request.campus_id, digest, sent_at=now, expires_at=now + SMS_CODE_TTL)
-    )
+    now = ctx.tokens.now()
+
+    def put(unit: GlobalUnit) -> None:
+        sent_at = unit.codes.sent_at(phone, request.campus_id)
+        if sent_at is not None and now < sent_at + LIMITS.resend_gap:
+            wait_s = (sent_at + LIMITS.resend_gap - now).total_seconds()
+            raise TooMany("a code was sent a moment ago; wait and ask again", retry_after_s=max(1, round(wait_s)))
+        unit.codes.put(phone, request.campus_id, digest, now + SMS_CODE_TTL, now)
+
+    await ctx.store.run_global(put)
     await ctx.sms.send(phone, SIGN_IN_CODE, {"code": code})
 
 
@@ -92,28 +93,30 @@ async def sign_in(ctx: Context, request: SignIn, ip: str) -> SessionView:
 async def _by_code(ctx: Context, phone: str, campus_id: str, code: str) -> Account:
     now = ctx.tokens.now()
     digest = _code_hash(ctx, phone, campus_id, code)
-    if not await ctx.store.run_global(lambda unit: unit.codes.take(phone, campus_id, digest, now)):
-        await _fail(ctx, phone)
-    await ctx.store.run_global(lambda unit: unit.lockouts.clear(_phone_key(ctx, phone)))
-    account = await ctx.store.run_global(lambda unit: _known_or_new(unit, phone, ctx))
-    await ctx.store.run(campus_id, lambda uow: _join(uow, account.id))
+
+    def take(unit: GlobalUnit) -> Account | None:
+        if not unit.codes.take(phone, campus_id, digest, now):
+            _count_failure(unit, phone, now)
+            return None
+        unit.lockouts.clear(phone)
+        account = _known_or_new(unit, phone)
+        if all(one.campus_id != campus_id for one in unit.memberships_of(account.id)):
+            student = Membership(account.id, campus_id, frozenset({Role.STUDENT}))
+            unit.at(campus_id).memberships.insert(student)
+        return account
+
+    account = await ctx.store.run_global(take)
+    if account is None:
+        raise SignInFailed()
     return account
 
 
-def _known_or_new(unit: GlobalUnit, phone: str, ctx: Context) -> Account:
+def _known_or_new(unit: GlobalUnit, phone: str) -> Account:
     account = unit.accounts.by_phone(phone)
     if account is None:
-        account = Account(
-            id=unit.new_id(ids.ACCOUNT), name=NEW_NAME, phone=phone, language="zh-CN", is_blocked=False,
-            created_at=unit.now,
-        )  # fmt: skip
+        account = Account(unit.new_id(ids.ACCOUNT), NEW_NAME, phone, "zh-CN", False, unit.now)
         unit.accounts.insert(account)
     return account
-
-
-def _join(uow: UnitOfWork, account_id: str) -> None:
-    if uow.memberships.find(account_id) is None:
-        uow.memberships.insert(Membership(account_id, uow.campus_id, frozenset({Role.STUDENT})))
 
 
 async def _by_password(ctx: Context, phone: str, campus_id: str, password: str) -> Account:
@@ -127,33 +130,31 @@ async def _by_password(ctx: Context, phone: str, campus_id: str, password: str) 
     stored = account.password_hash if account else None
     # Without an account the same work is done, so that the time it takes tells nothing.
     is_right = await asyncio.to_thread(is_password, stored, password)
-    if account is None or not is_right:
+    if account is None or stored is None or not is_right:
         await _fail(ctx, phone)
-    assert account is not None and stored is not None
+        raise SignInFailed()
     if is_outdated(stored):
-        await _store_password(ctx, account.id, await asyncio.to_thread(hash_password, password))
-    await ctx.store.run_global(lambda unit: unit.lockouts.clear(_phone_key(ctx, phone)))
+        await _store_password(ctx, account.id, password)
+    await ctx.store.run_global(lambda unit: unit.lockouts.clear(phone))
     return account
 
 
 async def _fail(ctx: Context, phone: str) -> None:
-    """Counts one wrong try and refuses; the same words for a wrong code, a wrong password and an unknown phone."""
     now = ctx.tokens.now()
-    key = _phone_key(ctx, phone)
-    await ctx.store.run_global(lambda unit: unit.lockouts.fail(key, now, limit=MAX_FAILURES, lock_for=LOCKED_FOR))
-    raise SignInFailed()
+    await ctx.store.run_global(lambda unit: _count_failure(unit, phone, now))
+
+
+def _count_failure(unit: GlobalUnit, phone: str, now: datetime) -> None:
+    lock_s = LOCKED_FOR.total_seconds()
+    unit.lockouts.fail(phone, lock_after=MAX_FAILURES, lock_s=lock_s, window_s=lock_s, now=now)
 
 
 async def _refuse_locked(ctx: Context, phone: str) -> None:
+    # Also for phones that nobody has: a lock says nothing about an account.
     now = ctx.tokens.now()
-    key = _phone_key(ctx, phone)
-    until = await ctx.store.read_global(lambda unit: unit.lockouts.locked_until(key))
-    if until is not None and now < until:
+    until = await ctx.store.read_global(lambda unit: unit.lockouts.locked_until(phone, now))
+    if until is not None:
         raise LockedOut(retry_after_s=max(1, round((until - now).total_seconds())))
-
-
-def _phone_key(ctx: Context, phone: str) -> bytes:
-    return ctx.tokens.digest("phone", phone)
 
 
 def _code_hash(ctx: Context, phone: str, campus_id: str, code: str) -> bytes:
@@ -170,8 +171,7 @@ async def create_link(
     code = new_link_code()
     digest = ctx.tokens.digest("link", code)
     expires_at = ctx.tokens.now() + ttl
-    link = Link(account_id, campus_id, roles)
-    await ctx.store.run_global(lambda unit: unit.links.put(digest, link, expires_at))
+    await ctx.store.run_global(lambda unit: unit.links.put(digest, account_id, campus_id, expires_at, roles))
     return code
 
 
@@ -216,8 +216,11 @@ async def refresh(ctx: Context, refresh_token: str) -> SessionView:
     now = ctx.tokens.now()
 
     def rotate(unit: GlobalUnit) -> tuple[Session, Account, Membership] | None:
-        session = unit.sessions.find(given.session_id)
-        if session is None or not session.is_good(now):
+        try:
+            session = unit.sessions.get(given.session_id)
+        except NotFound:
+            return None
+        if not session.is_good(now):
             return None
         account, membership = _standing(unit, session)
         if not unit.sessions.rotate(session.id, given.secret_hash, new_hash):
@@ -273,16 +276,23 @@ async def socket_token(ctx: Context, who: Principal) -> SocketTokenView:
 
 
 async def set_password(ctx: Context, who: Principal, request: SetPassword) -> None:
-    """Set a first password, or change it against the old one; every other session of the account ends."""
+    """Set a first password, or change it against the old one; a change ends all sessions, this one too, so that
+    somebody who knew the old password is out."""
     account = await ctx.store.read_global(lambda unit: unit.accounts.get(who.account_id))
-    if account.password_hash is not None:
-        await _refuse_locked(ctx, account.phone)
-        if not await asyncio.to_thread(is_password, account.password_hash, request.old_password or ""):
-            await _fail(ctx, account.phone)
-    await _store_password(ctx, who.account_id, await asyncio.to_thread(hash_password, request.new_password))
+    if account.password_hash is None:
+        await _store_password(ctx, who.account_id, request.new_password)
+        return
+    await _refuse_locked(ctx, account.phone)
+    if not await asyncio.to_thread(is_password, account.password_hash, request.old_password or ""):
+        await _fail(ctx, account.phone)
+        raise SignInFailed(field="old_password")
+    await _store_password(ctx, who.account_id, request.new_password)
     now = ctx.tokens.now()
-    await ctx.store.run_global(lambda unit: unit.sessions.revoke_all(who.account_id, now, but=who.session_id))
+    await ctx.store.run_global(lambda unit: unit.sessions.revoke_all(who.account_id, now))
 
 
-async def _store_password(ctx: Context, account_id: str, password_hash: str) -> None:
-    await ctx.store.run_global(lambda unit: unit.accounts.set_password(account_id, password_hash))
+async def _store_password(ctx: Context, account_id: str, password: str) -> None:
+    password_hash = await asyncio.to_thread(hash_password, password)
+    await ctx.store.run_global(
+        lambda unit: unit.accounts.save(replace(unit.accounts.get(account_id), password_hash=password_hash))
+    )

@@ -1,0 +1,51 @@
+"""Query parameters as types: a URL is decoded like a body, once and strictly."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from ..model.requests import DatumName, IdText, Request
+
+Limit = Annotated[int, Meta(ge=1, le=100)]
+Search = Annotated[str, Meta(max_length=80)]
+
+
+class InDatum(Request, frozen=True, kw_only=True):
+    """Which datum the answer's positions are in."""
+
+    datum: DatumName = "wgs84"
+
+
+class FindPlaces(InDatum, frozen=True, kw_only=True):
+    """Places by name; no name: the quick addresses."""
+
+    q: Search = ""
+    limit: Limit = 10
+
+
+class ListOrders(InDatum, frozen=True, kw_only=True):
+    """``scope``: placed by me, carried by me, or all of the campus. ``status``: names, joined by commas."""
+
+    scope: Literal["mine", "carried", "all"] = "mine"
+    status: Annotated[str, Meta(max_length=200)] | None = None
+    q: Search | None = None
+    limit: Limit = 20
+    before: IdText | None = None
+
+
+class ListAccounts(Request, frozen=True, kw_only=True):
+    """``q``: a part of the name, a whole phone number or an id."""
+
+    q: Search | None = None
+    role: Literal["student", "runner", "operator", "admin"] | None = None
+    limit: Limit = 20
+    before: IdText | None = None
+
+
+class ListAudit(Request, frozen=True, kw_only=True):
+    """A page of the audit log."""
+
+    limit: Limit = 50
+    before: IdText | None = None
