@@ -55,7 +55,7 @@ MOVES: dict[tuple[AttemptState, str], AttemptState] = {
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try. ``seen`` is the newest thing learnt while closing: "", "unpaid" or "close_sent"."""
+    """One try. ``seen`` is the newest thing learnt while closing: a standing, "close_sent", or ""."""
 
     id: str
     intent_id: str

@@ -177,7 +177,8 @@ def _tend_live(intent: Intent, attempt: Attempt, shape: Capabilities, now: datet
     if attempt.state is AttemptState.ISSUED:
         is_unwanted = not intent.wants_payment or intent.switch_to is not None
         if is_unwanted or now >= attempt.expires_at:
-            closing = moved(attempt, "close", now, ask_at=now, asks=0, seen="")
+            reason = "expired" if not is_unwanted else "switched" if intent.wants_payment else "not_wanted"
+            closing = moved(attempt, "close", now, reason=reason, ask_at=now, asks=0, seen="")
             assert closing is not None
             return Change(closing)
         return Query(attempt) if now >= attempt.ask_at else Wait(min(attempt.ask_at, attempt.expires_at))
@@ -233,7 +234,7 @@ def after_create(attempt: Attempt, answer: CreateAnswer, now: datetime) -> Attem
 
 
 def after_debit(attempt: Attempt, answer: Declined | Unknown, now: datetime) -> Attempt | None:
-    """The attempt after a direct debit that brought no money for certain, or no answer. (Money is booked, not moved.)"""
+    """The attempt after a direct debit that brought no money for certain, or no answer; money is booked."""
     match answer:
         case Declined(reason, may_switch):
             return moved(attempt, "declined" if may_switch else "refused", now, reason=reason)

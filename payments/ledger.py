@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -69,49 +70,54 @@ def accounts_of(account_ref: str) -> tuple[str, ...]:
 
 def hold(*, channel: str, payer_ref: str, intent_id: str, attempt_id: str, amount_fen: Fen) -> list[Entry]:
     """The payer's money reached the institution and is held there."""
+    line = partial(Entry, amount_fen=amount_fen, ref=attempt_id, attempt_id=attempt_id)
     payer = student(payer_ref)
     return [
-        Entry(debit=bank(channel), credit=payer, amount_fen=amount_fen, kind="pay_in", ref=attempt_id, attempt_id=attempt_id),
-        Entry(debit=payer, credit=escrow(intent_id), amount_fen=amount_fen, kind="hold", ref=attempt_id, attempt_id=attempt_id),
-    ]  # fmt: skip
+        line(debit=bank(channel), credit=payer, kind="pay_in"),
+        line(debit=payer, credit=escrow(intent_id), kind="hold"),
+    ]
 
 
 def capture(
     *, party: Party, account_ref: str, intent_id: str, attempt_id: str, number: str, amount_fen: Fen
 ) -> list[Entry]:
     """The institution paid one receiver out of the hold."""
-    to = receiver(party, account_ref)
-    return [Entry(debit=escrow(intent_id), credit=to, amount_fen=amount_fen, kind="capture", ref=number, attempt_id=attempt_id)]  # fmt: skip
+    line = partial(Entry, amount_fen=amount_fen, ref=number, attempt_id=attempt_id)
+    return [line(debit=escrow(intent_id), credit=receiver(party, account_ref), kind="capture")]
 
 
 def release(
     *, channel: str, payer_ref: str, intent_id: str, attempt_id: str, number: str, amount_fen: Fen
 ) -> list[Entry]:
     """The institution gave the payer back what was not captured."""
+    line = partial(Entry, amount_fen=amount_fen, ref=number, attempt_id=attempt_id)
     payer = student(payer_ref)
     return [
-        Entry(debit=escrow(intent_id), credit=payer, amount_fen=amount_fen, kind="release", ref=number, attempt_id=attempt_id),
-        Entry(debit=payer, credit=bank(channel), amount_fen=amount_fen, kind="pay_out", ref=number, attempt_id=attempt_id),
-    ]  # fmt: skip
+        line(debit=escrow(intent_id), credit=payer, kind="release"),
+        line(debit=payer, credit=bank(channel), kind="pay_out"),
+    ]
 
 
 def refund(*, channel: str, payer_ref: str, attempt_id: str, number: str, amount_fen: Fen) -> list[Entry]:
     """Captured money went back to the payer. The platform bears it: a split cannot be taken back from a person."""
+    line = partial(Entry, amount_fen=amount_fen, ref=number, attempt_id=attempt_id)
     payer = student(payer_ref)
     return [
-        Entry(debit=PLATFORM, credit=payer, amount_fen=amount_fen, kind="refund", ref=number, attempt_id=attempt_id),
-        Entry(debit=payer, credit=bank(channel), amount_fen=amount_fen, kind="pay_out", ref=number, attempt_id=attempt_id),
-    ]  # fmt: skip
+        line(debit=PLATFORM, credit=payer, kind="refund"),
+        line(debit=payer, credit=bank(channel), kind="pay_out"),
+    ]
 
 
 def duplicate(*, channel: str, attempt_id: str, amount_fen: Fen) -> list[Entry]:
     """A second attempt of a paid intent was paid too: nobody's money until it is back."""
-    return [Entry(debit=bank(channel), credit=SUSPENSE, amount_fen=amount_fen, kind="duplicate", ref=attempt_id, attempt_id=attempt_id)]  # fmt: skip
+    line = partial(Entry, amount_fen=amount_fen, ref=attempt_id, attempt_id=attempt_id)
+    return [line(debit=bank(channel), credit=SUSPENSE, kind="duplicate")]
 
 
 def duplicate_back(*, channel: str, attempt_id: str, number: str, amount_fen: Fen) -> list[Entry]:
     """The second payment is back with the payer."""
-    return [Entry(debit=SUSPENSE, credit=bank(channel), amount_fen=amount_fen, kind="duplicate_back", ref=number, attempt_id=attempt_id)]  # fmt: skip
+    line = partial(Entry, amount_fen=amount_fen, ref=number, attempt_id=attempt_id)
+    return [line(debit=SUSPENSE, credit=bank(channel), kind="duplicate_back")]
 
 
 def changes(entries: Iterable[Entry]) -> dict[str, Fen]:

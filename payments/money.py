@@ -6,7 +6,7 @@ from typing import NewType
 
 Fen = NewType("Fen", int)
 
-#: No single intent may be worth more (¥100 000): far below a 64-bit column's limit, also when a campus's year is summed.
+#: No single intent may be worth more (¥100 000); a campus's year summed stays far below a 64-bit column's limit.
 MAX_INTENT_FEN = Fen(10_000_000)
 
 

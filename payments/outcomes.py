@@ -124,7 +124,7 @@ class Receiver(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceiverOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one receiver's part: paid, still going on, or closed for ``reason`` (then it may be tried anew)."""
+    """What became of one receiver's part: paid, still going on, or closed (and may be tried anew)."""
 
     party: Party
     account_ref: str

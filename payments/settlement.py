@@ -14,7 +14,7 @@ RETRY_S = (5.0, 15.0, 30.0, 60.0, 300.0, 900.0)
 
 
 def receivers_of(shares: Iterable[Share], amount_fen: Fen) -> tuple[Receiver, ...]:
-    """The receivers of a settlement, one per account, parts of zero left out. ValueError: not a division of the hold."""
+    """The receivers of a settlement, one per account, without parts of zero. ValueError: more than the hold."""
     sums: dict[tuple[str, str], Receiver] = {}
     for share in shares:
         if share.amount_fen == 0:
@@ -60,3 +60,11 @@ def sort_outcomes(
 def retry_at(tries: int, now: datetime) -> datetime:
     """When an instruction that was tried ``tries`` times is repeated."""
     return now + timedelta(seconds=RETRY_S[min(tries, len(RETRY_S)) - 1])
+
+
+def split_number(attempt_id: str, turn: int) -> str:
+    """The institution's number of the ``turn``-th split of an order, from 1; never longer than 32."""
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    assert 1 <= turn < 36 * 36, "two digits"
+    tens, ones = divmod(turn, 36)
+    return f"{attempt_id}S{digits[tens] if tens else ''}{digits[ones]}"

@@ -1,0 +1,71 @@
+"""What the core asks of every way to pay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from payments.money import Fen
+from payments.outcomes import (
+    BadNotice,
+    Capabilities,
+    CloseAnswer,
+    CreateAnswer,
+    DebitAnswer,
+    InstitutionBook,
+    MoneyAnswer,
+    OrderToCreate,
+    PaidNotice,
+    QueryAnswer,
+    Receiver,
+    SplitAnswer,
+)
+from payments.port import CallbackReply
+
+
+class Channel(Protocol):
+    """A provider behind values: nothing here raises for what the provider did, said or left unsaid.
+
+    Every number is ours and deterministic; giving the same number again repeats the question, never the money.
+    """
+
+    @property
+    def shape(self) -> Capabilities:
+        """What this channel can do."""
+
+    @property
+    def is_available(self) -> bool:
+        """Whether new orders may use it."""
+
+    async def create_credential(self, order: OrderToCreate) -> CreateAnswer:
+        """Something the payer can pay with, within 800 ms of real time; later is NotIssued."""
+
+    async def debit(self, order: OrderToCreate) -> DebitAnswer:
+        """Take the money now; only for a channel that debits directly."""
+
+    async def query(self, attempt_id: str) -> QueryAnswer:
+        """How the order stands."""
+
+    async def close(self, attempt_id: str) -> CloseAnswer:
+        """Ask that nobody can pay it any more; on a direct debit, that it is reversed."""
+
+    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+        """Pay the receivers out of the hold; asked again with the same number it reports how each part stands."""
+
+    async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
+        """Give the payer this much of what is held and not split."""
+
+    async def refund(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
+        """Give the payer this much of what was split."""
+
+    def read_callback(self, headers: Mapping[str, str], body: bytes) -> PaidNotice | BadNotice:
+        """Verify the raw bytes and understand them."""
+
+    def reply(self, *, is_accepted: bool) -> CallbackReply:
+        """What the provider wants to hear; not accepted makes it send again."""
+
+    async def books(self) -> list[InstitutionBook]:
+        """The provider's own books of every order that money came in by."""
+
+    async def work(self) -> int:
+        """Whatever the channel itself has to do in the background; how much was done."""

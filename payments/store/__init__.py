@@ -1,0 +1,1 @@
+"""Payments' own database, on SQLite or PostgreSQL: tables, migrations, and one repository per kind of row."""

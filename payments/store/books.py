@@ -1,0 +1,136 @@
+"""The ledger's entries, as rows that are only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from payments.ledger import Entry, LedgerError, changes, check_floors
+from payments.money import Fen
+from payments.port import EntryView, StatementLine
+from payments.store import tables as t
+from payments.store.rows import IntentRow, to_record
+
+_e = t.entries.c
+_VIEW = tuple(_e[name] for name in EntryView.__struct_fields__)
+
+
+class Books:
+    """The ledger of one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def post(self, intent: IntentRow, entries: Iterable[Entry], now: datetime) -> None:
+        """Append the entries, all or none. The same posting again violates a unique constraint; a floor raises."""
+        posting = list(entries)
+        after: dict[str, Fen] = {}
+        for account, change_fen in changes(posting).items():
+            if change_fen < 0:
+                after[account] = Fen(self.balance_fen(account) + change_fen)
+        check_floors(after)
+        self._connection.execute(
+            sa.insert(t.entries),
+            [
+                {
+                    "at": now,
+                    "campus_id": intent.campus_id,
+                    "intent_id": intent.id,
+                    "order_ref": intent.order_ref,
+                    "attempt_id": entry.attempt_id,
+                    "debit": entry.debit,
+                    "credit": entry.credit,
+                    "amount_fen": entry.amount_fen,
+                    "kind": entry.kind,
+                    "ref": entry.ref,
+                }
+                for entry in posting
+            ],
+        )
+
+    def balance_fen(self, *accounts: str) -> Fen:
+        """What came in less what went out, of all these accounts together."""
+        gained = self._sum(_e.credit.in_(accounts))
+        lost = self._sum(_e.debit.in_(accounts))
+        return Fen(gained - lost)
+
+    def debited_fen(self, kind: str, *accounts: str) -> Fen:
+        """What left these accounts by entries of one kind."""
+        return Fen(self._sum(sa.and_(_e.debit.in_(accounts), _e.kind == kind)))
+
+    def balances(self) -> dict[str, Fen]:
+        """Every account with an entry, derived from all entries."""
+        result: dict[str, Fen] = {}
+        for column, sign in ((_e.credit, 1), (_e.debit, -1)):
+            query = sa.select(column, sa.func.sum(_e.amount_fen)).group_by(column)
+            for account, sum_fen in self._connection.execute(query):
+                result[account] = Fen(result.get(account, 0) + sign * int(sum_fen))
+        return result
+
+    def check(self) -> dict[str, Fen]:
+        """All balances; LedgerError when they do not add up to zero or an account owes that may not."""
+        balances = self.balances()
+        if sum(balances.values()) != 0:
+            raise LedgerError("the balances do not add up to zero")
+        check_floors(balances)
+        return balances
+
+    def statement(self, accounts: Sequence[str], limit: int, before_seq: int | None) -> list[StatementLine]:
+        """The newest movements of these accounts before ``before_seq``, newest first."""
+        signed = sa.case((_e.credit.in_(accounts), _e.amount_fen), else_=-_e.amount_fen)
+        lines = sa.select(
+            _e.seq,
+            _e.at,
+            _e.kind,
+            _e.order_ref,
+            signed.label("amount_fen"),
+            sa.func.sum(signed).over(order_by=_e.seq).label("balance_after_fen"),
+        ).where(sa.or_(_e.credit.in_(accounts), _e.debit.in_(accounts)))
+        page = lines.subquery()
+        query = sa.select(page).order_by(page.c.seq.desc()).limit(limit)
+        if before_seq is not None:
+            query = query.where(page.c.seq < before_seq)
+        return [
+            StatementLine(
+                seq=row.seq,
+                at=row.at,
+                kind=row.kind,
+                order_ref=row.order_ref,
+                amount_fen=Fen(int(row.amount_fen)),
+                balance_after_fen=Fen(int(row.balance_after_fen)),
+            )
+            for row in self._connection.execute(query)
+        ]
+
+    def of_order(self, order_ref: str) -> list[EntryView]:
+        """An order's entries, oldest first."""
+        query = sa.select(*_VIEW).where(_e.order_ref == order_ref).order_by(_e.seq)
+        return [to_record(EntryView, row) for row in self._connection.execute(query)]
+
+    def by_attempt(self) -> dict[str, dict[str, Fen]]:
+        """For every attempt: kind → sum."""
+        query = sa.select(_e.attempt_id, _e.kind, sa.func.sum(_e.amount_fen)).group_by(_e.attempt_id, _e.kind)
+        result: dict[str, dict[str, Fen]] = {}
+        for attempt_id, kind, sum_fen in self._connection.execute(query):
+            result.setdefault(attempt_id, {})[kind] = Fen(int(sum_fen))
+        return result
+
+    def sums_of_campus(self, campus_id: str) -> dict[tuple[str, str], Fen]:
+        """(kind, group of the credited account) → sum; the group is what stands before the colon."""
+        query = (
+            sa.select(_e.kind, _e.credit, sa.func.sum(_e.amount_fen))
+            .where(_e.campus_id == campus_id, _e.kind.in_(["hold", "capture", "release", "refund"]))
+            .group_by(_e.kind, _e.credit)
+        )
+        result: dict[tuple[str, str], Fen] = {}
+        for kind, credit, sum_fen in self._connection.execute(query):
+            key = (kind, credit.partition(":")[0])
+            result[key] = Fen(result.get(key, 0) + int(sum_fen))
+        return result
+
+    def _sum(self, condition: sa.ColumnElement[bool]) -> int:
+        total = sa.select(sa.func.coalesce(sa.func.sum(_e.amount_fen), 0)).where(condition)
+        return int(self._connection.execute(total).scalar_one())

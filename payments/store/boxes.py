@@ -1,0 +1,73 @@
+"""What came in and what waits to go out: commands applied, notices seen, events nobody has acknowledged yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from payments.port import AnyEvent
+from payments.store import tables as t
+
+_event = msgspec.json.Decoder(AnyEvent)
+
+
+class Inbox:
+    """Commands and provider notices that have had their effect."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def is_new_command(self, command_id: str, body_hash: str, now: datetime) -> bool:
+        """Remember the command; False when it was applied before. ValueError: this id had another body."""
+        known = self._connection.execute(sa.select(t.inbox.c.body_hash).where(t.inbox.c.id == command_id)).scalar()
+        if known is not None:
+            if known != body_hash:
+                raise ValueError(f"command {command_id} was given before with another body")
+            return False
+        self._connection.execute(sa.insert(t.inbox).values(id=command_id, body_hash=body_hash, at=now))
+        return True
+
+    def is_new_notice(self, channel: str, notice_id: str, attempt_id: str, now: datetime) -> bool:
+        """Remember the notice; False when the provider sent it before."""
+        c = t.notices.c
+        query = sa.select(c.at).where(c.channel == channel, c.notice_id == notice_id)
+        if self._connection.execute(query).first() is not None:
+            return False
+        values = {"channel": channel, "notice_id": notice_id, "attempt_id": attempt_id, "at": now}
+        self._connection.execute(sa.insert(t.notices).values(**values))
+        return True
+
+
+class Outbox:
+    """Events, written in the transaction that made them true."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, event: AnyEvent) -> None:
+        values = {"id": event.id, "intent_id": event.intent_id, "body": msgspec.json.encode(event).decode()}
+        self._connection.execute(sa.insert(t.outbox).values(**values))
+
+    def waiting(self, limit: int) -> list[AnyEvent]:
+        """Unacknowledged events, oldest first."""
+        query = (
+            sa.select(t.outbox.c.seq, t.outbox.c.body)
+            .where(t.outbox.c.acknowledged_at.is_(None))
+            .order_by(t.outbox.c.seq)
+            .limit(limit)
+        )
+        return [
+            msgspec.structs.replace(_event.decode(row.body), seq=row.seq) for row in self._connection.execute(query)
+        ]
+
+    def acknowledge(self, event_ids: Iterable[str], now: datetime) -> None:
+        ids = list(event_ids)
+        self._connection.execute(
+            sa.update(t.outbox)
+            .where(t.outbox.c.id.in_(ids), t.outbox.c.acknowledged_at.is_(None))
+            .values(acknowledged_at=now)
+        )

@@ -1,0 +1,65 @@
+"""Instructions to the institution, as rows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from payments.money import Fen
+from payments.store import tables as t
+from payments.store.intents import is_any_due, lease_due
+from payments.store.rows import Instruction, to_record
+
+_COLUMNS = [t.instructions.c[name] for name in Instruction.__struct_fields__]
+
+
+class Instructions:
+    """The instructions of one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, instruction: Instruction) -> bool:
+        """Store it; False when one with this number exists, which is then the one that counts."""
+        if self.get(instruction.id) is not None:
+            return False
+        self._connection.execute(sa.insert(t.instructions).values(**msgspec.structs.asdict(instruction)))
+        return True
+
+    def get(self, instruction_id: str) -> Instruction | None:
+        found = self._select(t.instructions.c.id == instruction_id)
+        return found[0] if found else None
+
+    def of(self, intent_id: str) -> list[Instruction]:
+        """An intent's instructions, oldest first."""
+        return self._select(t.instructions.c.intent_id == intent_id)
+
+    def unfinished(self, kind: str) -> list[Instruction]:
+        """Everything of a kind that is not done."""
+        return self._select(sa.and_(t.instructions.c.kind == kind, t.instructions.c.is_done.is_(False)))
+
+    def refunds_asked_fen(self, intent_id: str) -> Fen:
+        """What refunds of captured money, done or not, add up to."""
+        return Fen(sum(row.amount_fen for row in self.of(intent_id) if row.kind == "refund"))
+
+    def save(self, instruction: Instruction) -> None:
+        """Write it and let go of the lease."""
+        values = msgspec.structs.asdict(instruction) | {"lease_until": None}
+        changed = self._connection.execute(
+            sa.update(t.instructions).where(t.instructions.c.id == instruction.id).values(**values)
+        )
+        assert changed.rowcount == 1, f"no instruction {instruction.id}"
+
+    def lease_due(self, now: datetime, until: datetime, limit: int) -> list[str]:
+        """Take up to ``limit`` due instructions until ``until``; nobody else is given them before."""
+        return lease_due(self._connection, t.instructions, now, until, limit)
+
+    def is_any_due(self, now: datetime) -> bool:
+        return is_any_due(self._connection, t.instructions, now)
+
+    def _select(self, condition: sa.ColumnElement[bool]) -> list[Instruction]:
+        query = sa.select(*_COLUMNS).where(condition).order_by(t.instructions.c.created_at, t.instructions.c.id)
+        return [to_record(Instruction, row) for row in self._connection.execute(query)]

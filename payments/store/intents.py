@@ -1,0 +1,137 @@
+"""Intents and their attempts, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from payments.attempt import Attempt, AttemptState
+from payments.failover import Intent
+from payments.store import tables as t
+from payments.store.rows import IntentRow, to_record
+
+_FIELDS = tuple(IntentRow.__struct_fields__)
+_COLUMNS = [t.intents.c[name] for name in _FIELDS]
+_ATTEMPT_COLUMNS = [t.attempts.c[name] for name in Attempt.__struct_fields__]
+
+
+class Intents:
+    """The intents of one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, intent: IntentRow, due_at: datetime) -> None:
+        values = {name: getattr(intent, name) for name in _FIELDS}
+        self._connection.execute(sa.insert(t.intents).values(**values, due_at=due_at))
+
+    def get(self, intent_id: str) -> IntentRow | None:
+        row = self._connection.execute(sa.select(*_COLUMNS).where(t.intents.c.id == intent_id)).first()
+        return None if row is None else to_record(IntentRow, row)
+
+    def require(self, intent_id: str) -> IntentRow:
+        intent = self.get(intent_id)
+        assert intent is not None, f"no intent {intent_id}"
+        return intent
+
+    def of_order(self, order_ref: str) -> list[IntentRow]:
+        rows = self._connection.execute(
+            sa.select(*_COLUMNS).where(t.intents.c.order_ref == order_ref).order_by(t.intents.c.created_at)
+        )
+        return [to_record(IntentRow, row) for row in rows]
+
+    def change(self, intent_id: str, **values: Any) -> None:
+        """Set columns of one intent that exists."""
+        changed = self._connection.execute(sa.update(t.intents).where(t.intents.c.id == intent_id).values(**values))
+        assert changed.rowcount == 1, f"no intent {intent_id}"
+
+    def claim_paid(self, intent_id: str, attempt_id: str) -> bool:
+        """The compare-and-set that makes one attempt the payer: True for the first, False for every other."""
+        changed = self._connection.execute(
+            sa.update(t.intents)
+            .where(t.intents.c.id == intent_id, t.intents.c.paid_attempt.is_(None))
+            .values(paid_attempt=attempt_id)
+        )
+        return changed.rowcount == 1
+
+    def wake(self, intent_id: str, now: datetime) -> None:
+        """Let the driver look at this intent now."""
+        self.change(intent_id, due_at=now)
+
+    def lease_due(self, now: datetime, until: datetime, limit: int) -> list[str]:
+        """Take up to ``limit`` due intents until ``until``; nobody else is given them before."""
+        return lease_due(self._connection, t.intents, now, until, limit)
+
+    def let_go(self, intent_id: str, due_at: datetime | None) -> None:
+        """Done with it for now; ``due_at`` None: until something arrives."""
+        self.change(intent_id, due_at=due_at, lease_until=None)
+
+    def is_any_due(self, now: datetime) -> bool:
+        return is_any_due(self._connection, t.intents, now)
+
+    def all_ids(self) -> Sequence[str]:
+        return self._connection.execute(sa.select(t.intents.c.id).order_by(t.intents.c.created_at)).scalars().all()
+
+
+class Attempts:
+    """The attempts of one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, attempt: Attempt) -> None:
+        self._connection.execute(sa.insert(t.attempts).values(**msgspec.structs.asdict(attempt)))
+
+    def get(self, attempt_id: str) -> Attempt | None:
+        found = self._select(t.attempts.c.id == attempt_id)
+        return found[0] if found else None
+
+    def require(self, attempt_id: str) -> Attempt:
+        attempt = self.get(attempt_id)
+        assert attempt is not None, f"no attempt {attempt_id}"
+        return attempt
+
+    def of(self, intent: Intent | str) -> list[Attempt]:
+        """An intent's attempts, oldest first."""
+        return self._select(t.attempts.c.intent_id == (intent if isinstance(intent, str) else intent.id))
+
+    def save(self, attempt: Attempt, was: AttemptState) -> None:
+        """Write the attempt over the row that is still in state ``was``."""
+        values = msgspec.structs.asdict(attempt)
+        changed = self._connection.execute(
+            sa.update(t.attempts).where(t.attempts.c.id == attempt.id, t.attempts.c.state == was).values(**values)
+        )
+        assert changed.rowcount == 1, f"attempt {attempt.id} is not {was}"
+
+    def with_money(self) -> list[Attempt]:
+        """Every attempt that money came in by."""
+        return self._select(t.attempts.c.state.in_(["paid", "paid_duplicate", "refunded"]))
+
+    def _select(self, condition: sa.ColumnElement[bool]) -> list[Attempt]:
+        query = sa.select(*_ATTEMPT_COLUMNS).where(condition).order_by(t.attempts.c.intent_id, t.attempts.c.number)
+        return [to_record(Attempt, row) for row in self._connection.execute(query)]
+
+
+def _is_free(table: sa.Table, now: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.due_at <= now, sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= now))
+
+
+def is_any_due(connection: Connection, table: sa.Table, now: datetime) -> bool:
+    """Whether there is a due row that nobody holds."""
+    return connection.execute(sa.select(table.c.id).where(_is_free(table, now)).limit(1)).first() is not None
+
+
+def lease_due(connection: Connection, table: sa.Table, now: datetime, until: datetime, limit: int) -> list[str]:
+    """Take due rows that nobody holds: each UPDATE repeats the condition, so two processes never take the same."""
+    is_free = _is_free(table, now)
+    ids = connection.execute(sa.select(table.c.id).where(is_free).order_by(table.c.due_at).limit(limit)).scalars().all()
+    return [
+        row_id
+        for row_id in ids
+        if connection.execute(sa.update(table).where(table.c.id == row_id, is_free).values(lease_until=until)).rowcount
+    ]

@@ -1,0 +1,53 @@
+"""Everything one transaction may touch, and the store that runs plain functions with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.engine import Connection
+
+from payments.store.books import Books
+from payments.store.boxes import Inbox, Outbox
+from payments.store.database import Database, migrate
+from payments.store.instructions import Instructions
+from payments.store.intents import Attempts, Intents
+from payments.store.migrations import MIGRATIONS
+
+T = TypeVar("T")
+
+SCHEMA = "payments"
+
+
+class UnitOfWork:
+    """The repositories of one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.intents = Intents(connection)
+        self.attempts = Attempts(connection)
+        self.instructions = Instructions(connection)
+        self.books = Books(connection)
+        self.inbox = Inbox(connection)
+        self.outbox = Outbox(connection)
+
+
+class Store:
+    """Payments' database."""
+
+    def __init__(self, url: str) -> None:
+        self.database = Database(url, SCHEMA)
+
+    async def migrate(self) -> int:
+        """Bring the schema up to date, safe to call from several processes at once; the version."""
+        return await self.database.run(lambda connection: migrate(connection, MIGRATIONS, schema=SCHEMA))
+
+    async def run(self, fn: Callable[[UnitOfWork], T]) -> T:
+        """``fn`` in a write transaction. It must be repeatable and free of other effects."""
+        return await self.database.run(lambda connection: fn(UnitOfWork(connection)))
+
+    async def read(self, fn: Callable[[UnitOfWork], T]) -> T:
+        """``fn`` in a read-only transaction."""
+        return await self.database.read(lambda connection: fn(UnitOfWork(connection)))
+
+    def close(self) -> None:
+        self.database.close()
