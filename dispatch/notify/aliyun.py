@@ -30,11 +30,11 @@ _MAX_ANSWER_BYTES = 65_536
 class AliyunAccount:
     """An access to the provider. ``templates``: the provider's template code for each of our template names."""
 
-    access_key_id: str
-    access_key_secret: str = field(repr=False)
+    key_id: str
+    key_secret: str = field(repr=False)
     sign_name: str = ""
     templates: Mapping[str, str] = field(default_factory=dict)
-    base_url: str = "https://dysmsapi.aliyuncs.com"
+    url: str = "https://dysmsapi.aliyuncs.com"
 
 
 def _encoded(text: str) -> str:
@@ -70,8 +70,8 @@ def signed_headers(
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
     request = "\n".join(("POST", path, query, lines, names, _EMPTY_BODY))
     to_sign = f"{_ALGORITHM}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    signature = hmac.new(account.access_key_secret.encode(), to_sign.encode(), hashlib.sha256).hexdigest()
-    credential = f"Credential={account.access_key_id},SignedHeaders={names},Signature={signature}"
+    signature = hmac.new(account.key_secret.encode(), to_sign.encode(), hashlib.sha256).hexdigest()
+    credential = f"Credential={account.key_id},SignedHeaders={names},Signature={signature}"
     return {**headers, "Authorization": f"{_ALGORITHM} {credential}"}
 
 
@@ -112,7 +112,7 @@ class AliyunSender:
         raise Unavailable("the message could not be sent; try again later")
 
     async def _call(self, action: str, params: Mapping[str, str]) -> dict[str, object]:
-        base = urlsplit(self._account.base_url)
+        base = urlsplit(self._account.url)
         path = base.path or "/"
         query = canonical_query(params)
         headers = signed_headers(
