@@ -248,7 +248,8 @@ def _join(uow: UnitOfWork, account_id: str, roles: frozenset[Role], vehicle: str
 
 async def create_admin(ctx: Context, campus_id: str, phone: str, name: str, password: str | None = None) -> Account:
     """The first account of a campus; everybody else's roles come from it."""
-    account = await create_account(ctx, campus_id, phone, name, frozenset({Role.ADMIN}), password=password)
+    password_hash = None if password is None else await asyncio.to_thread(hash_password, password)
+    account = await create_account(ctx, campus_id, phone, name, frozenset({Role.ADMIN}), password_hash=password_hash)
     await ctx.store.run(
         campus_id,
         lambda uow: uow.audit.add(

@@ -35,7 +35,7 @@ class SignInLimits:
     codes_per_phone_hour: int = 5
     codes_per_ip_hour: int = 120
     codes_per_campus_hour: int = 6_000
-    tries_per_ip: int = 300
+    tries_per_ip: int = 3_000
     tries_per_ip_window_s: int = 300
 
 
