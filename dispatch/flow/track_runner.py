@@ -39,7 +39,6 @@ class LiveTable:
         self._dirty: dict[tuple[str, str], Fix] = {}
         self._track: dict[str, list[tuple[str, Fix]]] = {}
         self._track_size = 0
-        self._off_duty: set[tuple[str, str]] = set()
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -54,8 +53,7 @@ class LiveTable:
         verdict = check(runner.state, fix, fix.received_at_ms, self._rules)
         if verdict is Verdict.LIVE:
             runner.newest = fix
-            if key not in self._off_duty:
-                self._dirty[key] = fix
+            self._dirty[key] = fix
         elif verdict is not Verdict.LATE:
             return verdict
         if self._track_size < MAX_LATE:
@@ -68,33 +66,26 @@ class LiveTable:
     def seed(self, campus_id: str, runner_id: str, fix: Fix) -> None:
         """Where the runner was last seen, as another worker knew it: an older fix will not move the dot back."""
         runner = self._runners.setdefault((campus_id, runner_id), _Runner(campus_id))
-        if runner.newest is None or fix.fixed_at_ms > runner.newest.fixed_at_ms:
-            if check(runner.state, fix, fix.received_at_ms, self._rules) is Verdict.LIVE:
-                runner.newest = fix
+        is_newer = runner.newest is None or fix.fixed_at_ms > runner.newest.fixed_at_ms
+        if is_newer and check(runner.state, fix, fix.received_at_ms, self._rules) is Verdict.LIVE:
+            runner.newest = fix
 
     def newest(self, campus_id: str, runner_id: str) -> Fix | None:
         runner = self._runners.get((campus_id, runner_id))
         return runner.newest if runner else None
 
-    def go_off_duty(self, campus_id: str, runner_id: str) -> None:
-        """Fixes still fill the track, and move no dot until the runner is on duty again."""
-        key = (campus_id, runner_id)
-        self._off_duty.add(key)
-        self._dirty.pop(key, None)
+    def forget_silent(self, before_ms: int) -> int:
+        """Drop what is known of runners of whom nothing was believed since ``before_ms``; how many there were."""
+        silent = [k for k, r in self._runners.items() if r.newest is None or r.newest.received_at_ms < before_ms]
+        for key in silent:
+            del self._runners[key]
+        return len(silent)
 
-    def go_on_duty(self, campus_id: str, runner_id: str) -> None:
-        self._off_duty.discard((campus_id, runner_id))
-
-    def forget(self, campus_id: str, runner_id: str) -> None:
-        """The runner's last connection here has gone; what it reported is flushed all the same."""
-        self._runners.pop((campus_id, runner_id), None)
-        self._off_duty.discard((campus_id, runner_id))
-
-    def everybody(self) -> dict[str, list[tuple[str, Fix]]]:
-        """The newest fix of all who are on duty here, to fill an empty Redis again."""
+    def everybody(self, since_ms: int) -> dict[str, list[tuple[str, Fix]]]:
+        """The newest fix of all who were heard of since ``since_ms``, to fill an empty Redis again."""
         found: dict[str, list[tuple[str, Fix]]] = {}
         for (campus_id, runner_id), runner in self._runners.items():
-            if runner.newest is not None and (campus_id, runner_id) not in self._off_duty:
+            if runner.newest is not None and runner.newest.received_at_ms >= since_ms:
                 found.setdefault(campus_id, []).append((runner_id, runner.newest))
         return found
 

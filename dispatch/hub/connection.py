@@ -377,6 +377,11 @@ class Connection:
         if not self.is_lagging and (data := self.queue.take()):
             self._sink.write(data)
 
+    def write_now(self) -> None:
+        """Write what waits without waiting for the end of the flush: somebody asked and wants the answer."""
+        if not self.is_lagging and self.stage is not Stage.CLOSING and (data := self.queue.take()):
+            self._sink.write(data)
+
     def close(self, code: CloseCode, reason: str = "") -> None:
         """End it with a code that says whether to come back."""
         if self.stage is Stage.CLOSING:

@@ -105,7 +105,7 @@ class Welcome(_Answer, tag="welcome"):
     connection: str
     now_ms: int
     time_scale: float
-    report_every_ms: int  # how often a runner should report, in business time
+    report_every_ms: int  # how often a runner should report, in real time
     flush_ms: int
     renew_ms: int  # real time until a fresh hello is due on this connection
     re: int | None = None
@@ -148,7 +148,6 @@ class Snapshot(_Answer, tag="snapshot"):
 class EventFrame(_Answer, tag="event"):
     topic: str
     offset: int
-    epoch: str
     id: str
     kind: str
     at: int

@@ -284,7 +284,7 @@ class Topics:
             topic.campus.watched.setdefault(runner_id, []).append(topic)
             row = topic.campus.positions.get(runner_id)
             if row is not None:
-                self._spread(topic, (row,), now_ms)
+                self._spread(topic, (row,), None)
 
     def _unwatch(self, topic: Topic) -> None:
         watchers = topic.campus.watched.get(topic.runner_id)
@@ -294,8 +294,12 @@ class Topics:
                 del topic.campus.watched[topic.runner_id]
         topic.runner_id = ""
 
-    def deliver_positions(self, campus_id: str, rows: Iterable[PositionRow], now_ms: int) -> None:
-        """Newest positions, from here or from another worker; one that is older than what is known is left out."""
+    def deliver_positions(
+        self, campus_id: str, rows: Iterable[PositionRow], now_ms: int, *, is_news: bool = True
+    ) -> None:
+        """Newest positions, from here or from another worker; one that is older than what is known is left out.
+
+        ``is_news`` False: read from where positions are kept, so that they say nothing about freshness."""
         campus = self.campus(campus_id)
         newest = campus.positions
         fresh: list[PositionRow] = []
@@ -305,12 +309,12 @@ class Topics:
                 newest[row[0]] = row
                 fresh.append(row)
         if campus.console is not None and fresh:
-            self._spread(campus.console, fresh, now_ms)
+            self._spread(campus.console, fresh, now_ms if is_news else None)
         watched = campus.watched
         if watched:
             for row in fresh:
                 for topic in watched.get(row[0], ()):
-                    self._spread(topic, (row,), now_ms)
+                    self._spread(topic, (row,), now_ms if is_news else None)
 
     def gone(self, campus_id: str, runner_ids: Sequence[str]) -> None:
         """These runners are off duty or were not heard of: take them off the maps."""
@@ -331,7 +335,7 @@ class Topics:
             shown = runner_ids if topic.kind == "console" else runner_ids & {topic.runner_id}
             self._show(connection, topic, [positions[r] for r in shown if r in positions], now_ms)
 
-    def _spread(self, topic: Topic, rows: Sequence[PositionRow], now_ms: int) -> None:
+    def _spread(self, topic: Topic, rows: Sequence[PositionRow], now_ms: int | None) -> None:
         frames: dict[object, bytes] = {}
         count = 0
         for follower in topic.followers:
@@ -344,7 +348,7 @@ class Topics:
                 raw = frames[look] = look.encode(Positions(topic.name, look.rows(rows)))
             follower.put_raw(raw)
             count += 1
-        if count:
+        if count and now_ms is not None:
             self.positions_delivered += count * len(rows)
             scale, ages = self._age_scale, self.ages
             for row in rows:
@@ -377,4 +381,4 @@ class Topics:
 
 
 def _event_frame(event: EventRecord) -> EventFrame:
-    return EventFrame(event.topic, event.offset, event.epoch, event.id, event.kind, event.at_ms, event.data)
+    return EventFrame(event.topic, event.offset, event.id, event.kind, event.at_ms, event.data)

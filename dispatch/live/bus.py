@@ -54,6 +54,7 @@ class Bus:
         self._listener = listener
         self._wakers: dict[str, list[Callable[[str], None]]] = {}
         self._joined: dict[str, asyncio.Future[None]] = {}
+        self._late: set[str] = set()  # joined by callers that went on without the confirmation
         self._routes: dict[bytes, Callable[[bytes], None]] = {}
         self._pubsub: Any = None
         self._changed = asyncio.Event()
@@ -91,6 +92,8 @@ class Bus:
             self._routes[keys.events_channel(campus_id).encode()] = lambda m: self._on_event(campus_id, m)
             self._changed.set()
         done, _ = await asyncio.wait({joined}, timeout=timeout_s)
+        if not done:
+            self._late.add(campus_id)
         return bool(done)
 
     def leave(self, campus_id: str) -> None:
@@ -104,8 +107,10 @@ class Bus:
         await self._redis.publish(keys.positions_channel(campus_id), _encoder.encode((self._origin, rows)))
 
     async def publish_gone(self, campus_id: str, runner_ids: Sequence[str]) -> None:
-        """These runners' positions are no longer known or shown."""
+        """These runners' positions are no longer known or shown; this process's own listener hears it at once."""
         if runner_ids:
+            if self._listener is not None:
+                self._listener.on_gone(campus_id, list(runner_ids))
             await self._redis.publish(keys.gone_channel(campus_id), _encoder.encode((self._origin, list(runner_ids))))
 
     async def wake(self, name: str, what: str = "") -> None:
@@ -195,9 +200,11 @@ class Bus:
     def _on_subscribed(self, channel: bytes, *, is_again: bool) -> None:
         for campus_id, joined in self._joined.items():
             if channel == keys.events_channel(campus_id).encode():
-                if not joined.done():
+                is_first = not joined.done()
+                if is_first:
                     joined.set_result(None)
-                elif self._listener is not None:
+                if self._listener is not None and (not is_first or campus_id in self._late):
+                    self._late.discard(campus_id)
                     log.info("back on the bus of %s (%s)", campus_id, "same connection" if is_again else "new one")
                     self._listener.on_rejoined(campus_id)
                 return

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
+
+from redis.asyncio import Redis
 
 from geo.fix import Fix
 from geo.redis_index import RedisGeoIndex
@@ -18,16 +21,20 @@ class Presence:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
+    def _index(self, campus_id: str) -> RedisGeoIndex:
+        # Its commands are the same on a cluster, whose client is of another class.
+        return RedisGeoIndex(cast(Redis, self._redis), campus_id)
+
     async def put_many(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None:
         """Replace the fixes of these runners; the caller has filtered and ordered them."""
         if fixes:
-            mapping = {runner_id: pack_fix(fix) for runner_id, fix in fixes}
-            await self._redis.hset(keys.fixes(campus_id), mapping=mapping)
+            items = [part for runner_id, fix in fixes for part in (runner_id, pack_fix(fix))]
+            await self._redis.execute_command("HSET", keys.fixes(campus_id), *items)
 
     async def all(self, campus_id: str) -> dict[str, Fix]:
         """Every runner that was heard of lately."""
         found = await self._redis.hgetall(keys.fixes(campus_id))
-        return {runner_id.decode(): unpack_fix(packed) for runner_id, packed in found.items()}
+        return {cast(bytes, name).decode(): unpack_fix(cast(bytes, packed)) for name, packed in found.items()}
 
     async def get(self, campus_id: str, runner_ids: Sequence[str]) -> dict[str, Fix]:
         """The newest fixes of these runners, without those of whom none is known."""
@@ -35,7 +42,7 @@ class Presence:
             return {}
         found = await self._redis.hmget(keys.fixes(campus_id), list(runner_ids))
         return {
-            runner_id: unpack_fix(packed)
+            runner_id: unpack_fix(cast(bytes, packed))
             for runner_id, packed in zip(runner_ids, found, strict=True)
             if packed is not None
         }
@@ -44,12 +51,12 @@ class Presence:
         """Forget these runners here and in the geo index, as when they go off duty."""
         gone = list(runner_ids)
         if gone:
-            await RedisGeoIndex(self._redis, campus_id).remove(gone)
+            await self._index(campus_id).remove(gone)
             await self._redis.hdel(keys.fixes(campus_id), *gone)
 
     async def sweep(self, campus_id: str, before_ms: int, *, limit: int = 500) -> list[str]:
         """Forget at most ``limit`` runners that were last heard of before ``before_ms``; the caller publishes it."""
-        gone = await RedisGeoIndex(self._redis, campus_id).sweep(before_ms, limit)
+        gone = await self._index(campus_id).sweep(before_ms, limit)
         if gone:
             await self._redis.hdel(keys.fixes(campus_id), *gone)
         return list(gone)

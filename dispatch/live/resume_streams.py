@@ -28,7 +28,8 @@ MAX_AGE_S = 3_600
 TTL_S = 7_200
 META_TTL_S = 86_400
 
-# KEYS stream meta ids; ARGV epoch-if-new event-id body cap max-age-ms ttl-s channel meta-ttl-s. Answers {offset, epoch, is_new}.
+# KEYS stream meta ids; ARGV epoch-if-new event-id body cap max-age-ms ttl-s channel meta-ttl-s.
+# Answers {offset, epoch, is_new}.
 # An entry's id is <ms>-<offset>: ascending even if the clock steps back, old ones are trimmed by time, and the offset
 # needs no field of its own. The repeated id is looked up first, so that a relay that runs twice publishes once.
 _PUBLISH = """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from geo.fix import Fix
 
 from . import keys
 from .connect import RedisClient
-from .packing import pack_fix, unpack_fix
+from .packing import pack_reading, unpack_fix
 
 #: A track keeps this many fixes: two hours at one in four seconds.
 CAP = 1_800
@@ -30,7 +31,7 @@ class Tracks:
         """Add fixes in any order; over the cap the oldest go."""
         by_runner: dict[str, dict[bytes, int]] = {}
         for runner_id, fix in fixes:
-            by_runner.setdefault(runner_id, {})[pack_fix(fix)] = fix.fixed_at_ms
+            by_runner.setdefault(runner_id, {})[pack_reading(fix)] = fix.fixed_at_ms
         if not by_runner:
             return
         pipe = self._redis.pipeline(transaction=False)
@@ -44,11 +45,13 @@ class Tracks:
     async def read(
         self, campus_id: str, runner_id: str, *, since_ms: int, until_ms: int, limit: int = CAP
     ) -> list[Fix]:
-        """The fixes with ``since_ms <= fixed_at_ms <= until_ms``, oldest first, the newest ``limit`` of them."""
+        """The readings taken between the two times, both included, oldest first; the newest ``limit`` of them.
+
+        Their time of receipt is not kept."""
         found = await self._redis.zrange(
             keys.track(campus_id, runner_id), until_ms, since_ms, desc=True, byscore=True, offset=0, num=limit
         )
-        return [unpack_fix(packed) for packed in reversed(found)]
+        return [unpack_fix(cast(bytes, packed)) for packed in reversed(found)]
 
     async def forget(self, campus_id: str, runner_id: str) -> None:
         await self._redis.delete(keys.track(campus_id, runner_id))

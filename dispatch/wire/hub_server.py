@@ -1,0 +1,432 @@
+"""One worker's hub in the world: sockets, the flush, Redis, and what must be fetched for a follower."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dispatch.clock import Clock
+from dispatch.flow.track_runner import LiveTable
+from dispatch.hub.codes import CloseCode
+from dispatch.hub.connection import Connection, Principal, Rules
+from dispatch.hub.core import Hub
+from dispatch.hub.frames import Follow
+from dispatch.hub.resume import Past
+from dispatch.hub.topics import Topic
+from dispatch.live.bus import Bus, PositionRow
+from dispatch.live.presence import Presence
+from dispatch.live.resume_streams import ResumeStreams, StreamEvent
+from dispatch.live.tracks import Tracks
+from dispatch.model.errors import Refusal, Unavailable
+from geo.filters import Reason, Verdict
+from geo.fix import Fix
+
+from .business_time import BusinessTime
+from .limits import UpgradeLimits
+from .position_writer import IndexFactory, PositionWriter, position_row
+from .protocol import HubSocket
+from .tls import StreamTransport
+
+log = logging.getLogger(__name__)
+
+
+class TopicGrant(Protocol):
+    """What somebody may see of a topic."""
+
+    @property
+    def snapshot(self) -> Any:
+        """The topic's subject as it is now: anything that msgspec encodes, in the datum that was asked for."""
+
+    @property
+    def watch(self) -> str | None:
+        """Whose position the topic shows: a runner's id, ``""`` nobody's, None: unchanged or not that kind."""
+
+
+#: ``await authorize(principal, topic, datum)``; raises Refusal when the topic may not be followed.
+Authorize = Callable[[Any, str, str], Awaitable[TopicGrant]]
+VerifyToken = Callable[[str], Principal]
+#: Called in the flush with the newest fixes of a campus: geofences and areas.
+OnFlush = Callable[[str, Sequence[tuple[str, Fix]]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class HubOptions:
+    """Bounds and rhythms; all times are real."""
+
+    allowed_origins: frozenset[str] = frozenset()
+    flush_s: float = 0.05
+    hello_timeout_s: int = 5
+    close_timeout_s: int = 5
+    ping_every_s: int = 25
+    drain_s: float = 3.0
+    max_connections: int = 12_000
+    max_per_account: int = 20
+    upgrades_per_s: int = 1_000
+    upgrades_per_address_per_s: int = 200
+    topics_per_connection: int = 50
+    frames_per_s: int = 100
+    queue_bytes: int = 512 * 1024
+    hello_lasts_s: int = 900
+    report_every_ms: int = 5_000
+    fetches_at_once: int = 100
+    state_kept_s: float = 900.0
+    """Business seconds for which a silent runner's filter state is kept."""
+
+    def rules(self, time_scale: float) -> Rules:
+        return Rules(
+            topics=self.topics_per_connection,
+            frames_per_s=self.frames_per_s,
+            queue_bytes=self.queue_bytes,
+            hello_lasts_s=self.hello_lasts_s,
+            report_every_ms=self.report_every_ms,
+            time_scale=time_scale,
+            flush_ms=round(self.flush_s * 1000),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The parts of the house that a hub works with."""
+
+    clock: Clock
+    bus: Bus
+    presence: Presence
+    tracks: Tracks
+    streams: ResumeStreams
+    index_of: IndexFactory
+    table: LiveTable
+    verify_token: VerifyToken
+    authorize: Authorize
+    new_connection_id: Callable[[], str]
+    on_flush: OnFlush | None = None
+
+
+class HubServer:
+    """Joins the pure hub with its sockets and with Redis; made once per worker."""
+
+    def __init__(self, rooms: Rooms, options: HubOptions | None = None) -> None:
+        self._rooms = rooms
+        self.options = options or HubOptions()
+        self.allowed_origins = self.options.allowed_origins
+        self._time = BusinessTime(rooms.clock)
+        rules = self.options.rules(rooms.clock.rate)
+        self.hub = Hub(self, rules, max_per_account=self.options.max_per_account)
+        self._writer = PositionWriter(rooms.bus, rooms.presence, rooms.tracks, rooms.index_of)
+        self._limits = UpgradeLimits(
+            per_address_per_s=self.options.upgrades_per_address_per_s,
+            per_s=self.options.upgrades_per_s,
+            at_once=self.options.max_connections,
+        )
+        self._sockets: dict[Connection, HubSocket] = {}
+        self._rounds: list[set[HubSocket]] = [set() for _ in range(self.options.ping_every_s)]
+        self._greeting: deque[tuple[int, HubSocket]] = deque()
+        self._leaving: deque[tuple[int, HubSocket]] = deque()
+        self._campuses: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fetches = asyncio.Semaphore(self.options.fetches_at_once)
+        self._opened = 0
+        self._is_draining = False
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self._rhythm: asyncio.Task[None] | None = None
+        self.late_flushes = 0
+        rooms.bus.set_listener(self)
+
+    # --- life
+
+    async def start(self) -> None:
+        """Begin to flush; sockets may come from now on. The bus is started by whoever made it."""
+        self.stamp()
+        self.hub.second = int(self._rooms.clock.monotonic_s())
+        self._rhythm = asyncio.create_task(self._keep_rhythm(), name="hub-flush")
+
+    async def drain(self) -> None:
+        """Tell everybody to come back, spread over the drain time; new sockets are refused meanwhile."""
+        self._is_draining = True
+        connections = list(self.hub.connections)
+        pause_s = self.options.drain_s / 20
+        for part in range(20):
+            batch = connections[part::20]
+            for connection in batch:
+                connection.close(CloseCode.SERVER_DRAIN)
+            if batch:
+                await asyncio.sleep(pause_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._is_empty.wait()
+
+    async def stop(self) -> None:
+        """Write what is pending and end; sockets that are still open are cut."""
+        self._is_draining = True
+        if self._rhythm is not None:
+            self._rhythm.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._rhythm
+        for connection in list(self.hub.connections):
+            connection.close(CloseCode.SERVER_DRAIN)
+        self._flush()
+        await self._writer.finish()
+        for socket in list(self._sockets.values()):
+            socket.abort()
+        for task in [*self._tasks, *self._campuses.values()]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._campuses.values(), return_exceptions=True)
+
+    # --- what sockets need of their owner
+
+    def refuse_for_s(self, address: str) -> int | None:
+        """None: a socket from this address may be opened; else after how many seconds to try again."""
+        if self._is_draining:
+            return 1
+        return self._limits.refuse_for_s(address, len(self._sockets), self.hub.second)
+
+    def opened(self, socket: HubSocket) -> Connection:
+        connection = self.hub.open(socket, socket.codec, self._rooms.new_connection_id())
+        self._sockets[connection] = socket
+        self._is_empty.clear()
+        self._rounds[self._opened % len(self._rounds)].add(socket)
+        self._opened += 1
+        self._greeting.append((self.hub.second + self.options.hello_timeout_s, socket))
+        return connection
+
+    def stamp(self) -> None:
+        self.hub.now_ms = self._time.now_ms()
+
+    def set_lagging(self, socket: HubSocket, is_lagging: bool) -> None:
+        if socket.connection is not None:
+            self.stamp()
+            self.hub.set_lagging(socket.connection, is_lagging)
+
+    def closing(self, socket: HubSocket) -> None:
+        self._leaving.append((self.hub.second + self.options.close_timeout_s, socket))
+
+    def lost(self, socket: HubSocket) -> None:
+        connection, socket.connection = socket.connection, None
+        if connection is not None:
+            self._sockets.pop(connection, None)
+            for sockets in self._rounds:
+                sockets.discard(socket)
+            self.hub.drop(connection)
+            if not self._sockets:
+                self._is_empty.set()
+
+    def run_stream(self, transport: StreamTransport, socket: HubSocket) -> None:
+        """Read a TLS stream for its socket until it ends."""
+        self._spawn(transport.run(socket))
+
+    # --- what the pure hub asks for
+
+    def verify(self, token: str) -> Principal:
+        return self._rooms.verify_token(token)
+
+    def track(self, campus_id: str, runner_id: str, fix: Fix) -> Verdict | Reason:
+        return self._rooms.table.track(campus_id, runner_id, fix)
+
+    def campus_joined(self, campus_id: str) -> None:
+        self._campuses[campus_id] = asyncio.create_task(self._join(campus_id))
+
+    def campus_left(self, campus_id: str) -> None:
+        task = self._campuses.pop(campus_id, None)
+        if task is not None:
+            task.cancel()
+        self._rooms.bus.leave(campus_id)
+
+    def start_follow(self, connection: Connection, topic: Topic, frame: Follow) -> None:
+        self._spawn(self._follow(connection, topic, frame.offset, frame.epoch, frame.re))
+
+    def start_heal(self, topic: Topic) -> None:
+        self._spawn(self._heal(topic))
+
+    def start_runner(self, connection: Connection) -> None:
+        self._spawn(self._seed(connection))
+
+    # --- what the bus brings
+
+    def on_positions(self, campus_id: str, rows: list[PositionRow]) -> None:
+        self.stamp()
+        self.hub.on_positions(campus_id, rows)
+
+    def on_gone(self, campus_id: str, runner_ids: list[str]) -> None:
+        self.hub.on_gone(campus_id, runner_ids)
+
+    def on_event(self, campus_id: str, event: StreamEvent) -> None:
+        self.stamp()
+        self.hub.on_event(campus_id, event)
+
+    def on_rejoined(self, campus_id: str) -> None:
+        """Redis was away, perhaps emptied: say again where our runners are, and look for holes in every topic."""
+        since_ms = self._time.now_ms() - 60_000
+        for campus, fixes in self._rooms.table.everybody(since_ms).items():
+            if campus == campus_id:
+                self._writer.add(campus, fixes)
+        self.hub.topics.suspect_all(campus_id)
+
+    # --- fetching
+
+    async def _join(self, campus_id: str) -> None:
+        """Hear of a campus and learn where its runners are."""
+        await self._rooms.bus.join(campus_id)
+        try:
+            fixes = await self._rooms.presence.all(campus_id)
+        except Exception as error:
+            log.warning("positions of %s are not known yet: %r", campus_id, error)
+            return
+        rows = [position_row(runner_id, fix) for runner_id, fix in fixes.items()]
+        if self.hub.has_campus(campus_id):
+            self.hub.topics.deliver_positions(campus_id, rows, self.hub.now_ms, is_news=False)
+
+    async def _follow(
+        self, connection: Connection, topic: Topic, offset: int | None, epoch: str | None, re: int | None
+    ) -> None:
+        try:
+            past = await self._fetch(connection, topic, offset, epoch)
+        except Refusal as refusal:
+            if connection in topic.joining:
+                connection.refuse_topic(topic.name, refusal, re)
+                self.hub.topics.give_up(connection, topic)
+            return
+        self.stamp()
+        self.hub.topics.complete(connection, topic, past, self.hub.now_ms)
+        connection.write_now()
+
+    async def _fetch(self, connection: Connection, topic: Topic, offset: int | None, epoch: str | None) -> Past:
+        """The past first, the snapshot after it: a snapshot may know more than the events before it, never less."""
+        joined = self._campuses.get(connection.campus_id)
+        if joined is not None and not joined.done():
+            await asyncio.wait({joined}, timeout=3.0)
+        async with self._fetches:
+            if connection not in topic.joining:
+                raise Unavailable("left in the meantime")
+            try:
+                missed = await self._rooms.streams.read_since(
+                    connection.campus_id, topic.name, -1 if offset is None else offset, epoch or ""
+                )
+            except Exception as error:
+                log.warning("the past of %s is not known: %r", topic.name, error)
+                missed = None
+            try:
+                grant = await self._rooms.authorize(connection.principal, topic.name, str(connection.look.datum))
+            except Refusal:
+                raise
+            except Exception as error:
+                log.exception("following %s", topic.name)
+                raise Unavailable() from error
+        self.hub.count("recovered" if missed is not None and missed.is_recovered else "snapshots")
+        if missed is None:
+            return Past(False, (), 0, "", grant.snapshot, grant.watch)
+        at = missed.position
+        return Past(missed.is_recovered, missed.events, at.offset, at.epoch, grant.snapshot, grant.watch)
+
+    async def _heal(self, topic: Topic) -> None:
+        """Fill the hole in a topic's events, however long Redis takes to answer."""
+        topics, campus_id, pause_s = self.hub.topics, topic.campus.id, 0.1
+        while topics.find(campus_id, topic.name) is topic:
+            try:
+                async with self._fetches:
+                    missed = await self._rooms.streams.read_since(campus_id, topic.name, topic.offset, topic.epoch)
+                break
+            except Exception as error:
+                log.warning("%s cannot be healed yet: %r", topic.name, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2.0, pause_s * 2)
+        else:
+            return
+        self.stamp()
+        past = Past(missed.is_recovered, missed.events, missed.position.offset, missed.position.epoch)
+        if not topics.healed(topic, past, self.hub.now_ms):
+            for follower in topics.restart(topic):
+                self._spawn(self._follow(follower, topic, None, None, None))
+
+    async def _seed(self, connection: Connection) -> None:
+        """Where the runner was last seen by any worker, so that an older fix does not move the dot back."""
+        campus_id, runner_id = connection.campus_id, connection.account_id
+        try:
+            async with asyncio.timeout(1.0):
+                fixes = await self._rooms.presence.get(campus_id, [runner_id])
+            if runner_id in fixes:
+                self._rooms.table.seed(campus_id, runner_id, fixes[runner_id])
+        except Exception as error:
+            log.info("where %s was last seen is not known: %r", runner_id, error)
+        self.stamp()
+        connection.ready()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the hub stumbled", exc_info=error)
+
+    # --- the rhythm
+
+    async def _keep_rhythm(self) -> None:
+        flush_s, monotonic_s = self.options.flush_s, self._rooms.clock.monotonic_s
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + flush_s
+        last_second = -1
+        while True:
+            await asyncio.sleep(max(0.0, due_s - loop.time()))
+            late_s = loop.time() - due_s
+            if late_s > flush_s:
+                self.late_flushes += 1
+            due_s = max(due_s + flush_s, loop.time() + flush_s / 2)
+            try:
+                self._time.calibrate()
+                self._flush()
+                self.hub.second = int(monotonic_s())
+                if self.hub.second != last_second:
+                    last_second = self.hub.second
+                    self._each_second(last_second)
+            except Exception:
+                log.exception("a flush failed; the next one goes on")
+
+    def _flush(self) -> None:
+        """Everything since the last flush: to the watchers here, then on its way to Redis and the other workers."""
+        flushed = self._rooms.table.flush()
+        self.stamp()
+        for campus_id, fixes in flushed.newest.items():
+            self.hub.on_positions(campus_id, [position_row(runner_id, fix) for runner_id, fix in fixes])
+            self._writer.add(campus_id, fixes)
+            if self._rooms.on_flush is not None:
+                self._rooms.on_flush(campus_id, fixes)
+        for campus_id, fixes in flushed.track.items():
+            self._writer.add_track(campus_id, fixes)
+        self.hub.write_out()
+        self._writer.kick()
+
+    def _each_second(self, second: int) -> None:
+        while self._greeting and self._greeting[0][0] <= second:
+            connection = self._greeting.popleft()[1].connection
+            if connection is not None and connection.principal is None:
+                connection.close(CloseCode.HELLO_TIMEOUT)
+        while self._leaving and self._leaving[0][0] <= second:
+            self._leaving.popleft()[1].abort()
+        for socket in list(self._rounds[second % len(self._rounds)]):
+            if socket.is_heard:
+                socket.ping()
+            elif socket.connection is not None:
+                # A whole round without an answer to our ping: nobody is there.
+                socket.connection.close(CloseCode.DEAD_PEER)
+        self.hub.close_expired()
+        if second % 60 == 0:
+            self._rooms.table.forget_silent(self._time.now_ms() - round(self.options.state_kept_s * 1000))
+
+    # --- figures
+
+    def metrics(self) -> Mapping[str, float]:
+        """Counters (``_total``) and gauges by name; ages are in ``hub.topics.ages``."""
+        figures = self.hub.metrics()
+        figures["runners"] = len(self._rooms.table)
+        figures["late_flushes_total"] = self.late_flushes
+        figures["bus_is_up"] = float(self._rooms.bus.is_up)
+        figures["redis_write_failures_total"] = self._writer.failures
+        figures["fixes_unwritten"] = self._writer.pending
+        return figures

@@ -1,0 +1,114 @@
+"""Carries each flush's positions to Redis and to the other workers, one write at a time, newest only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from dispatch.live.bus import Bus, PositionRow
+from dispatch.live.connect import RedisTrouble
+from dispatch.live.presence import Presence
+from dispatch.live.tracks import Tracks
+from geo.fix import Fix
+from geo.point import Point
+from geo.redis_index import RedisGeoIndex
+
+log = logging.getLogger(__name__)
+
+IndexFactory = Callable[[str], RedisGeoIndex]
+
+#: Fixes kept for the tracks while Redis is away; beyond them tracks have a hole, maps never.
+MAX_TRACK_PENDING = 50_000
+
+
+def position_row(runner_id: str, fix: Fix) -> PositionRow:
+    """A fix as a ``pos`` frame carries it."""
+    return (
+        runner_id,
+        fix.lat,
+        fix.lon,
+        fix.fixed_at_ms,
+        fix.bearing_deg,
+        fix.speed_mps,
+        fix.accuracy_m,
+        fix.received_at_ms,
+    )
+
+
+class PositionWriter:
+    """While a write is on its way the next batch gathers; a slow Redis makes batches larger, never the hub wait."""
+
+    def __init__(self, bus: Bus, presence: Presence, tracks: Tracks, index_of: IndexFactory) -> None:
+        self._bus = bus
+        self._presence = presence
+        self._tracks = tracks
+        self._index_of = index_of
+        self._newest: dict[str, dict[str, Fix]] = {}
+        self._track: dict[str, list[tuple[str, Fix]]] = {}
+        self._track_size = 0
+        self._task: asyncio.Task[None] | None = None
+        self._is_failing = False
+        self.failures = 0
+
+    @property
+    def pending(self) -> int:
+        """Positions that Redis does not have yet."""
+        return sum(len(fixes) for fixes in self._newest.values())
+
+    def add(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None:
+        newest = self._newest.setdefault(campus_id, {})
+        for runner_id, fix in fixes:
+            newest[runner_id] = fix
+
+    def add_track(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None:
+        if self._track_size + len(fixes) <= MAX_TRACK_PENDING:
+            self._track.setdefault(campus_id, []).extend(fixes)
+            self._track_size += len(fixes)
+
+    def kick(self) -> None:
+        """Begin to write unless a write is on its way, which will take this along."""
+        if (self._newest or self._track) and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._write_all(), name="positions")
+
+    async def finish(self) -> None:
+        """Write what is pending, once."""
+        self.kick()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=2.0)
+            self._task.cancel()
+
+    async def _write_all(self) -> None:
+        while self._newest or self._track:
+            newest, self._newest = self._newest, {}
+            track, self._track = self._track, {}
+            self._track_size = 0
+            try:
+                for campus_id, fixes in newest.items():
+                    await self._write(campus_id, list(fixes.items()))
+                for campus_id, readings in track.items():
+                    await self._tracks.append_many(campus_id, readings)
+            except RedisTrouble as error:
+                if not self._is_failing:
+                    log.warning("positions wait for Redis: %r", error)
+                self._is_failing = True
+                self.failures += 1
+                self._put_back(newest, track)
+                await asyncio.sleep(0.2)
+            except Exception:
+                log.exception("a batch of positions was lost")
+            else:
+                self._is_failing = False
+
+    async def _write(self, campus_id: str, fixes: list[tuple[str, Fix]]) -> None:
+        entries = [(runner_id, Point(fix.lat, fix.lon), fix.received_at_ms) for runner_id, fix in fixes]
+        await self._bus.publish_positions(campus_id, [position_row(runner_id, fix) for runner_id, fix in fixes])
+        await self._index_of(campus_id).put_many(entries)
+        await self._presence.put_many(campus_id, fixes)
+
+    def _put_back(self, newest: dict[str, dict[str, Fix]], track: dict[str, list[tuple[str, Fix]]]) -> None:
+        """What came meanwhile is newer and wins; writing the same reading again changes nothing."""
+        for campus_id, fixes in newest.items():
+            self._newest[campus_id] = fixes | self._newest.get(campus_id, {})
+        for campus_id, readings in track.items():
+            self.add_track(campus_id, readings)
