@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..assign.solver import plan
 from ..assign.state import Assignment, Params, Plan
@@ -46,10 +47,7 @@ async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params)
     offered, lost = 0, 0
     for assignment in answer.assignments:
         try:
-            await ctx.store.run(
-                campus_id,
-                lambda uow, chosen=assignment: _offer(uow, ctx, situation, chosen, answer, fence),
-            )
+            await ctx.store.run(campus_id, partial(_offer, ctx, situation, assignment, answer, fence))
             offered += 1
         except Refusal:
             # Cancelled, grabbed or forced meanwhile: the next tick sees the world as it is then.
@@ -59,7 +57,7 @@ async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params)
     return Tick(offered, lost, {situation.task_of[task_id].order_id: why for task_id, why in answer.unassigned.items()})
 
 
-def _offer(uow: UnitOfWork, ctx: Context, situation: Situation, chosen: Assignment, answer: Plan, fence: int) -> None:
+def _offer(ctx: Context, situation: Situation, chosen: Assignment, answer: Plan, fence: int, uow: UnitOfWork) -> None:
     seen = situation.task_of[chosen.task_id]
     order = uow.orders.get(seen.order_id)
     decision = Decision(

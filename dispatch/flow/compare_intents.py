@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from ..model.errors import NotFound
 from ..model.order import Order, OrderStatus
@@ -29,7 +30,7 @@ async def compare_intents(ctx: Context) -> list[str]:
             problem = await _problem(ctx, order)
             if problem:
                 wrong.append(order.id)
-                await ctx.store.run(campus.id, lambda uow, o=order, p=problem: _raise(uow, o, p))
+                await ctx.store.run(campus.id, partial(_raise, order, problem))
     return wrong
 
 
@@ -49,7 +50,7 @@ async def _problem(ctx: Context, order: Order) -> str | None:
     return None
 
 
-def _raise(uow: UnitOfWork, order: Order, problem: str) -> None:
+def _raise(order: Order, problem: str, uow: UnitOfWork) -> None:
     try:
         current = uow.orders.get(order.id)
     except NotFound:

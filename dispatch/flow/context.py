@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from payments.port import PaymentsPort
 
@@ -24,7 +24,7 @@ from .campus_ground import CampusGrounds
 class SandboxWallet(Protocol):
     """The student's side of the demonstration channel: what a phone's wallet does with a real one."""
 
-    async def pay(self, token: str, outcome: str = "ok") -> None: ...
+    async def pay(self, token: str, outcome: Literal["ok", "insufficient"] = "ok") -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

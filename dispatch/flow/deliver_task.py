@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from PIL import Image, ImageOps
 
@@ -233,7 +234,7 @@ def tapped_at(tap: Tap, now: datetime, not_before: datetime | None) -> datetime:
     return min(max(at, earliest), now)
 
 
-def _where(order: Order, role: StopRole, tap: Tap) -> dict[str, int]:
+def _where(order: Order, role: StopRole, tap: Tap) -> dict[str, Any]:
     """How far from the stop the button was pressed, where the phone said where it was."""
     stop = next((stop for stop in order.stops if stop.role is role), None)
     if stop is None or tap.lat is None or tap.lon is None:

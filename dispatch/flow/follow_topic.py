@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from geo.datum import Datum
+
 from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.errors import NotFound, NotPermitted
@@ -15,19 +17,19 @@ from ..model.order import LIVE
 from .context import Context
 from .go_on_duty import hall, state
 from .order_view import Viewer, viewer_of
-from .read_orders import enrich, read_one
+from .read_orders import convert, enrich, read_one
 from .watch_console import console
 
 
 @dataclass(frozen=True, slots=True)
 class TopicGrant:
-    """The right to follow. ``watch``: whose position the topic's state lane carries now, None for nobody's."""
+    """The right to follow. ``watch``: whose position the topic's state lane carries now, ``""`` for nobody's."""
 
     snapshot: dict[str, Any]
     watch: str | None = None
 
 
-async def follow_topic(ctx: Context, who: Principal, topic: str) -> TopicGrant:
+async def follow_topic(ctx: Context, who: Principal, topic: str, datum: str = "wgs84") -> TopicGrant:
     """Check the right and read the snapshot; ``NotPermitted``, or ``NotFound`` where even existence is a secret.
 
     ``order:<id>``: its student, the runner who carries it, operators · ``runner:<id>``: that runner ·
@@ -36,26 +38,27 @@ async def follow_topic(ctx: Context, who: Principal, topic: str) -> TopicGrant:
     kind, _, name = topic.partition(":")
     match kind:
         case "order" if is_id(ORDER, name):
-            return await _order(ctx, who, name)
+            return await _order(ctx, who, name, datum)
         case "runner" if name == who.account_id:
             who.require(Permission.TASKS_CARRY)
-            return TopicGrant(msgspec.to_builtins(await state(ctx, who)))
+            return TopicGrant(msgspec.to_builtins(await state(ctx, who, datum)))
         case "hall" if name == who.campus_id:
             who.require(Permission.TASKS_CARRY)
-            return TopicGrant(msgspec.to_builtins(await hall(ctx, who)))
+            return TopicGrant(msgspec.to_builtins(await hall(ctx, who, datum)))
         case "console" if name == who.campus_id:
             who.require(Permission.ORDERS_READ_ANY)
-            return TopicGrant(msgspec.to_builtins(await console(ctx, who)))
+            return TopicGrant(msgspec.to_builtins(await console(ctx, who, datum)))
         case "runner" | "hall" | "console":
             raise NotPermitted(topic=topic)
         case _:
             raise NotFound("there is no such topic", topic=topic)
 
 
-async def _order(ctx: Context, who: Principal, order_id: str) -> TopicGrant:
+async def _order(ctx: Context, who: Principal, order_id: str, datum: str) -> TopicGrant:
     ground = await ctx.grounds.get(who.campus_id)
     read = await ctx.store.read(who.campus_id, lambda uow: read_one(uow, order_id, who, ground, ctx.options.undo_ttl))
     if viewer_of(read.order, who) is Viewer.RUNNER and read.order.status not in LIVE:
         raise NotPermitted("this order is over", topic=f"order:{order_id}")
-    watch = read.order.runner_id if read.order.status in LIVE else None
-    return TopicGrant(msgspec.to_builtins(await enrich(ctx, who, read, ground)), watch)
+    watch = read.order.runner_id if read.order.status in LIVE else ""
+    view = convert(await enrich(ctx, who, read, ground), Datum(datum))
+    return TopicGrant(msgspec.to_builtins(view), watch)

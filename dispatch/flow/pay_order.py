@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from payments.port import CallbackReply, IntentView, SwitchRefused, UnknownChannel, UnknownIntent
 
 from ..access.principal import Principal
-from ..model.errors import InvalidInput, NotFound, WrongState
+from ..model.errors import InvalidInput, NotFound, PaymentDeclined, WrongState
 from ..model.order import OrderStatus
 from ..model.requests import PayOrder, SandboxPay
 from ..model.views import ChannelView, PaymentView
@@ -56,10 +56,13 @@ async def sandbox_pay(ctx: Context, who: Principal, request: SandboxPay) -> None
     """What a wallet on the student's phone does: pays a credential of the demonstration channel."""
     if ctx.sandbox is None:
         raise NotFound("this server has no demonstration channel")
-    try:
-        await ctx.sandbox.pay(request.token, request.outcome)
-    except (KeyError, ValueError) as error:
-        raise InvalidInput("this credential cannot be paid", field="token") from error
+    match await ctx.sandbox.pay(request.token, request.outcome):
+        case "unknown_token":
+            raise InvalidInput("there is no such credential", field="token")
+        case "closed":
+            raise WrongState("this credential can no longer be paid")
+        case "insufficient":
+            raise PaymentDeclined("the balance is too low", reason="insufficient")
     ctx.announce()
 
 

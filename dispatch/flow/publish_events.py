@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -15,7 +16,7 @@ from ..live.resume_streams import Published
 from ..model.event import Event, EventKind, publications
 from ..model.order import Order
 from ..model.views import OrderView
-from ..store.unit_of_work import UnitOfWork
+from ..store.unit_of_work import GlobalUnit, UnitOfWork
 from .campus_ground import CampusGround
 from .context import Context
 from .go_on_duty import hall_item, offer_view
@@ -53,8 +54,12 @@ async def publish_events(ctx: Context, streams: Streams) -> int:
             for publication in publications(event)
         ]
         await streams.publish_many(campus_id, outgoing)
-        await ctx.store.run_global(lambda unit, b=batch: unit.outbox.mark_published([one.id for one in b]))
+        await ctx.store.run_global(partial(_mark_published, [event.id for event in batch]))
     return len(events)
+
+
+def _mark_published(event_ids: list[str], unit: GlobalUnit) -> None:
+    unit.outbox.mark_published(event_ids)
 
 
 def _enriching(

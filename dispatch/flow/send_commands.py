@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from payments.port import AnyCommand
 
+from ..store.unit_of_work import GlobalUnit
 from .context import Context
 
 BATCH = 100
@@ -17,5 +20,9 @@ async def send_commands(ctx: Context) -> int:
     waiting = await ctx.store.read_global(lambda unit: unit.commands.unsent(BATCH))
     for command_id, _, body in waiting:
         await ctx.payments.submit(_decoder.decode(body))
-        await ctx.store.run_global(lambda unit, done=command_id: unit.commands.mark_sent([done]))
+        await ctx.store.run_global(partial(_mark_sent, command_id))
     return len(waiting)
+
+
+def _mark_sent(command_id: str, unit: GlobalUnit) -> None:
+    unit.commands.mark_sent([command_id])

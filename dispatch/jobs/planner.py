@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 
 from ..assign.state import Params
 from ..flow.assign_tasks import assign_tasks
 from ..flow.context import Context
+from ..store.unit_of_work import GlobalUnit
 from .loop import Loop
 
 log = logging.getLogger(__name__)
@@ -36,9 +38,7 @@ class Planner:
     async def stop(self) -> None:
         await self.loop.stop()
         for campus_id, fence in list(self._fences.items()):
-            await self._ctx.store.run_global(
-                lambda unit, c=campus_id, f=fence: unit.leases.release(_lease(c), self._holder, f)
-            )
+            await self._ctx.store.run_global(partial(self._release, campus_id, fence))
 
     async def _tick(self) -> int:
         for campus in await self._ctx.store.read_global(lambda unit: unit.campuses.all()):
@@ -57,9 +57,7 @@ class Planner:
         if fence is not None:
             if now_s - self._renewed_s[campus_id] < RENEW_S:
                 return fence
-            if await self._ctx.store.run_global(
-                lambda unit: unit.leases.renew(_lease(campus_id), self._holder, fence, ttl_s)
-            ):
+            if await self._ctx.store.run_global(partial(self._renew, campus_id, fence, ttl_s)):
                 self._renewed_s[campus_id] = now_s
                 return fence
             log.warning("another planner took over", extra={"fields": {"campus": campus_id}})
@@ -71,6 +69,12 @@ class Planner:
             self._fences[campus_id] = fence
             self._renewed_s[campus_id] = now_s
         return fence
+
+    def _renew(self, campus_id: str, fence: int, ttl_s: float, unit: GlobalUnit) -> bool:
+        return unit.leases.renew(_lease(campus_id), self._holder, fence, ttl_s)
+
+    def _release(self, campus_id: str, fence: int, unit: GlobalUnit) -> bool:
+        return unit.leases.release(_lease(campus_id), self._holder, fence)
 
 
 def _lease(campus_id: str) -> str:

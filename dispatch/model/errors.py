@@ -100,6 +100,12 @@ class QuoteExpired(Refusal):
     code, status = "quote_expired", 409
 
 
+class PaymentDeclined(Refusal):
+    """The payment was declined; nothing was charged."""
+
+    code, status = "payment_declined", 402
+
+
 class WrongPin(Refusal):
     """The hand-over code is wrong."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NewType
 
-Fen = NewType("Fen", int)
+from payments.money import Fen
+
+__all__ = ["MAX_ORDER_FEN", "Fen", "split_fen"]
 
 #: No single order may be worth more; far below any integer column's limit.
 MAX_ORDER_FEN = Fen(1_000_000)

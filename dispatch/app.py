@@ -1,0 +1,171 @@
+"""One process of the server: builds its parts, joins them for its role, and starts, drains and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+
+from tornado.httpserver import HTTPServer
+
+from dispatch.administration import (
+    admin_create,
+    campus_import,
+    campus_list,
+    campus_show,
+    demo_setup,
+    load_accounts,
+    migrate,
+)
+from dispatch.flow.follow_topic import follow_topic
+from dispatch.flow.track_runner import LiveTable
+from dispatch.hub_metrics import HubMetrics
+from dispatch.jobs.background import Background
+from dispatch.jobs.planner import Planner
+from dispatch.parts import Parts, open_parts
+from dispatch.settings import Settings
+from dispatch.web.application import make_application
+from dispatch.web.headers import WebSettings
+from dispatch.wire.hub_server import HubOptions, HubServer, Rooms
+from dispatch.wire.upgrade import UpgradeHandler
+from geo.redis_index import RedisGeoIndex
+
+log = logging.getLogger(__name__)
+
+__all__ = [
+    "admin_create",
+    "campus_import",
+    "campus_list",
+    "campus_show",
+    "demo_setup",
+    "load_accounts",
+    "migrate",
+    "run_child",
+]
+
+MAX_HEADER_BYTES, MAX_BODY_BYTES = 32_768, 2_200_000
+
+
+def run_child(settings: Settings, *, role: str, index: int, listen_fd: int | None, ready: Callable[[], None]) -> None:
+    """Run one process until SIGTERM or SIGINT; returns when it has drained. ``ready`` is called once it serves."""
+    runners = {"web": _web, "planner": _planner, "jobs": _jobs}
+    run = runners[role]
+
+    async def main() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, stopping.set)
+        async with open_parts(settings, f"{role}-{index}") as parts:
+            await run(parts, listen_fd, ready, stopping)
+
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(main())
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    with suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
+
+
+async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], stopping: asyncio.Event) -> None:
+    """Pages, API and the hub's sockets."""
+    settings = parts.settings
+    assert listen_fd is not None, "the supervisor binds the socket"
+    hub = hub_of(parts)
+    metrics = HubMetrics(hub)
+    application = make_application(
+        parts.ctx,
+        settings=WebSettings(is_tls=settings.effective_public_url.startswith("https")),
+        extra_routes=[(r"/ws", UpgradeHandler, {"server": hub})],
+        checks={
+            "database": lambda: parts.ctx.store.read_global(lambda unit: unit.campuses.all()),
+            "redis": parts.redis.ping,
+        },
+    )
+    server = HTTPServer(
+        application,
+        ssl_options=_tls(settings),
+        xheaders=bool(settings.trusted_proxies),
+        trusted_downstream=list(settings.trusted_proxies),
+        max_header_size=MAX_HEADER_BYTES,
+        max_body_size=MAX_BODY_BYTES,
+        idle_connection_timeout=75,
+        body_timeout=30,
+    )
+    listener = socket.socket(fileno=listen_fd)
+    listener.setblocking(False)
+    server.add_socket(listener)
+    await hub.start()
+    metrics.start()
+    ready()
+    await stopping.wait()
+    server.stop()
+    await hub.drain()
+    await hub.stop()
+    await metrics.stop()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(server.close_all_connections(), 2.0)
+
+
+def hub_of(parts: Parts) -> HubServer:
+    """The hub of this process, joined with the flows that it serves."""
+    settings, ctx = parts.settings, parts.ctx
+    rooms = Rooms(
+        clock=ctx.clock,
+        bus=ctx.bus,
+        presence=ctx.presence,
+        tracks=ctx.tracks,
+        streams=parts.streams,
+        index_of=lambda campus_id: RedisGeoIndex(parts.redis, campus_id),
+        table=LiveTable(),
+        verify_token=ctx.tokens.socket,
+        authorize=lambda who, topic, datum: follow_topic(ctx, who, topic, datum),
+        new_connection_id=lambda: secrets.token_hex(8),
+    )
+    options = HubOptions(
+        allowed_origins=frozenset(settings.allowed_origins),
+        flush_s=settings.flush_ms / 1000,
+        drain_s=min(3.0, settings.grace_s * 0.4),
+        max_connections=settings.connections_per_worker,
+        max_per_account=settings.connections_per_account,
+        report_every_ms=max(200, round(ctx.clock.real_s(ctx.options.report_every_s) * 1000)),
+    )
+    return HubServer(rooms, options)
+
+
+async def _planner(parts: Parts, listen_fd: int | None, ready: Callable[[], None], stopping: asyncio.Event) -> None:
+    planner = Planner(parts.ctx, parts.holder, parts.settings.planning_tick_s)
+    parts.ctx.bus.on_wake("planner", lambda _: planner.loop.wake())
+    planner.start()
+    ready()
+    await stopping.wait()
+    await planner.stop()
+
+
+async def _jobs(parts: Parts, listen_fd: int | None, ready: Callable[[], None], stopping: asyncio.Event) -> None:
+    async def pay() -> int:
+        return await parts.payments.work()
+
+    background = Background(parts.ctx, parts.streams, pay, parts.holder)
+    background.start()
+    ready()
+    await stopping.wait()
+    await background.stop()
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    return context

@@ -1,0 +1,152 @@
+"""Builds the objects that a process of this server is made of, from its settings; nothing here decides anything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dispatch.access.tokens import Tokens
+from dispatch.clock import Clock
+from dispatch.flow.campus_ground import CampusGrounds
+from dispatch.flow.context import Context, Options
+from dispatch.keys import Secrets, load_secrets
+from dispatch.live.bus import Bus
+from dispatch.live.connect import RedisClient, connect
+from dispatch.live.counters import Counters
+from dispatch.live.presence import Presence
+from dispatch.live.resume_streams import ResumeStreams
+from dispatch.live.tracks import Tracks
+from dispatch.model.ids import NewId, make_id
+from dispatch.notify.aliyun import AliyunAccount, AliyunSender
+from dispatch.notify.sms import NoSender, PrintingSender, SmsSender
+from dispatch.settings import Settings
+from dispatch.store.store import Store
+from dispatch.store.vault import Vault
+from payments.sandboxed import DEFAULT_SHAPES, SandboxedPayments
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every role of the server shares."""
+
+    settings: Settings
+    secrets: Secrets
+    ctx: Context
+    redis: RedisClient
+    streams: ResumeStreams
+    payments: SandboxedPayments
+    holder: str
+
+
+def ids_of(clock: Clock) -> NewId:
+    """Ids that sort by business time."""
+    return lambda prefix: make_id(prefix, clock.now(), os.urandom(10))
+
+
+def store_of(settings: Settings, keys: Secrets, clock: Clock) -> Store:
+    data_keys = {str(key_id): key for key_id, key in keys.data_keys.items()}
+    vault = Vault(data_keys, str(keys.current_data_key), keys.lookup_key)
+    return Store(settings.effective_database_url, now=clock.now, new_id=ids_of(clock), vault=vault)
+
+
+def sms_of(settings: Settings) -> SmsSender:
+    """The sender that the settings name; printing is for demonstrations only, and settings refuse it elsewhere."""
+    match settings.sms:
+        case "print":
+            return PrintingSender()
+        case "aliyun":
+            assert settings.sms_access_key_secret_file is not None, "settings check that a provider is complete"
+            account = AliyunAccount(
+                url=settings.sms_url,
+                key_id=settings.sms_access_key_id,
+                key_secret=settings.sms_access_key_secret_file.read_text().strip(),
+                sign_name=settings.sms_sign_name,
+                templates={"sign_in_code": settings.sms_code_template},
+            )
+            return AliyunSender(account, now_real=lambda: datetime.now(UTC), new_nonce=lambda: secrets.token_hex(16))
+        case _:
+            return NoSender()
+
+
+def payments_of(settings: Settings, keys: Secrets, clock: Clock) -> SandboxedPayments:
+    """Payments with the demonstration institution, whose books stand apart from ours, as a real one's do."""
+    url = settings.effective_payments_database_url
+    bank_url = f"sqlite:///{settings.data_dir / 'sandbox_bank.db'}" if url.startswith("sqlite") else url
+    shapes = [each for each in DEFAULT_SHAPES if each.code in settings.channels]
+    shapes.sort(key=lambda each: settings.channels.index(each.code))
+    return SandboxedPayments(url, bank_url, clock.now, ids_of(clock), keys.sandbox_key, clock.real_s, shapes)
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, name: str, announce: Callable[[], None] | None = None) -> AsyncIterator[Parts]:
+    """Open everything, hand it over, and close it again in the reverse order. ``name`` tells processes apart."""
+    clock = settings.clock()
+    keys = load_secrets(settings)
+    holder = f"{name}:{os.getpid()}:{secrets.token_hex(4)}"
+    redis = connect(settings.redis_url)
+    store = store_of(settings, keys, clock)
+    payments = payments_of(settings, keys, clock)
+    bus = Bus(redis, holder)
+    waker = _Waker(bus)
+    sms = sms_of(settings)
+    ctx = Context(
+        store=store,
+        payments=payments,
+        presence=Presence(redis),
+        tracks=Tracks(redis),
+        counters=Counters(redis, time.time),
+        bus=bus,
+        grounds=CampusGrounds(store, clock),
+        clock=clock,
+        new_id=ids_of(clock),
+        tokens=Tokens({"1": keys.token_key}, "1", lambda: datetime.now(UTC), access_ttl_s=round(settings.access_ttl_s)),
+        sms=sms,
+        options=Options(
+            offer_ttl=timedelta(seconds=settings.offer_ttl_s),
+            channels=settings.channels,
+            public_url=settings.effective_public_url,
+        ),
+        sandbox=payments.bank,
+        announce=announce or waker.wake,
+    )
+    await store.start()
+    await payments.start()
+    await bus.start()
+    try:
+        yield Parts(settings, keys, ctx, redis, ResumeStreams(redis), payments, holder)
+    finally:
+        await waker.stop()
+        await bus.stop()
+        await sms.close()
+        await payments.stop()
+        await store.stop()
+        await redis.aclose()
+
+
+class _Waker:
+    """Tells the relay's process that something was committed. Calls that come before the last was sent count as one."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._task: asyncio.Task[None] | None = None
+        self._is_asked = False
+
+    def wake(self) -> None:
+        self._is_asked = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._send())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            await self._task
+
+    async def _send(self) -> None:
+        while self._is_asked:
+            self._is_asked = False
+            await self._bus.wake("outbox")
