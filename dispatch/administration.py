@@ -108,7 +108,7 @@ def campus_show(settings: Settings, campus: str) -> str:
         lines = [
             f"{found.id}  {found.name}",
             f"bounds     {low.lat:.5f},{low.lon:.5f} to {high.lat:.5f},{high.lon:.5f}",
-            f"buildings  {len(ground.map.buildings)} ({sum(1 for one in ground.map.buildings if one.gates)} with gates)",
+            f"buildings  {len(ground.map.buildings)}",
             f"places     {len(ground.map.places)}",
             f"paths      {len(ground.map.paths)}",
             f"hours      {found.settings.opens:%H:%M} to {found.settings.closes:%H:%M} ({found.settings.time_zone})",
