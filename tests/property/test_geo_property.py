@@ -1,0 +1,137 @@
+"""What holds for any place and any fix, however odd."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geo.datum import Datum, from_wgs84, is_in_china, to_wgs84
+from geo.filters import FilterState, Reason, Verdict, check
+from geo.fix import Fix
+from geo.geofence import Circle, CrossingKind, Geofence, Geofences, Outline, Sighting
+from geo.point import LocalPlane, Point, distance_m
+from geo.track import Track, simplify_points
+
+china = st.builds(Point, st.floats(1.0, 55.5), st.floats(72.5, 137.5))
+anywhere = st.builds(Point, st.floats(-85, 85), st.floats(-180, 180))
+any_float = st.floats(allow_nan=True, allow_infinity=True)
+maybe_float = st.none() | any_float
+PLANE = LocalPlane(Point(30.5, 114.4))
+
+
+@given(china)
+def test_datum_round_trip_in_china(point: Point) -> None:
+    shifted = from_wgs84(point, Datum.GCJ02)
+    assert 10 < distance_m(point, shifted) < 2_000
+    assert distance_m(to_wgs84(shifted, Datum.GCJ02), point) < 0.5
+
+
+@given(anywhere.filter(lambda p: not is_in_china(*p) and not (0 <= p.lat <= 57 and 71 <= p.lon <= 139)))
+def test_datum_is_the_identity_abroad(point: Point) -> None:
+    assert from_wgs84(point, Datum.GCJ02) == point == to_wgs84(point, Datum.GCJ02)
+
+
+fixes = st.builds(
+    Fix,
+    lat=any_float,
+    lon=any_float,
+    fixed_at_ms=st.integers(-(2**62), 2**62),
+    accuracy_m=maybe_float,
+    speed_mps=maybe_float,
+    bearing_deg=maybe_float,
+    battery=maybe_float,
+)
+near_fixes = st.builds(
+    Fix,
+    lat=st.floats(30.4, 30.6),
+    lon=st.floats(114.3, 114.5),
+    fixed_at_ms=st.integers(0, 120_000),
+    accuracy_m=maybe_float,
+)
+
+
+@given(st.lists(fixes | near_fixes, max_size=40), st.integers(0, 2**62))
+@settings(max_examples=300)
+def test_filters_never_raise_and_accept_only_real_places(stream: list[Fix], now_ms: int) -> None:
+    state = FilterState()
+    for fix in stream:
+        verdict = check(state, fix, now_ms)
+        assert isinstance(verdict, Verdict | Reason)
+        if isinstance(verdict, Verdict):
+            assert -85.05 <= fix.lat <= 85.05 and -180 <= fix.lon <= 180
+        assert state.anchor_ms == -1 or state.anchor_ms <= now_ms + 60_000
+
+
+@given(st.lists(near_fixes, max_size=60))
+def test_the_dot_never_moves_back_and_no_moment_counts_twice(stream: list[Fix]) -> None:
+    state = FilterState()
+    newest = -1
+    seen: set[int] = set()
+    for fix in stream:
+        verdict = check(state, fix, 120_000)
+        if isinstance(verdict, Verdict):
+            assert fix.fixed_at_ms not in seen
+            seen.add(fix.fixed_at_ms)
+        if verdict is Verdict.LIVE:
+            assert fix.fixed_at_ms > newest
+            newest = fix.fixed_at_ms
+        elif verdict is Verdict.LATE:
+            assert fix.fixed_at_ms < newest
+
+
+@given(st.lists(st.integers(0, 50), max_size=80), st.integers(1, 20))
+def test_a_track_is_ordered_and_bounded(times: list[int], capacity: int) -> None:
+    track = Track(capacity)
+    for at in times:
+        track.add(Fix(30.5, 114.4, at))
+    kept = [fix.fixed_at_ms for fix in track]
+    assert kept == sorted(set(kept)) and len(kept) <= capacity
+    assert not times or kept[-1] == max(times)
+
+
+@given(st.lists(st.tuples(st.floats(-400, 400), st.floats(-400, 400)), min_size=2, max_size=30), st.floats(0.5, 30))
+def test_simplified_lines_keep_ends_and_points(xy: list[tuple[float, float]], tolerance_m: float) -> None:
+    line = [PLANE.point(x, y) for x, y in xy]
+    short = simplify_points(line, tolerance_m)
+    assert set(short) <= set(line)
+    assert short[0] == line[0] and short[-1] == line[-1]
+
+
+FENCES = (
+    Geofence("round", "round", Circle(PLANE.point(0, 0), 100.0), dwell_s=30),
+    Geofence(
+        "square", "square", Outline(tuple(PLANE.point(x, y) for x, y in ((0, 0), (300, 0), (300, 300), (0, 300))))
+    ),
+)
+steps = st.tuples(st.floats(-400, 400), st.floats(-400, 400), st.floats(0, 80))
+
+
+@given(st.lists(steps, max_size=60))
+def test_crossings_alternate_and_exits_are_well_outside(walk: list[tuple[float, float, float]]) -> None:
+    fences = Geofences(FENCES, Point(30.5, 114.4))
+    told: dict[str, list[CrossingKind]] = {"round": [], "square": []}
+    for second, (x, y, accuracy_m) in enumerate(walk):
+        for crossing in fences.observe([Sighting("r", PLANE.point(x, y), accuracy_m, second * 1000)]):
+            told[crossing.fence_id].append(crossing.kind)
+            if crossing.fence_id == "round" and crossing.kind is CrossingKind.EXIT:
+                assert (x * x + y * y) ** 0.5 - accuracy_m > 100 + 20 - 0.5
+            if crossing.fence_id == "round" and crossing.kind is CrossingKind.ENTER:
+                assert (x * x + y * y) ** 0.5 <= 100.5
+    for kinds in told.values():
+        moves = [kind for kind in kinds if kind is not CrossingKind.DWELL]
+        assert all(a != b for a, b in pairwise(moves))
+        assert not moves or moves[0] is CrossingKind.ENTER
+
+
+@given(st.lists(st.floats(-15, 15), min_size=2, max_size=60))
+def test_a_dot_that_trembles_on_the_line_enters_once(noise: list[float]) -> None:
+    fences = Geofences(FENCES[:1], Point(30.5, 114.4))
+    crossings = [
+        crossing
+        for second, metres in enumerate(noise)
+        for crossing in fences.observe([Sighting("r", PLANE.point(100 + metres, 0), 5.0, second * 1000)])
+        if crossing.kind is not CrossingKind.DWELL
+    ]
+    assert len(crossings) <= 1
