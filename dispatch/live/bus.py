@@ -56,6 +56,8 @@ class Bus:
         self._joined: dict[str, asyncio.Future[None]] = {}
         self._late: set[str] = set()  # joined by callers that went on without the confirmation
         self._routes: dict[bytes, Callable[[bytes], None]] = {}
+        self._subscribed: set[bytes] = set()
+        self._confirmed: set[bytes] = set()
         self._pubsub: Any = None
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -91,6 +93,8 @@ class Bus:
             # Confirmed in the order of subscription, so the events channel's confirmation stands for all three.
             self._routes[keys.events_channel(campus_id).encode()] = lambda m: self._on_event(campus_id, m)
             self._changed.set()
+            if keys.events_channel(campus_id).encode() in self._confirmed:
+                joined.set_result(None)  # left a moment ago, and not yet unsubscribed
         done, _ = await asyncio.wait({joined}, timeout=timeout_s)
         if not done:
             self._late.add(campus_id)
@@ -150,38 +154,37 @@ class Bus:
             self._changed.clear()
             await self._changed.wait()
         pubsub = self._pubsub = self._redis.pubsub()
-        subscribed: set[bytes] = set()
-        confirmed: set[bytes] = set()
-        await self._subscribe_wanted(pubsub, subscribed)
-        keeper = asyncio.create_task(self._keep_subscribed(pubsub, subscribed), name="bus-subscriptions")
+        self._subscribed, self._confirmed = set(), set()
+        await self._subscribe_wanted(pubsub)
+        keeper = asyncio.create_task(self._keep_subscribed(pubsub), name="bus-subscriptions")
         try:
             while not keeper.done():
                 message = await pubsub.get_message(timeout=_POLL_S)
                 if message is not None:
-                    self._take(message, confirmed)
+                    self._take(message)
             keeper.result()
         finally:
             keeper.cancel()
 
-    async def _keep_subscribed(self, pubsub: Any, subscribed: set[bytes]) -> None:
+    async def _keep_subscribed(self, pubsub: Any) -> None:
         while True:
             await self._changed.wait()
-            await self._subscribe_wanted(pubsub, subscribed)
+            await self._subscribe_wanted(pubsub)
 
-    async def _subscribe_wanted(self, pubsub: Any, subscribed: set[bytes]) -> None:
+    async def _subscribe_wanted(self, pubsub: Any) -> None:
         self._changed.clear()
         wanted = set(self._routes)
         # In the order of joining: a campus's events channel is the last of its three.
-        added = [channel for channel in self._routes if channel not in subscribed]
-        removed = subscribed - wanted
-        subscribed |= wanted
-        subscribed -= removed
+        added = [channel for channel in self._routes if channel not in self._subscribed]
+        removed = self._subscribed - wanted
+        self._subscribed = wanted
+        self._confirmed -= removed
         if added:
             await pubsub.subscribe(*added)
         if removed:
             await pubsub.unsubscribe(*removed)
 
-    def _take(self, message: dict[str, Any], confirmed: set[bytes]) -> None:
+    def _take(self, message: dict[str, Any]) -> None:
         channel = message["channel"]
         match message["type"]:
             case "message":
@@ -194,8 +197,8 @@ class Bus:
             case "subscribe":
                 self._is_up = True
                 # The client library subscribes again by itself after it lost its connection.
-                self._on_subscribed(channel, is_again=channel in confirmed)
-                confirmed.add(channel)
+                self._on_subscribed(channel, is_again=channel in self._confirmed)
+                self._confirmed.add(channel)
 
     def _on_subscribed(self, channel: bytes, *, is_again: bool) -> None:
         for campus_id, joined in self._joined.items():
@@ -211,6 +214,7 @@ class Bus:
 
     async def _close_pubsub(self) -> None:
         pubsub, self._pubsub = self._pubsub, None
+        self._subscribed, self._confirmed = set(), set()
         if pubsub is not None:
             with contextlib.suppress(*RedisTrouble):
                 await pubsub.aclose()

@@ -172,7 +172,7 @@ async def dial(server: Server, subprotocol: str = JSON, token: str | None = None
         tls = ssl.create_default_context()
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
-    async with ws_connect(server.url, subprotocols=protocols, ssl=tls, **more) as socket:
+    async with ws_connect(server.url, subprotocols=protocols, ssl=tls, max_queue=None, **more) as socket:
         client = Client(socket)
         if token:
             await client.hello(token)
@@ -224,3 +224,241 @@ async def test_a_fix_reaches_console_and_order(server: Server, world: World, sub
             assert row[:7] == ["acc_r", 30.5, 114.4, at, 90, 1.2, 5]
             assert at <= row[7] <= now_ms(server)
     assert server.hub.hub.topics.ages.total == 2
+
+
+async def follow(client: Client, topic: str, **more: Any) -> dict[str, Any]:
+    await client.send(t="follow", topic=topic, **more)
+    return await client.until("followed", topic=topic)
+
+
+async def test_events_come_numbered_and_a_returning_client_gets_what_it_missed(server: Server, world: World) -> None:
+    world.orders["ord_1"] = ""
+    topic = "order:ord_1"
+    async with dial(server, JSON, "acc_s/student") as student:
+        seat = await follow(student, topic, re=7)
+        assert (seat["re"], seat["offset"], seat["recovered"]) == (7, 0, False)
+        await server.streams.publish_many(CAMPUS, [event(1, topic), event(2, topic)])
+        first = await student.until("event")
+        assert (first["offset"], first["id"], first["kind"], first["at"]) == (1, "evt_1", "order_paid", AT_MS + 1)
+        assert (await student.until("event"))["data"] == {"n": 2}
+    await server.streams.publish_many(CAMPUS, [event(n, topic) for n in (2, 3, 4)])
+    async with dial(server, MSGPACK, "acc_s/student") as student:
+        again = await follow(student, topic, offset=2, epoch=seat["epoch"])
+        assert (again["recovered"], again["offset"]) == (True, 4)
+        await server.streams.publish_many(CAMPUS, [event(5, topic)])
+        assert [(await student.until("event"))["id"] for _ in range(3)] == ["evt_3", "evt_4", "evt_5"]
+    async with dial(server, JSON, "acc_s/student") as student:
+        strange = await follow(student, topic, offset=2, epoch="another")
+        assert (strange["recovered"], strange["offset"], strange["epoch"]) == (False, 5, seat["epoch"])
+        assert (await student.until("snapshot"))["topic"] == topic
+
+
+async def test_no_gap_and_no_double_at_the_seam_under_a_stream_of_events(server: Server, world: World) -> None:
+    world.orders["ord_1"] = ""
+    topic, total = "order:ord_1", 90
+    async with dial(server, JSON, "acc_s/student") as student:
+        seat = await follow(student, topic)
+
+    async def publish() -> None:
+        for number in range(1, total + 1):
+            await server.streams.publish_many(CAMPUS, [event(number, topic)])
+
+    async def come_and_go() -> list[int]:
+        seen: list[int] = []
+        offset, epoch = 0, seat["epoch"]
+        while len(seen) < total:
+            async with dial(server, JSON, "acc_s/student") as client:
+                await client.send(t="follow", topic=topic, offset=offset, epoch=epoch)
+                followed = await client.until("followed")
+                assert followed["recovered"]
+                for _ in range(7):
+                    if len(seen) == total:
+                        break
+                    frame = await client.until("event")
+                    offset = frame["offset"]
+                    seen.append(offset)
+        return seen
+
+    async with asyncio.timeout(30):
+        _, *seen = await asyncio.gather(publish(), *(come_and_go() for _ in range(5)))
+    assert seen == [list(range(1, total + 1))] * 5
+
+
+async def test_two_workers_are_one_hub(redis_url: str, world: World, eventually: Eventually) -> None:
+    world.orders["ord_1"] = "acc_r"
+    one, two = Server(redis_url, world, OPTIONS), Server(redis_url, world, OPTIONS)
+    await one.start()
+    await two.start()
+    try:
+        async with dial(one, JSON, "acc_r/runner") as runner, dial(two, JSON, "acc_s/student") as student:
+            await follow(student, "order:ord_1")
+            at = now_ms(one)
+            await runner.send(t="fix", at=at, lat=30.5, lon=114.4)
+            assert (await student.until("pos"))["p"][0][:4] == ["acc_r", 30.5, 114.4, at]
+            await one.streams.publish_many(CAMPUS, [event(1, "order:ord_1")])
+            assert (await student.until("event"))["id"] == "evt_1"
+            await one.bus.publish_gone(CAMPUS, ["acc_r"])
+            assert (await student.until("gone"))["runners"] == ["acc_r"]
+            # The runner moves to the other worker with an old fix in its pocket: the dot does not go back.
+            await runner.send(t="fix", at=at + 2, lat=30.5001, lon=114.4)
+            assert (await student.until("pos"))["p"][0][3] == at + 2
+        await eventually(lambda: CAMPUS not in one.hub.hub.campus_ids())
+        async with dial(two, JSON, "acc_o/operator") as operator, dial(two, JSON, "acc_r/runner") as runner:
+            await follow(operator, f"console:{CAMPUS}")
+            assert (await operator.until("pos"))["p"][0][:4] == ["acc_r", 30.5001, 114.4, at + 2]
+            await runner.send(t="fix", at=at + 1, lat=30.4999, lon=114.4)
+            await runner.send(t="fix", at=at + 9, lat=30.5002, lon=114.4)
+            assert (await operator.until("pos"))["p"][0][3] == at + 9
+        newest = await two.presence.get(CAMPUS, ["acc_r"])
+        assert newest["acc_r"].fixed_at_ms == at + 9
+    finally:
+        await one.stop()
+        await two.stop()
+
+
+async def test_whose_position_an_order_shows_follows_the_events(server: Server, world: World) -> None:
+    world.orders["ord_1"] = ""
+    topic = "order:ord_1"
+    async with (
+        dial(server, JSON, "acc_a/runner") as first,
+        dial(server, JSON, "acc_b/runner") as second,
+        dial(server, JSON, "acc_s/student") as student,
+    ):
+        await follow(student, topic)
+        await follow(first, topic)
+        await first.send(t="fix", at=now_ms(server), lat=30.5, lon=114.4)
+        await second.send(t="fix", at=now_ms(server), lat=30.6, lon=114.5)
+        await server.streams.publish_many(CAMPUS, [event(1, topic, EventKind.TASK_ASSIGNED, watch="acc_a")])
+        assert (await student.until("pos"))["p"][0][0] == "acc_a"
+        await server.streams.publish_many(CAMPUS, [event(2, topic, EventKind.TASK_REASSIGNED, watch="acc_b")])
+        assert (await student.until("gone"))["runners"] == ["acc_a"]
+        assert (await student.until("pos"))["p"][0][0] == "acc_b"
+        assert (await first.until("closed"))["code"] == "not_permitted"
+        await server.streams.publish_many(CAMPUS, [event(3, topic, EventKind.ORDER_SETTLED, close="order_ended")])
+        assert (await student.until("event", offset=3))["kind"] == "order_settled"
+        assert (await student.until("closed"))["code"] == "order_ended"
+    assert server.hub.hub.topics.topic_count == 0
+
+
+async def test_redis_restarts_and_nobody_has_a_silent_hole(
+    own_redis: Any, world: World, eventually: Eventually
+) -> None:
+    server = Server(own_redis.url, world, OPTIONS)
+    await server.start()
+    try:
+        world.orders["ord_1"] = "acc_r"
+        topic = "order:ord_1"
+        async with dial(server, JSON, "acc_r/runner") as runner, dial(server, JSON, "acc_s/student") as student:
+            seat = await follow(student, topic)
+            await server.streams.publish_many(CAMPUS, [event(1, topic)])
+            await student.until("event", offset=1)
+            await runner.send(t="fix", at=now_ms(server), lat=30.5, lon=114.4)
+            await student.until("pos")
+            own_redis.stop()
+            at = now_ms(server)
+            await runner.send(t="fix", at=at, lat=30.5001, lon=114.4)
+            assert (await student.until("pos"))["p"][0][3] == at  # those on this worker go on seeing each other
+            await runner.send(t="ping", re=3)
+            await runner.until("pong", re=3)
+            own_redis.start()
+            again = await student.until("followed", timeout_s=15)
+            assert (again["recovered"], again["offset"]) == (False, 0)
+            assert again["epoch"] != seat["epoch"]
+            await student.until("snapshot")
+            await server.streams.publish_many(CAMPUS, [event(2, topic)])
+            assert (await student.until("event"))["offset"] == 1
+
+            async def is_back() -> bool:
+                fixes = await server.presence.get(CAMPUS, ["acc_r"])
+                return "acc_r" in fixes and fixes["acc_r"].fixed_at_ms == at
+
+            await eventually(is_back, timeout_s=10)
+    finally:
+        await server.stop()
+
+
+async def test_following_while_redis_is_away_gives_a_snapshot_and_heals(own_redis: Any, world: World) -> None:
+    server = Server(own_redis.url, world, OPTIONS)
+    await server.start()
+    try:
+        world.orders["ord_1"] = ""
+        async with dial(server, JSON, "acc_x/student"):
+            own_redis.stop()
+            async with dial(server, JSON, "acc_s/student") as student:
+                await student.send(t="follow", topic="order:ord_1")
+                followed = await student.until("followed", timeout_s=20)
+                assert (followed["recovered"], followed["epoch"]) == (False, "")
+                await student.until("snapshot")
+                own_redis.start()
+                healed = await student.until("followed", timeout_s=20)
+                assert healed["epoch"] != ""
+                await server.streams.publish_many(CAMPUS, [event(1, "order:ord_1")])
+                assert (await student.until("event"))["offset"] == 1
+    finally:
+        await server.stop()
+
+
+async def test_an_event_that_the_bus_lost_is_fetched_when_the_next_one_shows_it(server: Server, world: World) -> None:
+    world.orders["ord_1"] = ""
+    topic = "order:ord_1"
+    async with dial(server, JSON, "acc_s/student") as student:
+        await follow(student, topic)
+        await server.streams.publish_many(CAMPUS, [event(1, topic)])
+        await student.until("event", offset=1)
+        # Stored, numbered, and never heard of: as when a publication fell into a reconnect.
+        await server.redis.eval(
+            "redis.call('HINCRBY', KEYS[1], 'o', 1) redis.call('XADD', KEYS[2], '99999999999999-2', 'b', ARGV[1])", 2,
+            f"{{{CAMPUS}}}:m:{topic}", f"{{{CAMPUS}}}:s:{topic}",
+            msgpack.packb((topic, "evt_lost", 2, "order_paid", 5, {}, None, None)),
+        )  # fmt: skip
+        await server.redis.hset(f"{{{CAMPUS}}}:m:{topic}", "m", "99999999999999")
+        await server.streams.publish_many(CAMPUS, [event(3, topic)])
+        assert [(await student.until("event"))["id"] for _ in range(2)] == ["evt_lost", "evt_3"]
+    assert server.hub.hub.topics.heals == 1
+
+
+async def test_tls_speaks_the_same_protocol(redis_url: str, world: World, tls_context: ssl.SSLContext) -> None:
+    server = Server(redis_url, world, OPTIONS, tls_context)
+    await server.start()
+    try:
+        world.orders["ord_1"] = "acc_r"
+        async with dial(server, JSON, "acc_r/runner") as runner, dial(server, MSGPACK, "acc_s/student") as student:
+            await follow(student, "order:ord_1")
+            await runner.send(
+                t="fixes", fixes=[{"at": now_ms(server) - n, "lat": 30.5, "lon": 114.4} for n in (5, 1, 9)]
+            )
+            assert len((await student.until("pos"))["p"]) == 1
+            big = [{"at": now_ms(server) + n, "lat": 30.5, "lon": 114.4} for n in range(240)]
+            await runner.send(t="fixes", fixes=big, seq=1)
+            await student.until("pos")
+            await server.hub.drain()
+            assert await student.close_code() == 4000
+    finally:
+        await server.stop()
+
+
+@pytest.fixture(scope="module")
+def tls_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    from datetime import timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    path.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
