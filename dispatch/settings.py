@@ -170,6 +170,32 @@ class Settings:
         host = f"[{host}]" if ":" in host else host
         return f"{'https' if self.is_tls else 'http'}://{host}:{self.port}"
 
+    def contradictions(self) -> Iterator[str]:
+        """What no single setting is at fault for."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            yield "DISPATCH_TLS_CERT and DISPATCH_TLS_KEY: give both or neither"
+        if not self.is_sandbox_only:
+            if self.time_scale != 1.0:
+                yield "DISPATCH_TIME_SCALE: only 1 is legal while a real payment channel is in DISPATCH_CHANNELS"
+            if self.time_start is not None:
+                yield "DISPATCH_TIME_START: not legal while a real payment channel is in DISPATCH_CHANNELS"
+            if self.is_demo:
+                yield "DISPATCH_DEMO: not legal while a real payment channel is in DISPATCH_CHANNELS"
+        if self.sms == "print" and not self.is_demo:
+            yield "DISPATCH_SMS=print: prints sign-in codes, so it is legal only with DISPATCH_DEMO=1"
+        if self.sms == "aliyun":
+            needed = {
+                "DISPATCH_SMS_URL": self.sms_url,
+                "DISPATCH_SMS_ACCESS_KEY_ID": self.sms_access_key_id,
+                "DISPATCH_SMS_ACCESS_KEY_SECRET_FILE": self.sms_access_key_secret_file,
+                "DISPATCH_SMS_SIGN_NAME": self.sms_sign_name,
+                "DISPATCH_SMS_CODE_TEMPLATE": self.sms_code_template,
+            }
+            if lacking := [name for name, text in needed.items() if not text]:
+                yield f"DISPATCH_SMS=aliyun: needs {', '.join(lacking)} too"
+        if self.metrics_port and self.metrics_port == self.port:
+            yield "DISPATCH_METRICS_PORT: must differ from DISPATCH_PORT, for metrics are not public"
+
     @property
     def is_sandbox_only(self) -> bool:
         return all(channel in SANDBOX_CHANNELS for channel in self.channels)
@@ -199,7 +225,7 @@ def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
             faults.append(f"{name}={shown}: {fault}")
     if not faults:
         settings = Settings(**given)
-        faults = list(_contradictions(settings))
+        faults = list(settings.contradictions())
     if faults:
         raise SettingsError(faults)
     return settings
@@ -215,35 +241,9 @@ def gather_environ(environ: Mapping[str, str], env_file: Path | None) -> dict[st
 
 
 def _unknown(name: str, known: Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def _contradictions(settings: Settings) -> Iterator[str]:
-    """What no single setting is at fault for."""
-    if (settings.tls_cert is None) != (settings.tls_key is None):
-        yield "DISPATCH_TLS_CERT and DISPATCH_TLS_KEY: give both or neither"
-    if not settings.is_sandbox_only:
-        if settings.time_scale != 1.0:
-            yield "DISPATCH_TIME_SCALE: only 1 is legal while a real payment channel is in DISPATCH_CHANNELS"
-        if settings.time_start is not None:
-            yield "DISPATCH_TIME_START: not legal while a real payment channel is in DISPATCH_CHANNELS"
-        if settings.is_demo:
-            yield "DISPATCH_DEMO: not legal while a real payment channel is in DISPATCH_CHANNELS"
-    if settings.sms == "print" and not settings.is_demo:
-        yield "DISPATCH_SMS=print: prints sign-in codes, so it is legal only with DISPATCH_DEMO=1"
-    if settings.sms == "aliyun":
-        needed = {
-            "DISPATCH_SMS_URL": settings.sms_url,
-            "DISPATCH_SMS_ACCESS_KEY_ID": settings.sms_access_key_id,
-            "DISPATCH_SMS_ACCESS_KEY_SECRET_FILE": settings.sms_access_key_secret_file,
-            "DISPATCH_SMS_SIGN_NAME": settings.sms_sign_name,
-            "DISPATCH_SMS_CODE_TEMPLATE": settings.sms_code_template,
-        }
-        if lacking := [name for name, text in needed.items() if not text]:
-            yield f"DISPATCH_SMS=aliyun: needs {', '.join(lacking)} too"
-    if settings.metrics_port and settings.metrics_port == settings.port:
-        yield "DISPATCH_METRICS_PORT: must differ from DISPATCH_PORT, for metrics are not public"
+    ours = [each.removeprefix(PREFIX) for each in known if each.startswith(PREFIX)]
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), ours, n=1, cutoff=0.6)
+    return f"{name}: there is no such setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
 
 
 def example_env() -> str:
