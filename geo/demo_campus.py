@@ -47,7 +47,7 @@ _BUILDINGS = (
     _Plan("zhu-1", "竹园1舍", "Bamboo Court 1", "dormitory", -394, -147, 84, 19, "box", 3, 7, ("竹一",)),
     _Plan("zhu-2", "竹园2舍", "Bamboo Court 2", "dormitory", -391, -185, 84, 19, "box", 3, 7, ("竹二",)),
     _Plan("zhu-3", "竹园3舍", "Bamboo Court 3", "dormitory", -386, -258, 84, 19, "box", 5, 7, ("竹三",)),
-    _Plan("zhu-4", "竹园4舍", "Bamboo Court 4", "dormitory", -379, -294, 76, 19, "box", 8, 7, ("竹四",)),
+    _Plan("zhu-4", "竹园4舍", "Bamboo Court 4", "dormitory", -364, -293, 68, 19, "box", 5, 7, ("竹四",)),
     _Plan("canteen-1", "第一食堂", "Canteen 1", "canteen", -256, -176, 82, 56, "box", 2, 3, ("竹园食堂", "一食堂")),
     _Plan("zhu-shop", "竹园超市", "Bamboo Supermarket", "shop", -284, -268, 48, 30, "box", 3, 2, ("小卖部",)),
     _Plan("zhu-parcel", "竹园快递站", "Bamboo Parcel Station", "parcel", -222, -296, 46, 26, "box", 0, 1, ("取件点",)),
@@ -55,7 +55,7 @@ _BUILDINGS = (
     _Plan("mei-2", "梅园2舍", "Plum Court 2", "dormitory", 98, 273, 134, 19, "box", 0, 7, ("梅二",)),
     _Plan("mei-3", "梅园3舍", "Plum Court 3", "dormitory", 266, 316, 92, 19, "box", -1, 7, ("梅三",)),
     _Plan("mei-4", "梅园4舍", "Plum Court 4", "dormitory", 268, 273, 92, 19, "box", -1, 7, ("梅四",)),
-    _Plan("lan-1", "兰园研究生公寓", "Orchid Court", "dormitory", 388, 284, 66, 54, "u", -4, 12, ("研究生宿舍",)),
+    _Plan("lan-1", "兰园研究生公寓", "Orchid Court", "dormitory", 378, 286, 60, 48, "u", -4, 12, ("研究生宿舍",)),
     _Plan("canteen-2", "第二食堂", "Canteen 2", "canteen", 98, 181, 94, 60, "box", 1, 3, ("梅园食堂", "二食堂")),
     _Plan("canteen-3", "第三食堂", "Canteen 3", "canteen", 396, 182, 70, 52, "box", 0, 2, ("清真食堂", "三食堂")),
     _Plan("mei-parcel", "梅园快递站", "Plum Parcel Station", "parcel", 246, 208, 54, 26, "box", 0, 1, ("取件点",)),
@@ -144,7 +144,11 @@ _WAYS: tuple[tuple[str, PathKind, tuple[XY, ...]], ...] = (
     ("三教北径", PathKind.FOOTWAY, ((324, 8), (390, 6), (456, 10))),
     ("梅园中径", PathKind.FOOTWAY, ((2, 295), (98, 295), (198, 295), (268, 294), (336, 292))),
     ("竹园北径", PathKind.FOOTWAY, ((-454, -168), (-392, -166), (-324, -172))),
-    ("竹园南径", PathKind.FOOTWAY, ((-434, -276), (-380, -276), (-320, -278), (-250, -276), (-178, -272))),
+    (
+        "竹园南径",
+        PathKind.FOOTWAY,
+        ((-434, -276), (-380, -276), (-322, -279), (-300, -291), (-262, -288), (-236, -276), (-178, -272)),
+    ),
 )
 
 _GATES = (

@@ -89,6 +89,24 @@ class _Sketch:
         for a, b in pairwise(nodes):
             self.edge(a, b, weight)
 
+    def join_gates(self, gates: Iterable[Point]) -> None:
+        """Tie each gate to the nearest node and the nodes beside it: from a door one turns either way."""
+        beside: dict[int, set[int]] = {}
+        for a, b, _ in self.edges:
+            beside.setdefault(a, set()).add(b)
+            beside.setdefault(b, set()).add(a)
+        tree = cKDTree(self.plane.xy_many(self.points))
+        on_paths = len(self.points)
+        for gate in gates:
+            metres, row = tree.query(self.plane.xy(gate))
+            node = self.node(gate)
+            if node < on_paths or metres > SNAP_MAX_M:
+                continue
+            self.edge(node, int(row))
+            for near in beside.get(int(row), ()):
+                if distance_m(gate, self.points[near]) <= metres + PIECE_M:
+                    self._join(node, near, 1.0)
+
     def matrix(self) -> csr_array:
         count = len(self.points)
         if not self.edges:
@@ -148,13 +166,7 @@ class WalkGraph:
         if not sketch.edges:
             return None
         _bridge_gaps(sketch)
-        tree = cKDTree(plane.xy_many(sketch.points))
-        on_paths = len(sketch.points)
-        for gate in gates:
-            metres, row = tree.query(plane.xy(gate))
-            node = sketch.node(gate)
-            if node >= on_paths and metres <= SNAP_MAX_M:
-                sketch.edge(node, int(row))
+        sketch.join_gates(gates)
         return cls(sketch.points, sketch.matrix(), plane)
 
     def __len__(self) -> int:
