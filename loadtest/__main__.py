@@ -1,0 +1,106 @@
+"""The ``python -m loadtest`` command: demo, lunch-peak, check."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .check import check, printed
+from .demo import DemoOptions, demo
+from .lunch_peak import Options, lunch_peak, profile_of
+from .own_server import ServerFailed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives its exit code (0 well, 1 a fault was found, 2 wrong command line)."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    told = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = told.run
+    try:
+        return run(told)
+    except (ServerFailed, ValueError, OSError) as fault:
+        print(f"loadtest: {fault}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest", description="Simulated people over the real interfaces."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    live = commands.add_parser("demo", help="people for a running demonstration")
+    live.add_argument("--plan", type=Path, required=True, help="accounts, as the server wrote them")
+    live.add_argument("--url", required=True)
+    live.add_argument("--seconds", type=float)
+    live.add_argument("--seed", type=int)
+    live.set_defaults(run=_demo)
+    peak = commands.add_parser("lunch-peak", help="a lunch peak, with a report")
+    peak.add_argument("--profile", default="S", help="XS, S, M or T (%(default)s)")
+    peak.add_argument("--minutes", type=float, default=10.0, help="real minutes in which orders come (%(default)g)")
+    peak.add_argument("--time-scale", type=float, default=10.0, help="of a server of its own (%(default)g)")
+    peak.add_argument("--campus", type=Path, help="map for a server of its own: .osm, .osm.gz or GeoJSON")
+    peak.add_argument("--url", default="", help="a running server instead")
+    peak.add_argument("--plan", type=Path, help="with --url: its accounts (dispatch load-accounts)")
+    peak.add_argument("--processes-url", default="http://127.0.0.1:8889/processes", help="with --url (%(default)s)")
+    peak.add_argument("--data-dir", type=Path, help="folder of its own server (a temporary one)")
+    peak.add_argument("--seed", type=int, default=1)
+    peak.add_argument("--no-settlement", action="store_true", help="end without the days on which money is settled")
+    peak.add_argument("--html", type=Path, help="write the report with plots there")
+    peak.add_argument("--json", type=Path, help="write the figures there")
+    peak.set_defaults(run=_lunch_peak)
+    look = commands.add_parser("check", help="check the books of a server, running or not")
+    look.add_argument("--data-dir", type=Path, help="its data folder")
+    look.add_argument("--database-url", default="", help="its PostgreSQL instead")
+    look.add_argument("--payments-database-url", default="")
+    look.set_defaults(run=_check)
+    return parser
+
+
+def _demo(told: argparse.Namespace) -> int:
+    figures = asyncio.run(demo(DemoOptions(told.plan, told.url, told.seconds, told.seed)))
+    for text, count in figures.errors.most_common(20):
+        print(f"loadtest: {count} x {text}", file=sys.stderr)
+    return 0
+
+
+def _lunch_peak(told: argparse.Namespace) -> int:
+    options = Options(
+        profile=profile_of(told.profile),
+        minutes=told.minutes,
+        time_scale=told.time_scale,
+        url=told.url.rstrip("/"),
+        plan=told.plan,
+        campus=told.campus,
+        folder=told.data_dir.absolute() if told.data_dir else None,
+        processes_url=told.processes_url if told.url else "",
+        seed=told.seed,
+        is_settled=not told.no_settlement,
+    )
+    outcome = asyncio.run(lunch_peak(options))
+    from .report import as_html, as_json, as_text
+
+    print("\n" + as_text(outcome))
+    for path, write in ((told.html, as_html), (told.json, as_json)):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(write(outcome), encoding="utf-8")
+            print(f"wrote {path}")
+    if outcome.folder is not None:
+        print(f"the server's folder: {outcome.folder}")
+    return 0 if all(finding.is_ok for finding in outcome.findings) else 1
+
+
+def _check(told: argparse.Namespace) -> int:
+    findings = check(told.data_dir, told.database_url, told.payments_database_url)
+    print(printed(findings))
+    return 0 if all(finding.is_ok for finding in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,409 @@
+"""A runner: on duty, streams fixes while walking, answers offers, picks up and delivers with the student's code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from random import Random
+
+from geo.point import Point
+
+from .protocol import (
+    Action,
+    Answer,
+    Arrived,
+    Ask,
+    Body,
+    Call,
+    Follow,
+    Frame,
+    Heard,
+    Note,
+    Started,
+    Wake,
+    Woke,
+    event_of,
+    snapshot_of,
+)
+from .walk import Way, metres, moved, reading, way_to
+
+SPEEDS_MPS = {"walk": 1.35, "e_bike": 3.9}
+ARRIVED_M = 4.0
+MOST_ASKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How runners behave; shares of 1, business seconds."""
+
+    declines: float = 0.13
+    ignores: float = 0.02
+    wrong_pin: float = 0.02
+    photo: float = 0.04
+    grabs_every_s: int = 0  # 0: never looks into the hall
+    handling_s: tuple[int, int] = (40, 120)
+    thinking_s: tuple[int, int] = (1, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    role: str
+    point: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An order in hand: the stops still to go; ``stage``: going | at_stop."""
+
+    order_id: str
+    stops: tuple[Stop, ...]
+    goods_cap_fen: int = 0
+    stage: str = "going"
+    until_ms: int = 0
+    asks: int = 0
+    is_waiting: bool = False  # for an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Where the runner is, what is carried, and the offer under thought."""
+
+    account_id: str
+    campus_id: str
+    way: Way
+    habits: Habits = Habits()
+    vehicle: str = "walk"
+    speed_mps: float = 1.35
+    is_on_duty: bool = False
+    report_every_ms: int = 5000
+    moved_at_ms: int = 0
+    fix_due_ms: int = 0
+    fixed_at_ms: int = 0
+    offer_id: str = ""
+    decide_at_ms: int = 0
+    carried: tuple[Carried, ...] = ()
+    target: str = ""  # the order that the way leads to
+    is_asking_way: bool = False
+    hall_at_ms: int = 0
+    home: Point | None = None
+    photo: bytes = b""
+    delivered: int = 0
+
+
+Did = tuple[Runner, tuple[Action, ...]]
+
+
+def new_runner(
+    account_id: str, campus_id: str, home: Point, luck: Random, vehicle: str = "walk", habits: Habits | None = None
+) -> Runner:
+    """A runner somewhere within 300 m of ``home``."""
+    return Runner(
+        account_id=account_id,
+        campus_id=campus_id,
+        way=Way(moved(home, luck.uniform(-300, 300), luck.uniform(-300, 300))),
+        habits=habits or Habits(),
+        vehicle=vehicle,
+        speed_mps=SPEEDS_MPS[vehicle] * luck.uniform(0.9, 1.1),
+        home=home,
+    )
+
+
+def step(state: Runner, arrived: Arrived, now_ms: int, luck: Random) -> Did:
+    """One move of a runner."""
+    actions: tuple[Action, ...]
+    match arrived:
+        case Started():
+            duty = Call("duty", "POST", "/runner/duty", {"is_on": True, "vehicle": state.vehicle})
+            state = replace(state, moved_at_ms=now_ms, fix_due_ms=now_ms + luck.randint(0, state.report_every_ms))
+            return state, (Follow(f"runner:{state.account_id}"), duty, Wake(state.fix_due_ms))
+        case Woke():
+            state, actions = _on(state, now_ms, luck)
+        case Answer():
+            state, actions = _answered(state, arrived, now_ms, luck)
+        case Heard():
+            state, actions = _heard(state, arrived, now_ms, luck)
+        case Frame():
+            state, actions = _framed(state, arrived.frame, now_ms, luck)
+        case _:
+            return state, ()
+    return state, (*actions, Wake(_next_ms(state, now_ms)))
+
+
+def _next_ms(state: Runner, now_ms: int) -> int:
+    times = [state.fix_due_ms, *(c.until_ms for c in state.carried if c.until_ms)]
+    if state.offer_id:
+        times.append(state.decide_at_ms)
+    return max(now_ms + 20, min(times))
+
+
+# --- time passes
+
+
+def _on(state: Runner, now_ms: int, luck: Random) -> Did:
+    """Walk on, report, decide, and act where the way ends."""
+    actions: list[Action] = []
+    walked_m = state.speed_mps * max(0, now_ms - state.moved_at_ms) / 1000
+    state = replace(state, way=state.way.after(walked_m), moved_at_ms=now_ms)
+    if state.is_on_duty and now_ms >= state.fix_due_ms:
+        fix = reading(state.way, max(now_ms, state.fixed_at_ms + 1), state.speed_mps, luck)
+        state = replace(state, fix_due_ms=now_ms + state.report_every_ms, fixed_at_ms=fix.at_ms)
+        actions.append(fix)
+    elif now_ms >= state.fix_due_ms:
+        state = replace(state, fix_due_ms=now_ms + state.report_every_ms)
+    if state.offer_id and now_ms >= state.decide_at_ms:
+        state, did = _decide(state, luck)
+        actions += did
+    for carried in state.carried:
+        if carried.until_ms and now_ms >= carried.until_ms and not carried.is_waiting:
+            state, did = _handled(state, carried, luck)
+            actions += did
+    if state.way.is_there:
+        state, did = _arrive(state)
+        actions += did
+    state, did = _look_around(state, now_ms, luck)
+    return state, (*actions, *did)
+
+
+def _decide(state: Runner, luck: Random) -> Did:
+    offer_id, choice = state.offer_id, luck.random()
+    state = replace(state, offer_id="")
+    if choice < state.habits.declines:
+        call = Call("decline", "POST", f"/offers/{offer_id}/decline", {"reason": "太远了"}, expected=(404, 409, 410))
+        return state, (Note("declined"), call)
+    if choice < state.habits.declines + state.habits.ignores:
+        return state, (Note("ignored"),)
+    return state, (Call("accept", "POST", f"/offers/{offer_id}/accept", {}, expected=(404, 409, 410)),)
+
+
+def _arrive(state: Runner) -> Did:
+    """The way is walked: say so at the stop it led to."""
+    if state.is_asking_way or not state.target:
+        return state, ()
+    carried = next((c for c in state.carried if c.order_id == state.target), None)
+    state = replace(state, target="")
+    if carried is None or carried.stage != "going" or carried.is_waiting:
+        return state, ()
+    call = Call("arrived", "POST", f"/orders/{carried.order_id}/arrived", _tap(state), subject=carried.order_id)
+    return _with(state, replace(carried, is_waiting=True)), (replace(call, expected=(404, 409)),)
+
+
+def _handled(state: Runner, carried: Carried, luck: Random) -> Did:
+    """The time at the stop is over: pick up, or ask for the code."""
+    carried = replace(carried, until_ms=0, is_waiting=True)
+    order_id, stop = carried.order_id, carried.stops[0] if carried.stops else None
+    if stop is not None and stop.role == "pickup":
+        body = _tap(state)
+        if carried.goods_cap_fen:
+            body["goods_actual_fen"] = int(carried.goods_cap_fen * luck.uniform(0.6, 1.0))
+        call = Call("picked_up", "POST", f"/orders/{order_id}/picked-up", body, subject=order_id, expected=(404, 409))
+        return _with(state, carried), (call,)
+    if state.photo and luck.random() < state.habits.photo:
+        call = Call("photo", "POST", f"/orders/{order_id}/photos", subject=order_id, image=state.photo)
+        return _with(state, carried), (call,)
+    return _with(state, replace(carried, asks=carried.asks + 1)), (Ask(order_id),)
+
+
+def _look_around(state: Runner, now_ms: int, luck: Random) -> Did:
+    """Choose where to go: the nearest next stop, or a stroll near home."""
+    if state.target or not state.way.is_there:
+        return state, ()
+    if any(c.stage == "at_stop" or c.is_waiting for c in state.carried):
+        return state, ()
+    goals = state.carried
+    if goals:
+        here = state.way.here
+        goal = min(goals, key=lambda c: metres(here, c.stops[0].point) if c.stops else 0.0)
+        state = replace(state, target=goal.order_id)
+        if not goal.stops or metres(here, goal.stops[0].point) <= ARRIVED_M:
+            return _arrive(state)
+        return state, (
+            Call("track", "GET", f"/orders/{goal.order_id}/track", subject=goal.order_id, expected=(404, 409)),
+        )
+    if not state.is_on_duty:
+        return state, ()
+    if state.habits.grabs_every_s and now_ms >= state.hall_at_ms:
+        wait_ms = int(state.habits.grabs_every_s * luck.uniform(500, 1500))
+        return replace(state, hall_at_ms=now_ms + wait_ms), (Call("hall", "GET", "/runner/hall"),)
+    if state.home is not None and luck.random() < 0.1:
+        stroll = moved(state.home, luck.uniform(-250, 250), luck.uniform(-250, 250))
+        return replace(state, way=Way(state.way.here, (stroll,))), ()
+    return state, ()
+
+
+# --- what arrives
+
+
+def _answered(state: Runner, answer: Answer, now_ms: int, luck: Random) -> Did:
+    carried = next((c for c in state.carried if c.order_id == answer.subject), None)
+    match answer.name:
+        case "duty" if answer.is_ok:
+            return _synced(replace(state, is_on_duty=True), answer.body, now_ms, luck)
+        case "duty":
+            text = f"cannot come on duty: {answer.code or answer.status}"
+            return replace(state, fix_due_ms=now_ms + 30_000), (Note("problem", text=text),)
+        case "accept" | "grab" if answer.is_ok:
+            return _take(state, answer.body), (Note(f"{answer.name}ed", str(answer.body["id"])),)
+        case "accept" | "grab":
+            return state, (Note(f"{answer.name}_lost", text=answer.code),)
+        case "state" if answer.is_ok:
+            return _synced(state, answer.body, now_ms, luck)
+        case "hall" if answer.is_ok and answer.body["items"] and not state.offer_id:
+            near = min(answer.body["items"], key=lambda item: item.get("pickup_m") or 0)
+            return state, (Call("grab", "POST", f"/orders/{near['order_id']}/grab", {}, expected=(403, 404, 409)),)
+        case "look" if answer.is_ok:
+            return _look_at(state, answer.body), ()
+        case "look" if answer.status in (403, 404):
+            return _drop(state, answer.subject), ()
+    if carried is None:
+        return state, ()
+    match answer.name:
+        case "track":
+            return _with_way(state, carried, answer.body if answer.is_ok else {}), ()
+        case "arrived":
+            # Refused or not, the runner stands there: if the order is no longer theirs, the look says so.
+            look = () if answer.is_ok else (_look(carried.order_id),)
+            return _with(state, _waits(carried, now_ms, state.habits, luck)), look
+        case "picked_up" | "delivered" | "photo" if not answer.is_ok:
+            # Try again in a moment where that can help, and look at the order meanwhile.
+            return _with(state, replace(carried, is_waiting=False, until_ms=now_ms + 15_000)), (
+                _look(carried.order_id),
+            )
+        case "picked_up":
+            return _with(state, _next_stop(carried)), (Note("picked_up", carried.order_id),)
+        case "photo":
+            body = {**_tap(state), "photo_id": answer.body["id"]}
+            return state, (_delivered(carried.order_id, body),)
+        case "delivered":
+            state = replace(_drop(state, carried.order_id), delivered=state.delivered + 1)
+            return state, (Note("handed_over", carried.order_id),)
+    return state, ()
+
+
+def _look(order_id: str) -> Call:
+    return Call("look", "GET", f"/orders/{order_id}", subject=order_id, expected=(403, 404))
+
+
+def _heard(state: Runner, heard: Heard, now_ms: int, luck: Random) -> Did:
+    carried = next((c for c in state.carried if c.order_id == heard.order_id), None)
+    if carried is None:
+        return state, ()
+    if heard.pin is None:
+        if carried.asks >= MOST_ASKS and state.photo:
+            call = Call(
+                "photo", "POST", f"/orders/{carried.order_id}/photos", subject=carried.order_id, image=state.photo
+            )
+            return state, (call,)
+        return _with(state, replace(carried, is_waiting=False, until_ms=now_ms + 30_000)), ()
+    pin = heard.pin
+    if carried.asks == 1 and luck.random() < state.habits.wrong_pin:
+        pin = f"{(int(pin) + 1) % 10_000:04}"
+    return state, (_delivered(carried.order_id, {**_tap(state), "pin": pin}),)
+
+
+def _delivered(order_id: str, body: dict[str, object]) -> Call:
+    path = f"/orders/{order_id}/delivered"
+    return Call("delivered", "POST", path, body, subject=order_id, expected=(403, 404, 409, 422))
+
+
+def _framed(state: Runner, frame: Body, now_ms: int, luck: Random) -> Did:
+    snapshot = snapshot_of(frame)
+    if snapshot is not None:
+        return _synced(state, snapshot, now_ms, luck)
+    if frame.get("t") == "welcome":
+        return replace(state, report_every_ms=int(frame.get("report_every_ms", state.report_every_ms))), ()
+    event = event_of(frame)
+    if event is None:
+        return state, ()
+    kind, data = event
+    order_id = str(data.get("order_id", ""))
+    is_mine = any(c.order_id == order_id for c in state.carried)
+    if data.get("taken_away") or (kind in ("order_cancelled", "task_reopened") and is_mine):
+        return _drop(state, order_id), (Note("taken_away", order_id),)
+    if kind == "task_offered" and isinstance(data.get("offer"), dict):
+        return _think(state, str(data["offer"]["id"]), now_ms, luck), (Note("offered", order_id),)
+    if kind == "task_offered":
+        return state, (Note("offered", order_id), Call("state", "GET", "/runner/state"))
+    if kind in ("offer_expired", "offer_withdrawn"):
+        return replace(state, offer_id=""), ()
+    if kind in ("task_assigned", "task_reassigned") and not is_mine:
+        return state, (_look(order_id),)
+    return state, ()
+
+
+def _synced(state: Runner, view: Body, now_ms: int, luck: Random) -> Did:
+    """The server's word about this runner: what is carried, what is offered, how often to report."""
+    state = replace(state, report_every_ms=int(view.get("report_every_ms") or state.report_every_ms))
+    orders = view.get("orders") or ()
+    held = {str(order["id"]) for order in orders}
+    for carried in state.carried:
+        if carried.order_id not in held and not carried.is_waiting:
+            state = _drop(state, carried.order_id)
+    for order in orders:
+        state = _look_at(state, order)
+    offer = view.get("offer")
+    if offer and offer["id"] != state.offer_id:
+        state = _think(state, str(offer["id"]), now_ms, luck)
+    if not view.get("is_on_duty", True) and state.is_on_duty:
+        return state, (Call("duty", "POST", "/runner/duty", {"is_on": True, "vehicle": state.vehicle}),)
+    return state, ()
+
+
+def _think(state: Runner, offer_id: str, now_ms: int, luck: Random) -> Runner:
+    low_s, high_s = state.habits.thinking_s
+    return replace(state, offer_id=offer_id, decide_at_ms=now_ms + int(luck.uniform(low_s, high_s) * 1000))
+
+
+# --- what is carried
+
+
+def _look_at(state: Runner, order: Body) -> Runner:
+    """Take the order up, or let it go, as the server has it."""
+    is_mine = order["status"] in ("assigned", "carrying") and (order.get("runner") or {}).get("id") == state.account_id
+    known = any(c.order_id == order["id"] for c in state.carried)
+    if is_mine and not known:
+        return _take(state, order)
+    return _drop(state, str(order["id"])) if known and not is_mine else state
+
+
+def _take(state: Runner, order: Body) -> Runner:
+    if any(c.order_id == order["id"] for c in state.carried):
+        return state
+    stops = tuple(Stop(str(s["role"]), Point(s["lat"], s["lon"])) for s in order["stops"])
+    if order["status"] == "carrying":
+        stops = tuple(s for s in stops if s.role != "pickup")
+    cap = int((order.get("quote") or {}).get("goods_cap_fen") or 0)
+    is_strolling = not state.target
+    state = replace(state, carried=(*state.carried, Carried(str(order["id"]), stops, cap)))
+    return replace(state, way=Way(state.way.here)) if is_strolling else state
+
+
+def _drop(state: Runner, order_id: str) -> Runner:
+    carried = tuple(c for c in state.carried if c.order_id != order_id)
+    if state.target == order_id:
+        return replace(state, carried=carried, target="", is_asking_way=False, way=Way(state.way.here))
+    return replace(state, carried=carried)
+
+
+def _with(state: Runner, carried: Carried) -> Runner:
+    return replace(state, carried=tuple(carried if c.order_id == carried.order_id else c for c in state.carried))
+
+
+def _with_way(state: Runner, carried: Carried, track: Body) -> Runner:
+    if state.target != carried.order_id or not carried.stops:
+        return state
+    state = replace(state, is_asking_way=False)
+    path = [Point(p[0], p[1]) for p in track.get("path") or ()]
+    return replace(state, way=way_to(state.way.here, carried.stops[0].point, path))
+
+
+def _waits(carried: Carried, now_ms: int, habits: Habits, luck: Random) -> Carried:
+    until_ms = now_ms + int(luck.uniform(*habits.handling_s) * 1000)
+    return replace(carried, stage="at_stop", until_ms=until_ms, is_waiting=False)
+
+
+def _next_stop(carried: Carried) -> Carried:
+    return replace(carried, stops=carried.stops[1:], stage="going", until_ms=0, is_waiting=False)
+
+
+def _tap(state: Runner) -> dict[str, object]:
+    here = state.way.here
+    return {"tapped_at_ms": state.moved_at_ms, "lat": round(here.lat, 7), "lon": round(here.lon, 7)}

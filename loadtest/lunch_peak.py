@@ -1,0 +1,205 @@
+"""The lunch peak: a profile's students, runners and operators against a server, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import aiohttp
+
+from .api_client import campus_places, open_session, server_clock
+from .asyncio_driver import World
+from .books import Books
+from .check import Finding, check
+from .crowd import Crowd, Pace
+from .figures import Figures, Usage
+from .own_server import OwnServer, new_folder
+from .people import PROFILES, PlanFile, Profile, read_plan
+
+LUNCH = "11:00:00+08:00"
+USAGE_EVERY_S = 2.0
+#: Business seconds that the people have to finish what was ordered.
+DRAIN_S = 2700.0
+#: Real seconds that a later day is given to bring all that is due to its end.
+SETTLE_REAL_S = 60.0
+SIGN_IN_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asked for; ``url`` empty: a server of its own."""
+
+    profile: Profile
+    minutes: float
+    time_scale: float
+    url: str = ""
+    plan: Path | None = None
+    campus: Path | None = None
+    folder: Path | None = None
+    processes_url: str = ""
+    seed: int = 1
+    is_settled: bool = True
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Everything that the report is made of."""
+
+    options: Options
+    figures: Figures
+    holes: dict[str, int]
+    real_s: float
+    business_s: float
+    findings: list[Finding]
+    folder: Path | None
+
+
+def lunch_pace(profile: Profile, length_s: float) -> Pace:
+    """Orders per hour over the peak: up, an hour's rate on the plateau with one minute of burst, and down."""
+
+    def pace(passed_s: float) -> float:
+        share = passed_s / length_s
+        if share >= 0.55 and passed_s < 0.55 * length_s + 60:
+            return profile.burst_per_min * 60
+        if share < 0.15:
+            return profile.orders_per_hour * (0.3 + 0.7 * share / 0.15)
+        if share > 0.85:
+            return profile.orders_per_hour * max(0.1, (1 - share) / 0.15)
+        return float(profile.orders_per_hour)
+
+    return pace
+
+
+async def lunch_peak(options: Options) -> Outcome:
+    """Run the peak; with a server of its own also the day after, and the check of its books."""
+    figures = Figures(time.perf_counter)
+    if options.url:
+        if options.plan is None:
+            raise ValueError("--url needs --plan: the accounts that `dispatch load-accounts` made there")
+        plan = read_plan(options.plan)
+        holes, real_s, business_s = await run_peak(options, options.url, options.processes_url, plan, figures)
+        return Outcome(options, figures, holes, real_s, business_s, [], None)
+    if options.campus is None:
+        raise ValueError("--campus names the map of the campus (.osm, .osm.gz or GeoJSON)")
+    folder = new_folder("lunch", options.folder)
+    server = OwnServer(folder, options.time_scale, _day(0))
+    counts = options.profile
+    plan = server.prepare(
+        options.campus,
+        "Lunch peak campus",
+        students=counts.students,
+        runners=counts.runners,
+        operators=counts.operators,
+    )
+    await server.start()
+    try:
+        holes, real_s, business_s = await run_peak(options, server.url, server.processes_url, plan, figures)
+    finally:
+        await server.stop()
+    if options.is_settled:
+        await _settle(server)
+    findings = check(folder)
+    return Outcome(options, figures, holes, real_s, business_s, findings, folder)
+
+
+def _day(later: int) -> str:
+    date = time.strftime("%Y-%m-%d", time.localtime(time.time() + later * 86_400))
+    return f"{date}T{LUNCH}"
+
+
+async def run_peak(
+    options: Options, url: str, processes_url: str, plan: PlanFile, figures: Figures
+) -> tuple[dict[str, int], float, float]:
+    """Holes in topics, real seconds, business seconds."""
+    luck = Random(options.seed)
+    async with open_session() as session, _usage(session, processes_url, figures):
+        clock = await server_clock(session, url, plan.campus_id)
+        places = await campus_places(session, url, plan.campus_id)
+        world = World(session, url, plan, clock, figures)
+        crowd = Crowd(world, plan, options.profile, places, luck)
+        figures.begin()
+        began_s, began_ms = time.perf_counter(), clock.now_ms()
+        crowd.start()
+        try:
+            await _signed_in(crowd)
+            length_s = options.minutes * 60 * clock.rate
+            print(f"{len(crowd.runners)} runners, {len(crowd.students)} students; orders begin …", flush=True)
+            await crowd.wish(lunch_pace(options.profile, length_s), length_s)
+            print("no more orders; what was ordered is carried out …", flush=True)
+            await crowd.drain(DRAIN_S)
+            return crowd.holes(), time.perf_counter() - began_s, (clock.now_ms() - began_ms) / 1000
+        finally:
+            await crowd.stop()
+
+
+async def _signed_in(crowd: Crowd) -> None:
+    """Wait until the runners are there, so that the peak does not begin with nobody to carry."""
+    await until(lambda: all(person.state is not None for person in crowd.runners), SIGN_IN_S)
+
+
+async def until(is_so: Callable[[], bool], longest_s: float, every_s: float = 0.25) -> bool:
+    """Wait for a condition, at most ``longest_s`` real seconds; whether it came true."""
+    end_s = time.perf_counter() + longest_s
+    while not is_so():
+        if time.perf_counter() >= end_s:
+            return False
+        await asyncio.sleep(every_s)
+    return True
+
+
+@contextlib.asynccontextmanager
+async def _usage(session: aiohttp.ClientSession, url: str, figures: Figures) -> AsyncIterator[None]:
+    """Read what the server's processes use while the block runs."""
+
+    async def read() -> None:
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError, ValueError):
+                async with session.get(url) as response:
+                    rows: list[dict[str, Any]] = await response.json(content_type=None)
+                at_s = figures.watch() - figures.started_s
+                for row in rows:
+                    rss = int(row.get("rss", row.get("rss_bytes", 0)))
+                    figures.usage.append(Usage(at_s, str(row["role"]), int(row["pid"]), float(row["cpu_s"]), rss))
+            await asyncio.sleep(USAGE_EVERY_S)
+
+    task = asyncio.create_task(read()) if url else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def _settle(server: OwnServer) -> None:
+    """Start the same server on later days: what was delivered is confirmed after one, and settled after another."""
+    for day, statuses in ((2, ("delivered", "cancelled")), (4, ("confirmed", "cancelled"))):
+        print(f"{day} days later …", flush=True)
+        server.time_start = _day(day)
+        await server.start()
+        try:
+            await until(partial(_none_of, server.folder, statuses), SETTLE_REAL_S, 1.0)
+        finally:
+            await server.stop()
+
+
+def _none_of(folder: Path, statuses: tuple[str, ...]) -> bool:
+    """Whether no order is in one of these states."""
+    with Books(folder) as books:
+        return not any(order["status"] in statuses for order in books.orders())
+
+
+def profile_of(name: str) -> Profile:
+    """Raises ValueError that lists the profiles."""
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise ValueError(f"no profile {name!r}: there are {', '.join(PROFILES)}") from None
