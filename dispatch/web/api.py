@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import msgspec
 from tornado.http1connection import HTTP1Connection
-from tornado.web import Finish, RequestHandler, stream_request_body
+from tornado.web import RequestHandler, stream_request_body
 
 from ..flow.context import Context
 from ..model.errors import InvalidInput, Refusal, TooLarge
@@ -18,12 +19,12 @@ from .documents import Documents
 from .errors import Failure, failure_of
 from .headers import WebSettings, set_security_headers
 from .idempotency import KeptAnswers, request_hash
-from .route import Accepted, Call, Raw, Route, check_permission
+from .route import Accepted, Anyone, Call, Raw, Route, check_permission
 from .sessions import DEFAULT_SLOT, LiveSessions, end_cookies, put_cookies, read_caller
 
 _log = logging.getLogger(__name__)
 
-#: Of a body over its limit this much is still read and thrown away, so that the caller hears why it was refused.
+#: The body of a refused request is read and thrown away up to this size; whoever sends more is cut off.
 _SWALLOW = 8_000_000
 _encode = msgspec.json.Encoder().encode
 
@@ -51,7 +52,7 @@ class ApiHandler(RequestHandler):
         self._kept = kept
         self._documents = documents
         self._received = bytearray()
-        self._is_too_large = False
+        self._refused: Failure | None = None
         self._route: Route | None = None
         self._call: Call | None = None
 
@@ -63,64 +64,78 @@ class ApiHandler(RequestHandler):
     # --- before the body --------------------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """Finds the route and the caller and checks the permission, before a byte of the body counts."""
+        """Finds the route and the caller and checks the permission, before a byte of the body counts.
+
+        A refusal is kept until the body has been read and thrown away: Tornado closes the connection of whoever is
+        answered while still sending, and the answer may be lost with it.
+        """
         method = "GET" if self.request.method == "HEAD" else self.request.method or ""
         self._route = self._routes.get(method)
+        self._bound_body()
         try:
             if self._route is None:
-                self._refuse_method()
-            assert self._route is not None
-            self._call = await self._admit(self._route)
-            self._check_size(self._route)
-        except Finish:
-            raise
+                self._refused = self._wrong_method()
+            else:
+                self._call = await self._admit(self._route)
+                self._check_size(self._route)
         except Exception as fault:
-            self._fail(failure_of(fault))
-            raise Finish from None
+            self._refused = failure_of(fault)
+        if self._refused is not None and self._length() > _SWALLOW:
+            self.set_header("Connection", "close")
+            self._fail(self._refused)
 
-    def _refuse_method(self) -> None:
+    def _bound_body(self) -> None:
+        connection = self.request.connection
+        if isinstance(connection, HTTP1Connection):
+            connection.set_max_body_size(_SWALLOW)
+
+    def _length(self) -> int:
+        length = self.request.headers.get("Content-Length", "0")
+        return int(length) if length.isdigit() else 0
+
+    def _wrong_method(self) -> Failure:
         methods = [*self._routes, *(["HEAD"] if "GET" in self._routes else [])]
-        self.set_header("Allow", ", ".join(sorted(methods)))
-        self._fail(failure_of(None, status=405))
-        raise Finish
+        failure = failure_of(None, status=405)
+        return replace(failure, headers={"Allow": ", ".join(sorted(methods))})
 
     async def _admit(self, route: Route) -> Call:
-        headers, tokens = self.request.headers, self._ctx.tokens
-        caller = read_caller(tokens, headers, self.request.cookies, self.request.method or "")
+        request, is_public = self.request, route.needs is Anyone.PUBLIC
+        caller = read_caller(
+            self._ctx.tokens, request.headers, request.cookies, request.method or "", is_public=is_public
+        )
         who = caller.who
-        if who is None and caller.refusal is not None and not _is_public(route):
-            raise caller.refusal
-        if who is not None and not _is_public(route):
-            who = await self._live.current(who)
+        if not is_public:
+            if caller.refusal is not None:
+                raise caller.refusal
+            if who is not None:
+                who = await self._live.current(who)
         check_permission(route.needs, who)
         return Call(
             ctx=self._ctx, documents=self._documents, who=who, path=dict(self.path_kwargs), query=None, body=None,
-            key=None, ip=self.request.remote_ip or "", headers=dict(headers), slot=caller.slot,
+            key=None, ip=self.request.remote_ip or "", headers=self.request.headers, slot=caller.slot,
             refresh_cookie=caller.refresh_cookie,
         )  # fmt: skip
 
     def _check_size(self, route: Route) -> None:
-        connection = self.request.connection
-        if isinstance(connection, HTTP1Connection):
-            connection.set_max_body_size(route.limit + _SWALLOW)
-        length = self.request.headers.get("Content-Length", "0")
-        if length.isdigit() and int(length) > route.limit:
-            if int(length) > route.limit + _SWALLOW:
-                self.set_header("Connection", "close")
+        if self._length() > route.limit:
             raise TooLarge(limit_bytes=route.limit)
 
     def data_received(self, chunk: bytes) -> None:
         """Collects the body up to the route's limit."""
-        limit = self._route.limit if self._route is not None else 0
-        if len(self._received) + len(chunk) > limit:
-            self._is_too_large = True
+        if self._refused is not None or self._route is None:
+            return
+        if len(self._received) + len(chunk) > self._route.limit:
+            self._refused = failure_of(TooLarge(limit_bytes=self._route.limit))
             self._received.clear()
-        if not self._is_too_large:
-            self._received += chunk
+            return
+        self._received += chunk
 
     # --- the request itself -----------------------------------------------------------------------------------------
 
     async def _serve(self, **_: str) -> None:
+        if self._refused is not None:
+            self._fail(self._refused)
+            return
         assert self._route is not None and self._call is not None
         try:
             await self._act(self._route, self._call)
@@ -131,8 +146,6 @@ class ApiHandler(RequestHandler):
 
     async def _act(self, route: Route, call: Call) -> None:
         body = bytes(self._received)
-        if self._is_too_large:
-            raise TooLarge(limit_bytes=route.limit)
         call.query = decode_query(self.request.query_arguments, route.query)
         self._read_body(route, call, body)
         call.key = self._key_of(route)
@@ -224,10 +237,6 @@ class ApiHandler(RequestHandler):
     def compute_etag(self) -> None:
         """Answers are not cached; those that are name their own tag."""
         return
-
-
-def _is_public(route: Route) -> bool:
-    return not route.permissions and str(route.needs) == "public"
 
 
 def _packed(status: int, content_type: str, body: bytes) -> bytes:

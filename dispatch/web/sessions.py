@@ -46,14 +46,19 @@ class Caller:
     refusal: NotSignedIn | None = None
 
 
-def read_caller(tokens: Tokens, headers: Mapping[str, str], cookies: Mapping[str, Morsel[str]], method: str) -> Caller:
-    """Who sends it. A bearer token counts before cookies; cookies on anything but a read ask for the CSRF token."""
+def read_caller(
+    tokens: Tokens, headers: Mapping[str, str], cookies: Mapping[str, Morsel[str]], method: str, *, is_public: bool
+) -> Caller:
+    """Who sends it. A bearer token counts before cookies; cookies on anything but a read ask for the CSRF token. A
+    public route asks nobody who they are: an old cookie must not keep anybody from signing in."""
     slot = headers.get(SLOT_HEADER)
     if slot is not None and _SLOT.fullmatch(slot) is None:
         raise InvalidInput("1 to 12 letters a-z", field=SLOT_HEADER)
     name = slot or DEFAULT_SLOT
     refresh = cookies.get(f"{REFRESH}_{name}")
     refresh_cookie = refresh.value if refresh is not None else None
+    if is_public:
+        return Caller(None, slot, refresh_cookie)
     authorization = headers.get("Authorization")
     access = cookies.get(f"{ACCESS}_{name}")
     try:
