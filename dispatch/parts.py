@@ -89,7 +89,8 @@ async def open_parts(settings: Settings, name: str, announce: Callable[[], None]
     clock = settings.clock()
     keys = load_secrets(settings)
     holder = f"{name}:{os.getpid()}:{secrets.token_hex(4)}"
-    redis = connect(settings.redis_url)
+    # The command line works beside a server whose private Redis it cannot know, and sends it nothing.
+    redis = connect(settings.redis_url or f"unix://{settings.data_dir / 'run' / 'no-redis'}")
     store = store_of(settings, keys, clock)
     payments = payments_of(settings, keys, clock)
     bus = Bus(redis, holder)

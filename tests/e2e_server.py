@@ -1,0 +1,114 @@
+"""A whole server for end-to-end tests: started by its own command, spoken to over its real edges."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Server:
+    """A started server: where it listens, where its data lies, and the people that were made for it."""
+
+    data_dir: Path
+    port: int
+    metrics_port: int
+    environ: dict[str, str]
+    plan: dict[str, Any] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``dispatch …`` against this server's data."""
+        return subprocess.run(
+            [sys.executable, "-m", "dispatch", *arguments],
+            env=self.environ, cwd=ROOT, capture_output=True, text=True, check=check, timeout=60,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        log = (self.data_dir / "server.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dispatch", "serve"], env=self.environ, cwd=ROOT, stdout=log, stderr=log
+        )
+        wait_until(self.is_ready, 40, "the server to be ready")
+
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+                if answer.status != 200:
+                    return False
+        except OSError:
+            return False
+        return {"web", "planner", "jobs"} <= {one["role"] for one in self.processes() if one["is_ready"]}
+
+    def processes(self) -> list[dict[str, Any]]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/processes", timeout=2) as answer:
+                found: list[dict[str, Any]] = json.load(answer)
+                return found
+        except OSError:
+            return []
+
+    def pid_of(self, role: str) -> int:
+        return next(int(one["pid"]) for one in self.processes() if one["role"] == role)
+
+    def kill(self, role: str) -> None:
+        """kill -9 one of the server's processes."""
+        os.kill(self.pid_of(role), signal.SIGKILL)
+
+    def stop(self, sign: int = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(sign)
+            self.process.wait(30)
+            self.process = None
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:g} s for {what}")
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_server(data_dir: Path, *, time_scale: float = 60, people: tuple[int, int] = (4, 4), **extra: str) -> Server:
+    """A server that is set up and not started: a campus with (students, runners) people and one operator."""
+    port, metrics_port = free_port(), free_port()
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("DISPATCH_")}
+    for name in ("REDIS_URL", "DATABASE_URL", "PAYMENTS_DATABASE_URL"):
+        environ.pop(name, None)
+    environ |= {
+        "DISPATCH_DATA_DIR": str(data_dir),
+        "DISPATCH_PORT": str(port),
+        "DISPATCH_METRICS_PORT": str(metrics_port),
+        "DISPATCH_DEMO": "1",
+        "DISPATCH_SMS": "print",
+        "DISPATCH_TIME_SCALE": f"{time_scale:g}",
+        "DISPATCH_TIME_START": "2026-03-02T10:00:00+08:00",
+        "PYTHONPATH": str(ROOT),
+        **extra,
+    }
+    data_dir.mkdir(parents=True, exist_ok=True)
+    return Server(data_dir, port, metrics_port, environ)
