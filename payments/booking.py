@@ -113,13 +113,14 @@ class Booking:
         self.uow.intents.change(
             intent.id, hold_state=hold_after(intent.hold_state, "paid"), is_suspicious=False, switch_to=None
         )
-        if intent.phase == "open":
-            self.tell(Paid, intent, amount_fen=intent.amount_fen, channel=attempt.channel, attempt_id=attempt.id)
-            return
-        if intent.phase == "failed":
+        self.tell(Paid, intent, amount_fen=intent.amount_fen, channel=attempt.channel, attempt_id=attempt.id)
+        if intent.phase in ("cancelling", "cancelled"):
+            self.uow.intents.change(intent.id, phase="cancelled")
+            self.release(self.uow.intents.require(intent.id), "paid_too_late")
+        elif intent.phase == "failed":
+            # Whoever heard of the failure and has given up sends a Release, before or after this.
             self.tell(Suspicious, intent, reason="paid_after_failure")
-        self.uow.intents.change(intent.id, phase="cancelled")
-        self.release(self.uow.intents.require(intent.id), "paid_too_late")
+            self.uow.intents.change(intent.id, phase="open", reason="")
 
     def _give_duplicate_back(self, intent: IntentRow, attempt: Attempt) -> None:
         entries = ledger.duplicate(channel=attempt.channel, attempt_id=attempt.id, amount_fen=attempt.amount_fen)

@@ -127,12 +127,13 @@ class EmbeddedPayments:
             intent = uow.intents.get(intent_id)
             if intent is None:
                 raise UnknownIntent(intent_id)
-            if not intent.wants_payment or self._now() >= intent.expires_at:
+            attempts = uow.attempts.of(intent)
+            if not failover.may_switch(intent, attempts, self._now()):
                 raise SwitchRefused(f"intent {intent_id} takes no payment any more")
-            live = next((attempt for attempt in uow.attempts.of(intent) if attempt.is_live), None)
+            live = next((attempt for attempt in attempts if attempt.is_live), None)
             if live is not None and live.channel == channel and live.state is not AttemptState.CLOSING:
                 return  # It is on that channel already.
-            uow.intents.change(intent_id, switch_to=channel, due_at=self._now())
+            uow.intents.change(intent_id, phase="open", reason="", switch_to=channel, due_at=self._now())
 
         await self._store.run(ask)
         self._woken.set()

@@ -277,6 +277,13 @@ def ask_delay_s(attempt: Attempt) -> float:
     return ladder[min(attempt.asks, len(ladder) - 1)]
 
 
+def may_switch(intent: Intent, attempts: Sequence[Attempt], now: datetime) -> bool:
+    """Whether the payer may ask for a channel: there is time, no money, no doubt, and no provider's verdict."""
+    is_judged = bool(attempts) and attempts[-1].state is AttemptState.REFUSED
+    is_unpaid = intent.phase in ("open", "failed") and intent.paid_attempt is None and not intent.is_suspicious
+    return is_unpaid and not is_judged and now < intent.expires_at
+
+
 def intent_state(intent: Intent, attempts: Sequence[Attempt]) -> IntentState:
     """The outward state, a pure function of the rows."""
     if intent.paid_attempt is not None:

@@ -102,14 +102,16 @@ class IntentReady(Event, frozen=True, kw_only=True, tag="IntentReady"):
 
 
 class IntentFailed(Event, frozen=True, kw_only=True, tag="IntentFailed"):
-    """Nobody can pay this intent any more and nobody has: declined everywhere, refused, or expired unpaid."""
+    """Every way to pay this intent is dead and nobody has paid: declined everywhere, refused, or expired unpaid. Before
+    ``expires_at`` the payer may still choose a channel, which opens it again."""
 
     reason: str
 
 
 class Paid(Event, frozen=True, kw_only=True, tag="Paid"):
-    """The whole amount is held by the institution. Happens at most once per intent, and never for one that was
-    cancelled or had failed before the money came: that money is given back by rule, and ``Released`` tells of it."""
+    """The whole amount is held by the institution. Happens at most once per intent. It may come after
+    ``IntentFailed`` or after ``Release``: money that the provider has cannot be made undone. In the second case it is
+    given back by rule, and ``Released`` follows."""
 
     amount_fen: Fen
     channel: str
@@ -301,7 +303,8 @@ class PaymentsPort(Protocol):
     """Two bodies: embedded in the caller's process, or remote."""
 
     async def submit(self, command: AnyCommand) -> None:
-        """Durable before it returns, applied once. ValueError: not a valid command, or its id has another body."""
+        """Durable before it returns, applied once. ValueError: not a valid command, or its id has another body;
+        UnknownIntent, CommandRefused: it does not fit the intent. Nothing is stored then."""
 
     async def events(self, limit: int = 100) -> list[AnyEvent]:
         """What is not acknowledged yet, in order of ``seq``."""
@@ -313,7 +316,8 @@ class PaymentsPort(Protocol):
         """The intent as it stands."""
 
     async def switch_channel(self, intent_id: str, channel: str) -> None:
-        """The payer asks for another channel: the old attempt is proved dead first, then ``IntentReady`` comes."""
+        """The payer asks for this channel: the old attempt is proved dead first, then ``IntentReady`` comes. Also after
+        ``IntentFailed``, unless a provider judged the order. UnknownIntent, UnknownChannel, SwitchRefused."""
 
     async def callback(self, channel: str, headers: Mapping[str, str], body: bytes) -> CallbackReply:
         """A provider called back; ``body`` is the raw bytes it signed."""

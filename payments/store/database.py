@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 T = TypeVar("T")
 
@@ -25,7 +26,8 @@ READERS = 3
 #: How long one process waits for another's write transaction on SQLite.
 BUSY_MS = 15_000
 
-_REPEATABLE_SQLSTATES = frozenset({"40001", "40P01", "23505"})
+#: Serialisation failure, deadlock, and what two transactions see that made the same thing at the same time.
+_REPEATABLE_SQLSTATES = frozenset({"40001", "40P01", "23505", "42P06", "42P07"})
 
 
 class Database:
@@ -53,7 +55,7 @@ class Database:
             try:
                 with self._engine.connect() as connection, connection.begin():
                     return fn(connection)
-            except DBAPIError as error:
+            except (DBAPIError, sqlite3.OperationalError) as error:
                 if attempt == TRIES or not _is_repeatable(error):
                     raise
                 # Full jitter: two processes that collided should not collide again.
@@ -73,9 +75,9 @@ class Database:
         self._engine.dispose()
 
 
-def _is_repeatable(error: DBAPIError) -> bool:
-    sqlstate = getattr(error.orig, "sqlstate", None)
-    return sqlstate in _REPEATABLE_SQLSTATES or "database is locked" in str(error.orig)
+def _is_repeatable(error: DBAPIError | sqlite3.OperationalError) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(cause, "sqlstate", None) in _REPEATABLE_SQLSTATES or "database is locked" in str(cause)
 
 
 def _sqlite_engine(url: sa.URL) -> Engine:
@@ -100,11 +102,6 @@ def _sqlite_engine(url: sa.URL) -> Engine:
 def _postgres_engine(url: sa.URL, schema: str) -> Engine:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    create = sa.create_engine(url, poolclass=NullPool)
-    with create.begin() as connection:
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(schema)})
-        connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-    create.dispose()
     return sa.create_engine(
         url,
         pool_size=READERS + 1,
@@ -144,6 +141,9 @@ def migrate(connection: Connection, migrations: list[tuple[str, ...]], *, schema
     is_sqlite = connection.dialect.name == "sqlite"
     if not is_sqlite:  # SQLite's BEGIN IMMEDIATE is the lock already.
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(schema)})
+        # Only when it is missing: asking for one that exists takes a right that a plain role need not have.
+        if not sa.inspect(connection).has_schema(schema):
+            connection.exec_driver_sql(f'CREATE SCHEMA "{schema}"')
     sql = Sql(connection)
     sql.do("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)")
     newest = sql.one("SELECT MAX(version) AS version FROM schema_version")
