@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import os
 import resource
 import shutil
+import sqlite3
 import ssl
 import sys
 import time
@@ -20,12 +22,13 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from dispatch import app
 from dispatch.certificate import days_left
 from dispatch.embedded import LEAST_VERSION, RedisUnavailable, answers, find_redis_binary, redis_version, running_socket
-from dispatch.keys import secrets_folder, unsafe_modes
+from dispatch.keys import load_secrets, secrets_folder, unsafe_modes
 from dispatch.live.connect import connect
+from dispatch.parts import store_of
 from dispatch.settings import Settings
+from dispatch.store.store import Store
 
 GIB = 2**30
 NETWORK_DEADLINE_S = 5.0
@@ -142,16 +145,39 @@ async def _redis(settings: Settings) -> list[Finding]:
 
 async def _sql(settings: Settings) -> list[Finding]:
     findings = []
-    for name, (present, latest) in (await asyncio.to_thread(app.schema_versions, settings)).items():
-        if present == latest:
-            findings.append(Finding("sql", Level.OK, f"{name}: tables are at version {present}"))
-        elif present < latest:
-            text = f"{name}: tables are at version {present}, this program's at {latest}"
-            findings.append(Finding("sql", Level.WARN, text, "run `dispatch migrate`, or start the server, which does"))
+    urls = {"orders": settings.effective_database_url, "payments": settings.effective_payments_database_url}
+    for name, url in urls.items():
+        if url.startswith("sqlite") and not Path(url.removeprefix("sqlite:///")).exists():
+            findings.append(Finding("sql", Level.OK, f"{name}: the database will be made at the first start"))
+        elif name == "orders":
+            store = store_of(settings, load_secrets(settings), settings.clock())
+            present = await asyncio.to_thread(store.schema_version)
+            findings.append(_version_finding(name, present, Store.LATEST))
         else:
-            text = f"{name}: tables are at version {present}, newer than this program's {latest}"
-            findings.append(Finding("sql", Level.FAIL, text, "install the newer program again"))
+            findings.append(await asyncio.to_thread(_answering_finding, name, url))
     return findings
+
+
+def _answering_finding(name: str, url: str) -> Finding:
+    began = time.perf_counter()
+    if url.startswith("postgresql"):
+        _postgres_skew_s(url)
+    else:
+        with contextlib.closing(
+            sqlite3.connect(url.removeprefix("sqlite:///"), timeout=NETWORK_DEADLINE_S)
+        ) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return Finding("sql", Level.OK, f"{name}: answers in {(time.perf_counter() - began) * 1000:.1f} ms")
+
+
+def _version_finding(name: str, present: int, latest: int) -> Finding:
+    if present == latest:
+        return Finding("sql", Level.OK, f"{name}: tables are at version {present}")
+    if present < latest:
+        text = f"{name}: tables are at version {present}, this program's at {latest}"
+        return Finding("sql", Level.WARN, text, "run `dispatch migrate`, or start the server, which does")
+    text = f"{name}: tables are at version {present}, newer than this program's {latest}"
+    return Finding("sql", Level.FAIL, text, "install the newer program again")
 
 
 async def _clock(settings: Settings) -> list[Finding]:

@@ -83,6 +83,7 @@ def folder(said: str) -> Path:
 
 
 def readable_file(said: str) -> Path:
+    """An absolute path of a file that this user may read."""
     path = Path(said).expanduser()
     if not path.is_absolute():
         raise ValueError("must be an absolute path, so that it means the same wherever the server is started")

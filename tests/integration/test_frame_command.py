@@ -1,0 +1,80 @@
+"""The `dispatch` command from the outside: help, wrong settings, wrong use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from dispatch import __version__
+from dispatch.__main__ import main
+
+
+def run(*arguments: str, cwd: object = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: text for name, text in os.environ.items() if not name.startswith("DISPATCH_")}
+    command = [sys.executable, "-m", "dispatch", *arguments]
+    root = os.getcwd()
+    return subprocess.run(
+        command, cwd=cwd, env={**clean, "PYTHONPATH": root, **environ}, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+
+def test_help_names_every_command_and_no_internal_one(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    for command in ("serve", "demo", "campus", "admin", "migrate", "doctor", "load-accounts"):
+        assert f"\n    {command}" in shown
+    assert "worker" not in shown
+    assert "demo-setup" not in shown
+
+
+@pytest.mark.parametrize("command", [["serve"], ["demo"], ["campus", "import"], ["admin", "create"], ["doctor"]])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--help"])
+    assert "usage: dispatch" in capsys.readouterr().out
+
+
+def test_the_version_is_the_package_s(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"dispatch {__version__}\n"
+
+
+def test_a_wrong_setting_stops_the_start_and_is_named(tmp_path):
+    done = run("serve", "--port", "many", cwd=tmp_path, DISPATCH_WORKER="2")
+    assert done.returncode == 2
+    assert "DISPATCH_PORT='many': must be a whole number from 0 to 65535" in done.stderr
+    assert "DISPATCH_WORKER: there is no such setting; did you mean DISPATCH_WORKERS?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_env_file_of_the_folder_is_read(tmp_path):
+    (tmp_path / ".env").write_text("DISPATCH_PORT=many\n")
+    done = run("serve", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "DISPATCH_PORT='many'" in done.stderr
+
+
+def test_the_demo_does_not_empty_a_folder_that_it_did_not_make(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    done = run("demo", "--data-dir", str(tmp_path), "--seconds", "1")
+    assert done.returncode == 1
+    assert "holds something that no demo made" in done.stderr
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_the_demo_wants_a_certificate_with_its_key(tmp_path):
+    done = run("demo", "--lan", "--tls-cert", "cert.pem", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "or neither" in done.stderr
+
+
+def test_no_command_shows_how_it_is_used():
+    done = run()
+    assert done.returncode == 2
+    assert "usage: dispatch" in done.stderr
