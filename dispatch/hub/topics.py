@@ -135,12 +135,12 @@ class Topics:
             connection.topics.discard(topic)
             self._desert(topic)
             return
+        if past.watch is not None and not seam.is_rebound:
+            self.bind(topic, past.watch, now_ms)
         topic.followers[connection] = offset
         if not topic.is_established:
             topic.is_established = True
             topic.offset, topic.epoch = offset, past.epoch
-        if past.watch is not None and not seam.is_rebound:
-            self.bind(topic, past.watch, now_ms)
         self._show_newest(connection, topic)
         if topic.must_heal or not is_whole or not past.epoch or past.epoch != topic.epoch:
             topic.must_heal = False

@@ -48,7 +48,7 @@ class Parser:
         self._buffer = b""
         self._max_bytes = max_bytes
         self._too_large_code = too_large_code
-        self._opcode = 0  # of the message whose fragments are being gathered; 0: none
+        self._opcode = 0  # of the message whose fragments are being gathered; 0: none, -1: after a fault
         self._fragments: list[bytes] = []
         self._size = 0
         self.error: WireError | None = None
@@ -71,6 +71,7 @@ class Parser:
             self._parse(messages)
         except WireError as error:
             self.error = error
+            self._opcode = -1  # keeps the short way closed
             self._buffer = b""
             self._fragments = []
         return messages
