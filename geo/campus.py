@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, zip_longest
 
@@ -55,19 +55,20 @@ from .point import LocalPlane, Point, distance_m
 QUICK_KINDS = ("dormitory", "canteen", "parcel", "library", "shop", "teaching", "gate", "cafe", "sports")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CampusMap:
     """One campus's map, WGS-84. ``service_area`` is where orders may begin and end; empty: the boundary."""
 
     name: str
-    boundary: Ring
-    buildings: tuple[Building, ...] = ()
-    paths: tuple[Path, ...] = ()
-    service_area: Ring = ()
-    zones: tuple[Zone, ...] = ()
-    areas: tuple[Area, ...] = ()
-    spots: tuple[Place, ...] = ()  # places that are no building: shops, cafés, the campus's own gates
-    quick_ids: tuple[str, ...] = ()
+    boundary: Ring = field(repr=False)
+    buildings: tuple[Building, ...] = field(default=(), repr=False)
+    paths: tuple[Path, ...] = field(default=(), repr=False)
+    service_area: Ring = field(default=(), repr=False)
+    zones: tuple[Zone, ...] = field(default=(), repr=False)
+    areas: tuple[Area, ...] = field(default=(), repr=False)
+    # Places that are no building: shops, cafés, the campus's own gates.
+    spots: tuple[Place, ...] = field(default=(), repr=False)
+    quick_ids: tuple[str, ...] = field(default=(), repr=False)
     name_en: str = ""
     attribution: str = ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any
@@ -34,11 +35,12 @@ def import_geojson(source: FilePath | str | bytes, name: str = "") -> tuple[Camp
         raise ImportFailed(f"the file holds more than {MAX_FEATURES} features: cut out the campus alone", "features")
     report = ImportReport()
     report.read["features"] = len(items)
-    features = [feature for index, item in enumerate(items) for feature in _features(item, index, report)]
+    refs: Counter[str] = Counter()
+    features = [feature for index, item in enumerate(items) for feature in _features(item, index, report, refs)]
     return assemble(features, name, report, bounds=None), report
 
 
-def _features(item: Any, index: int, report: ImportReport) -> Iterator[Feature]:
+def _features(item: Any, index: int, report: ImportReport, refs: Counter[str]) -> Iterator[Feature]:
     where = f"feature {index}"
     if not isinstance(item, dict) or item.get("type") != "Feature":
         raise ImportFailed(f"{where} is no GeoJSON Feature", "features")
@@ -51,7 +53,10 @@ def _features(item: Any, index: int, report: ImportReport) -> Iterator[Feature]:
     tags = _tags(item.get("properties"))
     ref = str(item.get("id") or tags.get("@id") or tags.get("id") or f"f{index}")
     # A relation's parts are told apart by what follows the mark.
-    ref = ref.replace("#", "-")
+    ref = ref.replace("#", "-")[:80]
+    refs[ref] += 1
+    if refs[ref] > 1:  # nothing keeps a file from naming two things alike
+        ref = f"{ref}-{refs[ref]}"
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
     if kind == "Point":
         yield Feature(ref, Geometry.POINT, (_point(coordinates, where),), tags)

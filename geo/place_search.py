@@ -10,13 +10,16 @@ from .campus_parts import Place
 
 # One character for another, so that "三号楼" and "3号楼" meet.
 _DIGITS = str.maketrans("零〇一二两三四五六七八九", "001223456789")
+_TENS = re.compile("([1-9]?)十([0-9]?)")
 _GAPS = re.compile(r"[\s\-_,.;:/'\"()\[\]·、，。；：（）]+")
 _LONGEST_QUERY = 100
 
 
 def _norm(text: str) -> str:
     """Full-width, case, marks of spacing and the script of digits make no difference."""
-    return _GAPS.sub(" ", unicodedata.normalize("NFKC", text).casefold().translate(_DIGITS)).strip()
+    plain = unicodedata.normalize("NFKC", text).casefold().translate(_DIGITS)
+    plain = _TENS.sub(lambda ten: (ten[1] or "1") + (ten[2] or "0"), plain)
+    return _GAPS.sub(" ", plain).strip()
 
 
 def _is_subsequence(part: str, whole: str) -> bool:

@@ -38,7 +38,6 @@ class RedisGeoIndex:
         self._redis: Any = redis
         self.geo_key = f"{{{campus_id}}}:geo"
         self.seen_key = f"{{{campus_id}}}:seen"
-        self._sweep = redis.register_script(_SWEEP)
 
     async def put_many(self, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -97,7 +96,7 @@ class RedisGeoIndex:
 
     async def sweep(self, before_ms: int, limit: int = 500) -> list[str]:
         count = max(0, min(limit, _SWEEP_MOST))
-        gone = await self._sweep(keys=[self.geo_key, self.seen_key], args=[before_ms, count])
+        gone = await self._redis.eval(_SWEEP, 2, self.geo_key, self.seen_key, before_ms, count)
         return [_text(name) for name in gone]
 
     async def size(self) -> int:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geo.campus import CampusMap
 from geo.datum import Datum, from_wgs84, is_in_china, to_wgs84
+from geo.errors import BadMap, GeoError, ImportFailed
 from geo.filters import FilterState, Reason, Verdict, check
 from geo.fix import Fix
 from geo.geofence import Circle, CrossingKind, Geofence, Geofences, Outline, Sighting
+from geo.geojson_import import import_geojson
+from geo.osm_import import import_osm
 from geo.point import LocalPlane, Point, distance_m
 from geo.track import Track, simplify_points
+from geo.walkway import Walkways
 
 china = st.builds(Point, st.floats(1.0, 55.5), st.floats(72.5, 137.5))
 anywhere = st.builds(Point, st.floats(-85, 85), st.floats(-180, 180))
@@ -135,3 +141,56 @@ def test_a_dot_that_trembles_on_the_line_enters_once(noise: list[float]) -> None
         if crossing.kind is not CrossingKind.DWELL
     ]
     assert len(crossings) <= 1
+
+
+KEYS = ["building", "amenity", "highway", "natural", "landuse", "entrance", "name", "access", "area", "shop"]
+VALUES = ["yes", "university", "footway", "steps", "water", "grass", "construction", "main", "no", "图书馆", ""]
+tags = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=4)
+positions = st.tuples(st.floats(-500, 500), st.floats(-500, 500)).map(
+    lambda xy: [PLANE.point(*xy).lon, PLANE.point(*xy).lat]
+)
+odd = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=3), lambda inner: st.lists(inner))
+
+
+def rings(least: int, most: int) -> st.SearchStrategy[list[list[float]]]:
+    return st.lists(positions, min_size=least, max_size=most)
+
+
+geometries = st.one_of(
+    st.builds(lambda c: {"type": "Point", "coordinates": c}, positions),
+    st.builds(lambda c: {"type": "LineString", "coordinates": c}, rings(1, 6)),
+    st.builds(lambda c: {"type": "Polygon", "coordinates": [c]}, rings(1, 7)),
+    st.builds(lambda c: {"type": "MultiPolygon", "coordinates": [[c], [c]]}, rings(3, 5)),
+    st.builds(lambda kind, c: {"type": kind, "coordinates": c}, st.sampled_from(["Point", "Polygon", "Cube"]), odd),
+)
+mapped = st.builds(lambda t, g: {"type": "Feature", "properties": t, "geometry": g}, tags, geometries)
+
+
+@given(st.lists(mapped, max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_an_import_makes_a_map_or_says_why_not(features: list[dict[str, object]]) -> None:
+    body = msgspec.json.encode({"type": "FeatureCollection", "features": features})
+    try:
+        campus, report = import_geojson(body)
+    except GeoError:
+        return
+    assert CampusMap.from_bytes(campus.to_bytes()).to_bytes() == campus.to_bytes()
+    assert report.made["buildings"] == len(campus.buildings) > 0
+    ways = Walkways.of(campus)
+    centers = [building.centroid for building in campus.buildings]
+    assert (ways.walk_m_many(centers, centers[0]) < 1e5).all()
+    msgspec.json.encode(campus.to_geojson())
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_map_or_refused(body: bytes) -> None:
+    for source in (body, b"CAMPUS\x01" + body):
+        try:
+            CampusMap.from_bytes(source)
+        except BadMap:
+            continue
+    for importer in (import_osm, import_geojson):
+        try:
+            importer(body)
+        except ImportFailed:
+            continue

@@ -113,6 +113,15 @@ def test_a_streets_houses_do_not_bury_the_library() -> None:
     assert [place.id for place in search.find("library", 2)] == ["lib", "h0"]
 
 
+@pytest.mark.parametrize(("typed", "name"), [("12号楼", "十二号楼"), ("二十号楼", "20号楼"), ("十号", "10号楼")])
+def test_numbers_meet_in_either_script(typed: str, name: str) -> None:
+    assert PlaceSearch([Place("p", name, Point(1, 1))]).find(typed, 1)
+
+
+def test_a_map_says_little_of_itself(campus: CampusMap) -> None:
+    assert len(repr(campus)) < 200
+
+
 def test_quick_addresses_cover_the_usual_errands(campus: CampusMap) -> None:
     quick = campus.quick()
     assert {"parcel", "canteen", "dormitory", "library"} <= {place.kind for place in quick}
