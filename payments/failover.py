@@ -260,9 +260,11 @@ def after_query(attempt: Attempt, answer: QueryAnswer, shape: Capabilities, aske
     is_first_unpaid = answer.standing == "unpaid" and attempt.seen == "" and attempt.state is not AttemptState.UNKNOWN
     delay_s = 0.0 if is_first_unpaid and attempt.state is not AttemptState.ISSUED else ask_delay_s(attempt)
     seen = attempt.seen if attempt.state is AttemptState.ISSUED or answer.standing == "no_answer" else answer.standing
-    return msgspec.structs.replace(
-        attempt, asks=attempt.asks + 1, seen=seen, ask_at=asked_at + timedelta(seconds=delay_s)
-    )
+    ask_at = asked_at + timedelta(seconds=delay_s)
+    if not is_past:
+        # The answer that settles it can be had from then on; a long rung of the ladder would only hold the payer up.
+        ask_at = min(ask_at, attempt.dead_after)
+    return msgspec.structs.replace(attempt, asks=attempt.asks + 1, seen=seen, ask_at=ask_at)
 
 
 def after_close(attempt: Attempt, answer: CloseAnswer, now: datetime) -> Attempt:

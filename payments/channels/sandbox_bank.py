@@ -150,6 +150,8 @@ class SandboxBank:
             if order is None:
                 return "unknown_token"
             state = books.state(order)
+            if state == "closed" and books.take("pays_closed", order["order_ref"], order["channel"]) is not None:
+                state = "open"
             if state != "open":
                 return "already_paid" if state == "paid" else "closed"
             is_short = outcome == "insufficient"
@@ -175,9 +177,9 @@ class SandboxBank:
     async def create(self, channel: str, order: OrderToCreate) -> str:
         """Take an order; the token that its payer pays with. OrderNotTaken, ReplyLost."""
 
-        def act(books: Books) -> tuple[str, float, bool] | OrderNotTaken:
-            refusal = books.refusal(channel, order)
-            return refusal or (books.create(channel, order)["token"], *_hesitation(books, channel, order))
+        def act(books: Books) -> tuple[str, float, bool] | OrderNotTaken | ReplyLost:
+            obstacle = _obstacle(books, channel, order)
+            return obstacle or (books.create(channel, order)["token"], *_hesitation(books, channel, order))
 
         token, slow_s, is_lost = _taken(await self._run(act))
         await _hesitate(slow_s, is_lost=is_lost)
@@ -186,10 +188,10 @@ class SandboxBank:
     async def debit(self, channel: str, order: OrderToCreate) -> QueryAnswer:
         """Take the money at once; "closed" when the payer has not got it. OrderNotTaken, ReplyLost."""
 
-        def act(books: Books) -> tuple[QueryAnswer, float, bool] | OrderNotTaken:
-            refusal = books.refusal(channel, order)
-            if refusal is not None:
-                return refusal
+        def act(books: Books) -> tuple[QueryAnswer, float, bool] | OrderNotTaken | ReplyLost:
+            obstacle = _obstacle(books, channel, order)
+            if obstacle is not None:
+                return obstacle
             row = books.create(channel, order)
             if row["state"] == "open":
                 if books.take("insufficient", order.order_ref, channel) is None:
@@ -307,13 +309,20 @@ class SandboxBank:
             await self._run(partial(Books.heard, notice=notice))
 
 
+def _obstacle(books: Books, channel: str, order: OrderToCreate) -> OrderNotTaken | ReplyLost | None:
+    refusal = books.refusal(channel, order)
+    if refusal is None and books.take("request_lost", order.order_ref, channel) is not None:
+        return ReplyLost()
+    return refusal
+
+
 def _hesitation(books: Books, channel: str, order: OrderToCreate) -> tuple[float, bool]:
     slow = books.take("slow", order.order_ref, channel)
     return 0.0 if slow is None else float(slow or SLOW_S), books.take("unknown", order.order_ref, channel) is not None
 
 
-def _taken(result: T | OrderNotTaken) -> T:
-    if isinstance(result, OrderNotTaken):
+def _taken(result: T | OrderNotTaken | ReplyLost) -> T:
+    if isinstance(result, OrderNotTaken | ReplyLost):
         raise result
     return result
 

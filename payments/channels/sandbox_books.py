@@ -18,12 +18,14 @@ Fault = Literal[
     "slow",  # the credential's reply takes so many real seconds
     "declined",  # no order is taken; another channel may be tried
     "refused",  # no order is taken; a verdict about the order
+    "request_lost",  # the order (or the debit) never arrives at the bank
     "unknown",  # an order is taken (a debit: the money too), and the reply never arrives
     "late",  # the notice of payment comes after so many business seconds
     "lost",  # the notice of payment never comes
     "doubled",  # the notice of payment comes twice
     "wrong_amount",  # notice and query name another amount than was ordered
     "insufficient",  # the payer's balance does not suffice
+    "pays_closed",  # money is taken on an order that was called closed
     "query_lost",  # a query gets no answer
     "close_ignored",  # a close is answered and has no effect
     "split_fails",  # a receiver is closed; the value may name the party
