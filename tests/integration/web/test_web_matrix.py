@@ -1,0 +1,211 @@
+"""Who may do what: every route of the table by everybody, against the permission it states."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from dispatch.access.permissions import Permission, permissions_of
+from dispatch.model.account import Role
+from dispatch.model.ids import OFFER
+from dispatch.model.offer import Offer, OfferStatus
+from dispatch.model.order import OrderStatus
+from dispatch.model.task import TaskStatus
+from dispatch.web.route import Anyone, Route
+from dispatch.web.routes import ROUTES
+
+#: What each route is sent by somebody who may use it; a route that is missing here fails the test.
+
+
+def _nothing(scene: Scene) -> Any:
+    return {}
+
+
+GOOD: dict[str, Callable[[Scene], Any]] = {
+    "POST /auth/code": lambda s: {"phone": "13712345678", "campus_id": s.house.campus_id},
+    "POST /auth/sign-in": lambda s: {"phone": "13712345678", "campus_id": s.house.campus_id, "code": "000000"},
+    "POST /auth/exchange": lambda s: {"code": "x" * 32},
+    "POST /auth/refresh": _nothing,
+    "POST /auth/sign-out": _nothing,
+    "POST /auth/socket-token": _nothing,
+    "POST /auth/password": lambda s: {"new_password": "a-good-password", "old_password": "a-good-password"},
+    "PATCH /me": lambda s: {"language": "en"},
+    "POST /me/runner-application": _nothing,
+    "POST /quotes": lambda s: s.quote,
+    "POST /orders": lambda s: {**s.quote, "description": "取快递", "expected_total_fen": 1},
+    "POST /orders/{id}/pay": lambda s: {"channel": "sandbox"},
+    "POST /sandbox/pay": lambda s: {"token": "x"},
+    "POST /payments/callbacks/{channel}": _nothing,
+    "POST /orders/{id}/cancel": lambda s: {"reason": "changed my mind", "version": s.order["version"]},
+    "POST /orders/{id}/confirm": _nothing,
+    "POST /orders/{id}/rating": lambda s: {"stars": 5},
+    "POST /runner/duty": lambda s: {"is_on": True},
+    "POST /offers/{id}/accept": _nothing,
+    "POST /offers/{id}/decline": _nothing,
+    "POST /orders/{id}/grab": _nothing,
+    "POST /orders/{id}/arrived": _nothing,
+    "POST /orders/{id}/picked-up": _nothing,
+    "POST /orders/{id}/delivered": lambda s: {"pin": "0000"},
+    "POST /orders/{id}/photos": lambda s: s.picture,
+    "POST /orders/{id}/reassign": lambda s: {"runner_id": None, "version": 0, "reason": "other"},
+    "POST /orders/{id}/reassign/undo": lambda s: {"version": 0},
+    "POST /orders/{id}/operator-cancel": lambda s: {"reason": "asked", "version": 0},
+    "POST /orders/{id}/reveal": lambda s: {"reason": "cannot be reached"},
+    "POST /alerts/{id}/acknowledge": _nothing,
+    "POST /accounts/{id}/block": lambda s: {"is_blocked": False, "reason": "was a mistake"},
+    "POST /accounts/{id}/runner-review": lambda s: {"status": "removed"},
+    "POST /accounts/{id}/roles": lambda s: {"roles": ["student"]},
+    "PATCH /campus": lambda s: {"version": 0},
+}
+#: Walked last: it ends the sessions that the others use.
+LAST = "POST /auth/sign-out"
+EVERYBODY = ("nobody", "student", "other student", "other runner", "carrier", "operator", "foreign operator", "admin")
+ROLES = {
+    "student": Role.STUDENT, "other student": Role.STUDENT, "other runner": Role.RUNNER, "carrier": Role.RUNNER,
+    "operator": Role.OPERATOR, "foreign operator": Role.OPERATOR, "admin": Role.ADMIN,
+}  # fmt: skip
+PARTIES = {
+    "": set(EVERYBODY) - {"foreign operator"},
+    "owner": {"student"},
+    "party": {"student", "carrier", "operator", "admin"},
+    "carrier": {"carrier"},
+    "offered": {"carrier"},
+}
+
+
+class Scene:
+    """People of two campuses, and one order that one of them placed and another carries."""
+
+    def __init__(self, house: Any) -> None:
+        self.house = house
+        self.people: dict[str, Any] = {"nobody": None}
+        self.order: dict[str, Any] = {}
+        self.ids: dict[str, str] = {}
+
+    async def build(self) -> None:
+        for name, role in ROLES.items():
+            at = self.house.other_campus_id if name.startswith("foreign") else self.house.campus_id
+            self.people[name] = await self.house.person(role, campus_id=at)
+        self.quote = await self.house.quote_body()
+        raw = io.BytesIO()
+        Image.new("RGB", (32, 32)).save(raw, "PNG")
+        self.picture = raw.getvalue()
+        await self.house.ctx.store.run(
+            self.house.campus_id, lambda uow: uow.alerts.raise_once("late", "x", "迟", "late")
+        )
+        alerts = await self.house.ctx.store.read(self.house.campus_id, lambda uow: uow.alerts.open_alerts(5))
+        self.ids["alerts"] = alerts[0].id
+
+    async def renew(self, number: int) -> None:
+        """A fresh carried order with an offer and a photo, so that no route lives off what another one did."""
+        student, carrier = self.people["student"], self.people["carrier"]
+        self.order = await self.house.carried(student, carrier, f"order-{number}")
+        order_id = self.order["id"]
+        photo = await self.house.call(
+            "POST", f"/orders/{order_id}/photos", who=carrier, raw=self.picture, headers={"Content-Type": "image/png"}
+        )
+        self.ids |= {"orders": order_id, "photos": photo.json["id"], "accounts": self.people["other student"].id}
+        self.ids["offers"] = await self.house.ctx.store.run(self.house.campus_id, self._offer)
+
+    def _offer(self, uow: Any) -> str:
+        task = uow.tasks.by_order(self.order["id"])
+        offer = Offer(
+            uow.new_id(OFFER), uow.campus_id, task.id, task.order_id, self.people["carrier"].id, OfferStatus.ACCEPTED,
+            uow.now, uow.now,
+        )  # fmt: skip
+        uow.offers.insert(offer)
+        return str(offer.id)
+
+    async def finish(self) -> None:
+        """Free the carrier for the next order."""
+
+        def done(uow: Any) -> None:
+            order, task = uow.orders.get(self.order["id"]), uow.tasks.by_order(self.order["id"])
+            uow.orders.save(replace(order, status=OrderStatus.CLOSED, version=order.version + 1))
+            uow.tasks.save(replace(task, status=TaskStatus.CANCELLED, version=task.version + 1, runner_id=None))
+
+        await self.house.ctx.store.run(self.house.campus_id, done)
+
+    def url(self, route: Route) -> str:
+        kind = route.path.split("/")[1]
+        named = {"campuses": self.house.campus_id, **self.ids}.get(kind, "x")
+        return route.path.replace("{id}", named).replace("{channel}", "sandbox")
+
+
+def permitted(route: Route, name: str) -> bool:
+    """Whether the table lets somebody like this in, whatever the thing is."""
+    if route.needs is Anyone.PUBLIC:
+        return True
+    if name == "nobody":
+        return False
+    granted = permissions_of([ROLES[name]])
+    return not route.permissions or any(one in granted for one in route.permissions)
+
+
+def is_theirs(route: Route, name: str) -> bool:
+    """Whether the thing in the URL is one that they may touch."""
+    if "{id}" not in route.path or route.needs is Anyone.PUBLIC:
+        return True
+    return name in PARTIES[route.party]
+
+
+async def test_every_route_lets_in_whom_it_says_and_nobody_else(house: Any) -> None:
+    scene = Scene(house)
+    await scene.build()
+    wrong: list[str] = []
+    ordered = sorted(ROUTES, key=lambda route: f"{route.method} {route.path}" == LAST)
+    for number, route in enumerate(ordered):
+        if "{id}" in route.path and not route.path.startswith("/campuses"):
+            await scene.renew(number)
+        # Those who may do it come last: what they do may change who may.
+        for name in sorted(EVERYBODY, key=lambda name: permitted(route, name) and is_theirs(route, name)):
+            said = await _try(scene, route, name)
+            if said:
+                wrong.append(f"{route.method} {route.path} by {name}: {said}")
+        if "{id}" in route.path and not route.path.startswith("/campuses"):
+            await scene.finish()
+    assert not wrong, "\n".join(wrong)
+
+
+async def _try(scene: Scene, route: Route, name: str) -> str:
+    """What is wrong with how ``name`` is treated; empty: nothing."""
+    person, url = scene.people[name], scene.url(route)
+    if not permitted(route, name):
+        # Before the body counts: rubbish in it changes nothing about the answer.
+        answer = await scene.house.call(
+            route.method, url, who=person, raw=b"{rubbish" if route.method != "GET" else None
+        )
+        expected = "not_signed_in" if name == "nobody" else "not_permitted"
+        return "" if answer.code == expected else f"{answer.status} {answer.body[:200]!r} instead of {expected}"
+    answer = await _good(scene, route, url, person)
+    if not is_theirs(route, name):
+        return "" if answer.code in ("not_found", "not_permitted") else f"{answer.status} {answer.body[:200]!r}"
+    if name == "admin" and route.needs is Permission.TASKS_CARRY:
+        # An admin holds the permission; carrying asks for an approved runner besides.
+        return "" if answer.status < 500 else f"{answer.status}"
+    if route.needs is Anyone.PUBLIC:
+        return "" if answer.status < 500 and answer.status != 403 else f"{answer.status} {answer.body[:200]!r}"
+    refused = answer.status >= 500 or answer.code in ("not_signed_in", "not_permitted", "not_found")
+    return f"{answer.status} {answer.body[:200]!r}" if refused else ""
+
+
+async def _good(scene: Scene, route: Route, url: str, person: Any) -> Any:
+    if route.method == "GET":
+        return await scene.house.call("GET", url, who=person)
+    body = GOOD[f"{route.method} {route.path}"](scene)
+    headers = {"Idempotency-Key": "matrix"} if route.key == "flow" else {}
+    if isinstance(body, bytes):
+        return await scene.house.call(
+            route.method, url, who=person, raw=body, headers={**headers, "Content-Type": "image/png"}
+        )
+    return await scene.house.call(route.method, url, body, who=person, headers=headers)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_the_matrix_knows_every_route(route: Route) -> None:
+    assert route.method == "GET" or f"{route.method} {route.path}" in GOOD
