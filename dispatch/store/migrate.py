@@ -31,6 +31,9 @@ def migrate(engine: Engine, now: datetime, target: int = LATEST) -> list[int]:
     """Apply what is missing up to ``target``; the versions applied. Raises :class:`SchemaTooNew`."""
     if engine.dialect.name == "sqlite":
         _switch_to_wal(engine)
+    else:
+        # A stricter level would fix its snapshot before the lock is ours, and miss what others did meanwhile.
+        engine = engine.execution_options(isolation_level="READ COMMITTED")
     applied: list[int] = []
     for version in range(1, target + 1):
         with engine.begin() as connection:

@@ -69,7 +69,9 @@ class Books:
         on_duty: bool = False,
     ) -> Account:
         account_id = self.new_id(ids.ACCOUNT)
-        account = Account(account_id, name, phone or f"138{next(self.new_id.numbers):08}", "zh-CN", False, self.clock.now())
+        account = Account(
+            account_id, name, phone or f"138{next(self.new_id.numbers):08}", "zh-CN", False, self.clock.now()
+        )
         membership = Membership(
             account_id, campus_id or self.here, frozenset(roles or {Role.STUDENT}), status, is_on_duty=on_duty
         )
@@ -124,8 +126,10 @@ class Books:
 
     def make_offer(self, task: Task, runner_id: str, **changes: Any) -> Offer:
         now = self.clock.now()
-        offer = Offer(self.new_id(ids.OFFER), task.campus_id, task.id, task.order_id, runner_id, OfferStatus.PENDING, now,
-                      now + timedelta(seconds=15))  # fmt: skip
+        offer = Offer(
+            self.new_id(ids.OFFER), task.campus_id, task.id, task.order_id, runner_id, OfferStatus.PENDING,
+            offered_at=now, expires_at=now + timedelta(seconds=15),
+        )  # fmt: skip
         return replace(offer, **changes)
 
     async def offer(self, task: Task, runner_id: str, **changes: Any) -> Offer:
@@ -150,6 +154,12 @@ async def open_books(url: str) -> Books:
     books.here = await books.campus("here")
     books.there = await books.campus("there")
     return books
+
+
+@pytest.fixture
+def books_now() -> datetime:
+    """The instant at which these books begin."""
+    return START
 
 
 @pytest.fixture

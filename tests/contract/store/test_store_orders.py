@@ -122,7 +122,9 @@ async def test_kpis_count_today_and_yesterday_up_to_the_same_hour(books: Any) ->
     await books.order(status=S.AWAITING_PAYMENT, student_id="acc_b")
     for hours_ago in (1, 2, 25, 26, 22, 40):
         at = now - timedelta(hours=hours_ago)
-        await books.order(status=S.SETTLED, delivered_at=at, placed_at=at, student_id="acc_c", paid_at=at, held_fen=Fen(1))
+        await books.order(
+            status=S.SETTLED, delivered_at=at, placed_at=at, student_id="acc_c", paid_at=at, held_fen=Fen(1)
+        )
     kpis = await books.store.read(books.here, lambda uow: uow.orders.kpis(day_start, now))
     assert kpis == {
         "active": 2, "unassigned": 1, "late": 1, "done_today": 2, "done_yesterday": 2, "turnover_today_fen": 1_302,

@@ -1,0 +1,183 @@
+"""A unit of work is bound to its campus: every method of every repository is asked about another campus's rows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dispatch.model.account import Role, RunnerStatus
+from dispatch.model.decision import Decision
+from dispatch.model.errors import NotFound
+from dispatch.model.money import Fen
+from dispatch.model.offer import OfferStatus
+from dispatch.model.order import OrderStatus
+from dispatch.model.photo import Photo
+from dispatch.model.task import TaskStatus
+from dispatch.store import tables
+from dispatch.store.unit_of_work import UnitOfWork
+
+Ask = Callable[[UnitOfWork, SimpleNamespace], Any]
+REPOSITORIES = (
+    "orders", "tasks", "offers", "decisions", "outbox", "commands", "inbox", "jobs", "audit", "idempotency", "photos",
+    "alerts", "memberships", "accounts", "statistics",
+)  # fmt: skip
+
+#: What a unit of work of ``here`` asks about the rows of ``there``.
+ASKED: dict[str, Ask] = {
+    "orders.get": lambda uow, x: uow.orders.get(x.order.id),
+    "orders.find": lambda uow, x: uow.orders.find(x.order.id),
+    "orders.many": lambda uow, x: uow.orders.many([x.order.id]),
+    "orders.save": lambda uow, x: uow.orders.save(replace(x.order, campus_id=uow.campus_id, version=2)),
+    "orders.page": lambda uow, x: uow.orders.page(q=x.order.id) + uow.orders.page(student_id=x.account.id),
+    "orders.active": lambda uow, x: uow.orders.active(),
+    "orders.live_of_runner": lambda uow, x: uow.orders.live_of_runner(x.account.id),
+    "orders.unsettled_of_runner": lambda uow, x: uow.orders.unsettled_of_runner(x.account.id),
+    "orders.by_status": lambda uow, x: uow.orders.by_status(list(OrderStatus)),
+    "orders.kpis": lambda uow, x: sum(uow.orders.kpis(x.now - timedelta(days=1), x.now).values()),
+    "tasks.get": lambda uow, x: uow.tasks.get(x.task.id),
+    "tasks.by_order": lambda uow, x: uow.tasks.by_order(x.order.id),
+    "tasks.by_orders": lambda uow, x: uow.tasks.by_orders([x.order.id]),
+    "tasks.save": lambda uow, x: uow.tasks.save(replace(x.task, campus_id=uow.campus_id, version=2)),
+    "tasks.takeable": lambda uow, x: uow.tasks.takeable(),
+    "tasks.held": lambda uow, x: uow.tasks.held(),
+    "tasks.held_by": lambda uow, x: uow.tasks.held_by(x.account.id),
+    "offers.get": lambda uow, x: uow.offers.get(x.offer.id),
+    "offers.save": lambda uow, x: uow.offers.save(replace(x.offer, campus_id=uow.campus_id), OfferStatus.PENDING),
+    "offers.pending_of_runner": lambda uow, x: uow.offers.pending_of_runner(x.account.id),
+    "offers.pending_of_task": lambda uow, x: uow.offers.pending_of_task(x.open_task.id),
+    "offers.pending": lambda uow, x: uow.offers.pending(),
+    "offers.offered_runners": lambda uow, x: uow.offers.offered_runners(),
+    "decisions.for_order": lambda uow, x: uow.decisions.for_order(x.order.id),
+    "outbox.timeline": lambda uow, x: uow.outbox.timeline(x.order.id),
+    "inbox.accept": lambda uow, x: not uow.inbox.accept("evt_paid"),  # its own key: not accepted here before
+    "jobs.cancel": lambda uow, x: uow.jobs.cancel("settle", x.order.id),
+    "jobs.due_at": lambda uow, x: uow.jobs.due_at("settle", x.order.id),
+    "jobs.schedule": lambda uow, x: uow.jobs.schedule("settle", x.order.id, x.now + timedelta(days=9)),
+    "audit.page": lambda uow, x: uow.audit.page(),
+    "audit.of_subject": lambda uow, x: uow.audit.of_subject(x.order.id),
+    "idempotency.stored": lambda uow, x: uow.idempotency.stored(x.account.id, "key", b"another"),
+    "idempotency.store": lambda uow, x: uow.idempotency.store(x.account.id, "key", b"another", b"mine"),
+    "photos.get": lambda uow, x: uow.photos.get(x.photo.id),
+    "photos.of_order": lambda uow, x: uow.photos.of_order(x.order.id),
+    "alerts.get": lambda uow, x: uow.alerts.get(x.alert.id),
+    "alerts.raise_once": lambda uow, x: not uow.alerts.raise_once("late", x.order.id, "", ""),
+    "alerts.open_alerts": lambda uow, x: [a for a in uow.alerts.open_alerts() if a.campus_id != uow.campus_id],
+    "alerts.acknowledge": lambda uow, x: uow.alerts.acknowledge(x.alert.id, "acc_o"),
+    "memberships.get": lambda uow, x: uow.memberships.get(x.account.id),
+    "memberships.save": lambda uow, x: uow.memberships.save(replace(x.membership, campus_id=uow.campus_id)),
+    "memberships.runners": lambda uow, x: uow.memberships.runners(),
+    "memberships.page": lambda uow, x: uow.memberships.page() + uow.memberships.page(q=x.account.name),
+    "accounts.get": lambda uow, x: uow.accounts.get(x.account.id),
+    "accounts.many": lambda uow, x: uow.accounts.many([x.account.id]),
+    "statistics.runner_day": lambda uow, x: sum(uow.statistics.runner_day(x.account.id, x.now - timedelta(days=1))),
+    "statistics.stars": lambda uow, x: uow.statistics.stars(x.account.id),
+    "statistics.delivered_by_runner": lambda uow, x: uow.statistics.delivered_by_runner(),
+}
+#: Writing into another campus is a bug in the caller, not a question.
+REFUSED: dict[str, Ask] = {
+    "orders.insert": lambda uow, x: uow.orders.insert(replace(x.order, id="ord_new")),
+    "orders.save": lambda uow, x: uow.orders.save(replace(x.order, version=2)),
+    "tasks.insert": lambda uow, x: uow.tasks.insert(replace(x.task, id="tsk_new")),
+    "tasks.save": lambda uow, x: uow.tasks.save(replace(x.task, version=2)),
+    "offers.insert": lambda uow, x: uow.offers.insert(replace(x.offer, id="ofr_new")),
+    "offers.save": lambda uow, x: uow.offers.save(x.offer, OfferStatus.PENDING),
+    "decisions.insert": lambda uow, x: uow.decisions.insert(replace(x.decision, id="dec_new")),
+    "outbox.add": lambda uow, x: uow.outbox.add(replace(x.event, id="evt_new")),
+    "commands.add": lambda uow, x: uow.commands.add("cmd_1", x.order.id, "Settle", b"body"),
+    "photos.insert": lambda uow, x: uow.photos.insert(replace(x.photo, id="pho_new")),
+    "memberships.insert": lambda uow, x: uow.memberships.insert(x.membership),
+    "memberships.save": lambda uow, x: uow.memberships.save(x.membership),
+}
+#: Takes no id of an existing row and writes the unit's own campus: proved by the rows it leaves.
+OWN = {"audit.add"}
+
+
+async def fill(books: Any) -> SimpleNamespace:
+    """One row of every kind at the other campus."""
+    there, now = books.there, books.clock.now()
+    account = await books.member(there, Role.RUNNER, status=RunnerStatus.APPROVED, on_duty=True)
+    order = await books.order(there, status=OrderStatus.DELIVERED, student_id=account.id, runner_id=account.id,
+                              delivered_at=now, rating=5, held_fen=Fen(1), paid_at=now)  # fmt: skip
+    task = await books.task(order, status=TaskStatus.CARRYING)
+    open_task = await books.task(await books.order(there))
+    offer = await books.offer(open_task, account.id)
+    decision = Decision(books.new_id("dec"), there, task.id, order.id, now, "grab", account.id, None, 0)
+    event = books.make_event(order.id, 1, there)
+    photo = Photo(books.new_id("pho"), there, order.id, account.id, now, b"jpeg", 1, 1)
+
+    def insert(uow: UnitOfWork) -> tuple[Any, Any]:
+        uow.decisions.insert(decision)
+        uow.outbox.add(event)
+        uow.commands.add("cmd_1", order.id, "Settle", b"body")
+        uow.inbox.accept("evt_paid")
+        uow.jobs.schedule("settle", order.id, now)
+        uow.audit.add(account.id, "did", order.id, "why")
+        uow.idempotency.store(account.id, "key", b"hash", b"theirs")
+        uow.photos.insert(photo)
+        uow.alerts.raise_once("late", order.id, "晚", "late")
+        return uow.alerts.open_alerts()[0], uow.memberships.get(account.id)
+
+    alert, membership = await books.store.run(there, insert)
+    return SimpleNamespace(
+        account=account, order=order, task=task, open_task=open_task, offer=offer, decision=decision, event=event,
+        photo=photo, alert=alert, membership=membership, now=now,
+    )  # fmt: skip
+
+
+async def rows_of(books: Any, campus_id: str) -> dict[str, list[Any]]:
+    """Every row of a campus, of every table that has campuses."""
+
+    def dump(unit: Any) -> dict[str, list[Any]]:
+        connection = unit._scope.connection
+        return {
+            table.name: sorted(
+                str(row) for row in connection.execute(table.select().where(table.c.campus_id == campus_id))
+            )
+            for table in tables.metadata.tables.values()
+            if "campus_id" in table.c
+        }
+
+    dumped: dict[str, list[Any]] = await books.store.read_global(dump)
+    return dumped
+
+
+async def test_another_campus_is_not_there_and_cannot_be_touched(books: Any) -> None:
+    theirs = await fill(books)
+    before = await rows_of(books, books.there)
+    empty_tables = {name for name, rows in before.items() if not rows}
+    assert empty_tables == {"sessions", "sign_in_codes", "links"}, "signing in has no unit of work"
+    for name, ask in ASKED.items():
+        try:
+            answer = await books.store.run(books.here, lambda uow, ask=ask: ask(uow, theirs))
+        except NotFound:
+            continue
+        assert not answer, f"{name} sees another campus: {answer}"
+    await books.store.run(books.here, lambda uow: uow.audit.add("acc_o", "did", theirs.order.id, "why"))
+    for name, ask in REFUSED.items():
+        with pytest.raises(AssertionError):
+            await books.store.run(books.here, lambda uow, ask=ask: ask(uow, theirs))
+        assert await rows_of(books, books.there) == before, name
+    assert await rows_of(books, books.there) == before
+
+
+def test_every_method_of_every_repository_is_asked() -> None:
+    unit = UnitOfWork(*(SimpleNamespace() for _ in range(5)))  # type: ignore[arg-type]
+    assert sorted(name for name in vars(unit) if name not in ("campus_id", "now", "new_id")) == sorted(REPOSITORIES)
+    methods = {
+        f"{repository}.{name}"
+        for repository in REPOSITORIES
+        for name, _ in inspect.getmembers(type(getattr(unit, repository)), inspect.isfunction)
+        if not name.startswith("_")
+    }
+    assert methods == set(ASKED) | set(REFUSED) | OWN
+
+
+def test_every_table_of_a_campus_carries_it() -> None:
+    without = {table.name for table in tables.metadata.tables.values() if "campus_id" not in table.c}
+    assert without == {"schema_version", "accounts", "campuses", "leases", "lockouts"}

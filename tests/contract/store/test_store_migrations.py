@@ -1,0 +1,112 @@
+"""Migrations: from nothing and from every earlier version, with data, in several processes at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+from dispatch.store import migrate, tables
+from dispatch.store.engine import parse_url, writer_engine
+from dispatch.store.migrate import SchemaTooNew
+from dispatch.store.migrations import LATEST
+from dispatch.store.store import SchemaOutdated, Store
+
+
+@pytest.fixture
+def engine(sql_url: str) -> Any:
+    made = writer_engine(parse_url(sql_url), busy_ms=10_000)
+    yield made
+    made.dispose()
+
+
+def columns_of(engine: Engine) -> dict[str, dict[str, bool]]:
+    """Every table's columns, and whether they may be NULL."""
+    found = inspect(engine)
+    return {
+        name: {column["name"]: bool(column["nullable"]) for column in found.get_columns(name)}
+        for name in found.get_table_names()
+        if not name.startswith("sqlite_")
+    }
+
+
+def test_the_migrations_make_the_tables_that_the_queries_use(engine: Engine, books_now: Any) -> None:
+    assert migrate.migrate(engine, books_now) == list(range(1, LATEST + 1))
+    made = columns_of(engine)
+    assert made.keys() == tables.metadata.tables.keys()
+    for name, table in tables.metadata.tables.items():
+        assert made[name].keys() == {column.name for column in table.c}, name
+        for column in table.c:
+            if not column.primary_key:
+                assert made[name][column.name] == column.nullable, f"{name}.{column.name}"
+
+
+def test_a_populated_database_of_version_1_becomes_version_2(engine: Engine, books_now: Any) -> None:
+    assert migrate.migrate(engine, books_now, target=1) == [1]
+    order_id = "ord_01M6D3DKSE0000000000ABCXYZ"
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO orders (id, campus_id, student_id, type_code, status, version, quote, service_fen,"
+                " goods_cap_fen, stops, description, weight_g, placed_at, promised_at, held_fen, captured_fen,"
+                " released_fen, refunded_fen, pin, pin_tries, rating_text) VALUES (:id, 'cmp_1', 'acc_1', 'parcel',"
+                " 'open', 3, '{}', 300, 0, '[]', '旧的', 100, 1, 2, 300, 0, 0, 0, '1234', 0, '')"
+            ),
+            {"id": order_id},
+        )
+    assert migrate.migrate(engine, books_now) == list(range(2, LATEST + 1))
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT id, code, description, version FROM orders")).one()
+        assert tuple(row) == (order_id, "ABCXYZ", "旧的", 3)
+        assert migrate.schema_version(connection) == LATEST
+    assert "orders_by_code" in {index["name"] for index in inspect(engine).get_indexes("orders")}
+
+
+def test_migrating_again_does_nothing(engine: Engine, books_now: Any) -> None:
+    migrate.migrate(engine, books_now)
+    assert migrate.migrate(engine, books_now) == []
+
+
+def test_a_database_of_a_later_program_is_left_alone(engine: Engine, books_now: Any) -> None:
+    migrate.migrate(engine, books_now)
+    with engine.begin() as connection:
+        connection.execute(tables.schema_version.insert().values(version=LATEST + 1, applied_at=books_now))
+    with pytest.raises(SchemaTooNew):
+        migrate.migrate(engine, books_now)
+
+
+def test_several_that_migrate_at_once_do_each_step_once(sql_url: str, books_now: Any) -> None:
+    applied: list[int] = []
+    barrier = threading.Barrier(4)
+
+    def work() -> None:
+        own = writer_engine(parse_url(sql_url), busy_ms=10_000)
+        barrier.wait()
+        applied.extend(migrate.migrate(own, books_now))
+        own.dispose()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(applied) == list(range(1, LATEST + 1))
+
+
+async def test_a_store_opens_only_a_database_of_its_own_version(sql_url: str, books_now: Any) -> None:
+    store = Store(sql_url, now=lambda: books_now, new_id=str, vault=None)  # type: ignore[arg-type]
+    assert store.schema_version() == 0
+    with pytest.raises(SchemaOutdated, match="dispatch migrate"):
+        await store.start()
+    assert store.migrate() == list(range(1, LATEST + 1))
+    assert store.schema_version() == Store.LATEST == LATEST
+    await store.start()
+    await store.stop()
+    later = writer_engine(parse_url(sql_url))
+    with later.begin() as connection:
+        connection.execute(tables.schema_version.insert().values(version=LATEST + 1, applied_at=books_now))
+    later.dispose()
+    with pytest.raises(SchemaOutdated, match="newer program"):
+        await store.start()

@@ -1,0 +1,379 @@
+"""Transactions: all or nothing, in order, bounded, repeatable; and reading that never waits for writing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from dispatch.model.errors import NotFound, StaleVersion, Unavailable
+from dispatch.model.order import OrderStatus
+from dispatch.store import writer
+from dispatch.store.store import Store
+
+
+async def count(books: Any, subject_id: str = "ord_1") -> int:
+    return len(await books.store.read(books.here, lambda uow: uow.outbox.timeline(subject_id, 10_000)))
+
+
+def adding(books: Any, version: int, error: Exception | None = None) -> Any:
+    """A transaction that writes one event, and then fails if told so."""
+
+    def add(uow: Any) -> int:
+        uow.outbox.add(books.make_event("ord_1", version))
+        if error is not None:
+            raise error
+        return version
+
+    return add
+
+
+async def test_an_exception_undoes_its_own_function_only(books: Any) -> None:
+    class Bug(Exception):
+        pass
+
+    asked = [adding(books, n, Bug(str(n)) if n % 3 == 0 else None) for n in range(30)]
+    outcomes = await asyncio.gather(*(books.store.run(books.here, fn) for fn in asked), return_exceptions=True)
+    for n, outcome in enumerate(outcomes):
+        if n % 3 == 0:
+            assert isinstance(outcome, Bug) and str(outcome) == str(n)
+        else:
+            assert outcome == n
+    kept = await books.store.read(books.here, lambda uow: uow.outbox.timeline("ord_1"))
+    assert [event.version for event in kept] == [n for n in range(30) if n % 3]
+
+
+async def test_many_racers_on_one_order_have_one_winner(books: Any) -> None:
+    order = await books.order()
+    task = await books.task(order)
+
+    def take(runner_id: str) -> Any:
+        def fn(uow: Any) -> str:
+            seen = uow.orders.get(order.id)
+            if seen.status is not OrderStatus.OPEN:
+                raise StaleVersion
+            uow.tasks.save(replace(task, version=2, runner_id=runner_id))
+            uow.orders.save(replace(seen, version=seen.version + 1, status=OrderStatus.ASSIGNED, runner_id=runner_id))
+            return runner_id
+
+        return fn
+
+    stores = [books.store, books.another_store(), books.another_store()]
+    for store in stores[1:]:
+        await store.start()
+    racing = [stores[n % 3].run(books.here, take(f"acc_{n}")) for n in range(30)]
+    outcomes = await asyncio.gather(*racing, return_exceptions=True)
+    for store in stores[1:]:
+        await store.stop()
+    winners = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    assert len(winners) == 1 and all(isinstance(o, (str, StaleVersion)) for o in outcomes)
+    assert (await books.store.read(books.here, lambda uow: uow.orders.get(order.id))).runner_id == winners[0]
+    assert (await books.store.read(books.here, lambda uow: uow.tasks.get(task.id))).runner_id == winners[0]
+
+
+async def test_counting_from_several_stores_loses_nothing(books: Any) -> None:
+    order = await books.order()
+
+    def add_one(uow: Any) -> None:
+        seen = uow.orders.get(order.id)
+        uow.orders.save(replace(seen, version=seen.version + 1, pin_tries=seen.pin_tries + 1))
+
+    other = books.another_store()
+    await other.start()
+    # The version rule refuses nothing here: each transaction reads and writes alone, or is begun again.
+    await asyncio.gather(*((books.store, other)[n % 2].run(books.here, add_one) for n in range(24)))
+    await other.stop()
+    stored = await books.store.read(books.here, lambda uow: uow.orders.get(order.id))
+    assert (stored.version, stored.pin_tries) == (25, 24)
+
+
+async def test_two_offers_to_one_runner_at_once_leave_one(books: Any) -> None:
+    tasks = [await books.task(await books.order()) for _ in range(6)]
+    other = books.another_store()
+    await other.start()
+    offers = [books.make_offer(task, "acc_r") for task in tasks]
+    outcomes = await asyncio.gather(
+        *(
+            (books.store, other)[n % 2].run(books.here, lambda uow, o=o: uow.offers.insert(o))
+            for n, o in enumerate(offers)
+        ),
+        return_exceptions=True,
+    )
+    await other.stop()
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [StaleVersion] * 5
+    assert len(await books.store.read(books.here, lambda uow: uow.offers.pending())) == 1
+
+
+async def test_jobs_leased_at_once_go_to_one_holder_each(books: Any) -> None:
+    for n in range(40):
+        await books.store.run(books.here, lambda uow, n=n: uow.jobs.schedule("settle", f"ord_{n}", books.clock.now()))
+    other, now = books.another_store(), books.clock.now()
+    await other.start()
+    takes = [
+        (books.store, other)[n % 2].run_global(lambda unit, n=n: unit.jobs.lease_due(now, 15, 30, f"holder {n}"))
+        for n in range(8)
+    ]
+    taken = [job.subject_id for jobs in await asyncio.gather(*takes) for job in jobs]
+    taken += [job.subject_id for job in await other.run_global(lambda unit: unit.jobs.lease_due(now, 100, 30, "last"))]
+    await other.stop()
+    assert sorted(taken) == sorted(f"ord_{n}" for n in range(40))
+
+
+async def test_a_lease_wanted_by_many_at_once_has_one_holder(books: Any) -> None:
+    other = books.another_store()
+    await other.start()
+    fences = await asyncio.gather(
+        *(
+            (books.store, other)[n % 2].run_global(lambda unit, n=n: unit.leases.acquire("planner", f"h{n}", 10))
+            for n in range(10)
+        )
+    )
+    await other.stop()
+    assert sorted(fence for fence in fences if fence is not None) == [1]
+
+
+async def test_reading_sees_one_instant_and_does_not_wait_for_a_writer(books: Any) -> None:
+    order = await books.order()
+    writing, go_on = threading.Event(), threading.Event()
+
+    def write_slowly(uow: Any) -> None:
+        uow.orders.save(replace(order, version=2))
+        writing.set()
+        assert go_on.wait(10)
+
+    slow = asyncio.create_task(books.store.run(books.here, write_slowly))
+    await asyncio.to_thread(writing.wait, 10)
+    assert (await books.store.read(books.here, lambda uow: uow.orders.get(order.id))).version == 1
+    reading, read_on = threading.Event(), threading.Event()
+
+    def read_twice(uow: Any) -> tuple[int, int]:
+        first = uow.orders.get(order.id).version
+        reading.set()
+        assert read_on.wait(10)
+        return first, uow.orders.get(order.id).version
+
+    twice = asyncio.create_task(books.store.read(books.here, read_twice))
+    await asyncio.to_thread(reading.wait, 10)
+    go_on.set()
+    await slow
+    read_on.set()
+    assert await twice == (1, 1)
+    assert (await books.store.read(books.here, lambda uow: uow.orders.get(order.id))).version == 2
+
+
+async def test_a_read_cannot_write(books: Any) -> None:
+    with pytest.raises(Unavailable):
+        await books.store.read(books.here, lambda uow: uow.jobs.cancel("settle", "ord_1"))
+    with pytest.raises(Unavailable):
+        await books.store.read_global(lambda unit: unit.leases.acquire("planner", "me", 10))
+
+
+async def test_now_stands_still_within_a_transaction(books: Any) -> None:
+    def fn(uow: Any) -> bool:
+        before = uow.now
+        books.clock.advance(5)
+        return bool(uow.now == before)
+
+    assert await books.store.run(books.here, fn)
+    assert await books.store.read_global(lambda unit: unit.now) == books.clock.now()
+
+
+async def test_a_transaction_that_nobody_waits_for_any_more_is_dropped_if_not_begun(books: Any) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def hold(_: Any) -> None:
+        began.set()
+        assert go_on.wait(10)
+
+    # PostgreSQL has several writers; keep every one of them busy.
+    holding = [asyncio.create_task(books.store.run(books.here, hold)) for _ in range(8)]
+    await asyncio.to_thread(began.wait, 10)
+    left = [asyncio.create_task(books.store.run(books.here, adding(books, n))) for n in range(3)]
+    await asyncio.sleep(0)
+    assert books.store.waiting >= 3
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    go_on.set()
+    await asyncio.gather(*holding)
+    await books.store.run(books.here, lambda uow: None)
+    assert await count(books) == 0
+
+
+async def test_what_was_accepted_is_finished_on_stop_and_nothing_after(books: Any) -> None:
+    store = books.another_store()
+    with pytest.raises(Unavailable):
+        await store.run(books.here, adding(books, 1))
+    with pytest.raises(Unavailable):
+        await store.read(books.here, lambda uow: None)
+    await store.start()
+    running = [asyncio.create_task(store.run(books.here, adding(books, n))) for n in range(20)]
+    await asyncio.sleep(0)
+    await store.stop()
+    assert await asyncio.gather(*running) == list(range(20))
+    assert await count(books) == 20
+    with pytest.raises(Unavailable):
+        await store.run(books.here, adding(books, 1))
+    await store.stop()
+
+
+async def test_too_many_waiting_are_told_to_come_back(books: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MAX_WAITING", 5)
+    monkeypatch.setattr("dispatch.store.store.MAX_WAITING", 5)
+    go_on = threading.Event()
+
+    def hold(_: Any) -> str:
+        assert go_on.wait(10)
+        return "done"
+
+    for begin in (books.store.run, books.store.read):
+        go_on.clear()
+        asked = [asyncio.create_task(begin(books.here, hold)) for _ in range(20)]
+        await asyncio.sleep(0)
+        go_on.set()
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {str, Unavailable}
+        assert 4 <= outcomes.count("done") <= 8
+
+
+async def test_a_global_unit_reaches_a_campus_in_the_same_transaction(books: Any) -> None:
+    account = await books.member()
+
+    def block(unit: Any) -> None:
+        unit.accounts.save(replace(account, is_blocked=True))
+        unit.at(books.here).audit.add("acc_o", "block", account.id, "why")
+        raise NotFound("no")
+
+    with pytest.raises(NotFound):
+        await books.store.run_global(block)
+    assert await books.store.read(books.here, lambda uow: uow.audit.page()) == []
+    assert not (await books.store.read(books.here, lambda uow: uow.accounts.get(account.id))).is_blocked
+
+
+# --- one database only ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def sqlite_books(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    opened = await _open(f"sqlite:///{tmp_path}/deeper/books.db", request)
+    yield opened
+    await opened.store.stop()
+
+
+async def _open(url: str, request: pytest.FixtureRequest) -> Any:
+    [conftest] = [p for p in request.config.pluginmanager.get_plugins() if hasattr(p, "open_books")]
+    return await conftest.open_books(url)
+
+
+async def test_waiting_functions_share_a_commit(sqlite_books: Any) -> None:
+    commits = []
+    event.listen(sqlite_books.store._engines[0], "commit", lambda connection: commits.append(1))
+    await asyncio.gather(*(sqlite_books.store.run(sqlite_books.here, adding(sqlite_books, n)) for n in range(100)))
+    assert await count(sqlite_books) == 100
+    assert len(commits) <= 10
+
+
+async def test_nobody_hears_a_result_before_the_commit(sqlite_books: Any) -> None:
+    first_ran, go_on = threading.Event(), threading.Event()
+
+    def quick(uow: Any) -> str:
+        first_ran.set()
+        return str(adding(sqlite_books, 1)(uow))
+
+    def slow(uow: Any) -> None:
+        assert go_on.wait(10)
+
+    one = asyncio.create_task(sqlite_books.store.run(sqlite_books.here, quick))
+    two = asyncio.create_task(sqlite_books.store.run(sqlite_books.here, slow))
+    await asyncio.to_thread(first_ran.wait, 10)
+    assert not one.done() and await count(sqlite_books) == 0
+    go_on.set()
+    await asyncio.gather(one, two)
+    assert await count(sqlite_books) == 1
+
+
+async def test_a_full_disk_keeps_nothing_of_the_shared_commit_and_writing_goes_on_after(sqlite_books: Any) -> None:
+    def fill_up(uow: Any) -> None:
+        connection = uow.orders._sql
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        for n in range(10_000):
+            uow.outbox.add(sqlite_books.make_event("ord_2", n))
+
+    outcomes = await asyncio.gather(
+        *(
+            sqlite_books.store.run(sqlite_books.here, fn)
+            for fn in (adding(sqlite_books, 1), fill_up, adding(sqlite_books, 2))
+        ),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[1], Unavailable)
+    kept = await sqlite_books.store.read(sqlite_books.here, lambda uow: uow.outbox.timeline("ord_1"))
+    assert {event.version for event in kept} == {outcome for outcome in outcomes if isinstance(outcome, int)}
+    assert await count(sqlite_books, "ord_2") == 0
+    lift = "PRAGMA max_page_count=1000000"
+    await sqlite_books.store.run(sqlite_books.here, lambda uow: uow.orders._sql.exec_driver_sql(lift).all())
+    assert await sqlite_books.store.run(sqlite_books.here, adding(sqlite_books, 3)) == 3
+
+
+async def test_a_lock_that_is_not_given_back_is_reported(sqlite_books: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_books.store._writer, "_lock_wait_s", 0.05)
+    holder = sqlite_books.another_store()
+    await holder.start()
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold(_: Any) -> None:
+        held.set()
+        assert go_on.wait(10)
+
+    holding = asyncio.create_task(holder.run(sqlite_books.here, hold))
+    await asyncio.to_thread(held.wait, 10)
+    with pytest.raises(Unavailable):
+        await sqlite_books.store.run(sqlite_books.here, adding(sqlite_books, 1))
+    go_on.set()
+    await holding
+    assert await sqlite_books.store.run(sqlite_books.here, adding(sqlite_books, 1)) == 1
+    await holder.stop()
+
+
+async def test_the_file_is_its_owners_alone(sqlite_books: Any, tmp_path: Path) -> None:
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "deeper").iterdir()}
+    assert modes == {0o600}
+
+
+async def test_a_lost_connection_is_replaced(postgres_url: str, request: pytest.FixtureRequest) -> None:
+    books = await _open(postgres_url, request)
+    killer = books.another_store()
+    await killer.start()
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    cut = f"SELECT pg_terminate_backend(pid) {others}"
+    await killer.run_global(lambda unit: unit._scope.connection.exec_driver_sql(cut).all())
+    assert await books.store.run(books.here, adding(books, 1)) == 1
+    assert await count(books) == 1
+    await killer.stop()
+    await books.store.stop()
+
+
+async def test_a_transaction_that_always_loses_gives_up(postgres_url: str, request: pytest.FixtureRequest) -> None:
+    books = await _open(postgres_url, request)
+    tries = []
+
+    def lose(uow: Any) -> None:
+        tries.append(1)
+        uow.orders._sql.exec_driver_sql("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")
+
+    with pytest.raises(Unavailable):
+        await books.store.run(books.here, lose)
+    assert len(tries) == writer.MAX_TRIES
+    await books.store.stop()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://h/d"])
+def test_a_database_that_cannot_be_used_is_named(url: str) -> None:
+    with pytest.raises(ValueError, match=r"SQLite needs a file|mysql"):
+        Store(url, now=lambda: None, new_id=str, vault=None)  # type: ignore[arg-type,return-value]
