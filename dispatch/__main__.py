@@ -240,7 +240,12 @@ def _admin_create(told: argparse.Namespace) -> int:
 def _migrate(told: argparse.Namespace) -> int:
     from dispatch import app
 
-    return _say(lambda: app.migrate(_settings(told, "migrate")))
+    def act() -> str:
+        said = app.migrate(_settings(told, "migrate"))
+        # To whoever started a server it is news only when it fails.
+        return "" if told.inherit else said
+
+    return _say(act)
 
 
 def _load_accounts(told: argparse.Namespace) -> int:

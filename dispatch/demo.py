@@ -24,7 +24,7 @@ from dispatch.supervisor import StartFailed, Supervisor
 MARKER = ".campus-dispatch-demo"
 FIRST_HOUR = 11
 CAMPUS_ZONE = timezone(timedelta(hours=8))
-PEOPLE_GRACE_S = 5.0
+PEOPLE_GRACE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +79,7 @@ async def run_demo(options: DemoOptions) -> int:
         print(f"dispatch demo: {fault}", file=sys.stderr)
         return 1
     finally:
-        if not stopped.is_set():
-            print("Ending …", flush=True)
+        print("Ending …", flush=True)
         await _end_people(people)
         await supervisor.stop()
 
