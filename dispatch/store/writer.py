@@ -24,8 +24,9 @@ MAX_BATCH = 64
 MAX_HOLD_S = 0.05
 #: How long SQLite's write lock is tried for before the waiting callers are told to come back.
 LOCK_WAIT_S = 20.0
-#: PostgreSQL: how often a transaction is begun again that lost against another one.
-MAX_TRIES = 12
+#: PostgreSQL: how long a transaction that lost against another one is begun again, and the longest pause between.
+RETRY_S = 10.0
+MAX_PAUSE_S = 0.1
 _TRANSIENT = frozenset({"40001", "40P01"})
 
 #: A transaction: repeatable and free of side effects beyond its connection.
@@ -209,17 +210,19 @@ class SerializableWriter:
         self._pool.shutdown(wait=True)
 
     def _run(self, transaction: Transaction) -> Any:
-        for tries in range(MAX_TRIES):
+        until = time.monotonic() + RETRY_S
+        pause_s = 0.002
+        while True:
             try:
                 with self._engine.begin() as connection:
                     return transaction(connection)
             except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in _TRANSIENT:
+                is_transient = getattr(error.orig, "sqlstate", None) in _TRANSIENT
+                if not is_transient or time.monotonic() > until:
                     raise _unavailable(error) from error
-                last = error
             # Those that collided must not meet again at the same instant.
-            time.sleep(random.uniform(0, 0.002 * 2 ** min(tries, 6)))  # noqa: S311
-        raise _unavailable(last) from last
+            time.sleep(random.uniform(0, pause_s))  # noqa: S311
+            pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
 
 def _is_busy(error: DBAPIError) -> bool:
