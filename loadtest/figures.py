@@ -214,18 +214,17 @@ class TopicOrder:
         if not is_recovered or known is None:
             self._at[topic] = (epoch, offset)
 
-    def event(self, topic: str, epoch: str, offset: int) -> bool:
+    def event(self, topic: str, offset: int) -> bool:
         """Whether this event is new to the follower."""
         known = self._at.get(topic)
-        if known is None or known[0] != epoch:
-            self.epochs += known is not None
-            self._at[topic] = (epoch, offset)
-            return True
-        if offset <= known[1]:
-            self.doubled += offset == known[1]
-            self.back += offset < known[1]
+        if known is None:
+            return True  # a last one of a topic that was just left
+        epoch, last = known
+        if offset <= last:
+            self.doubled += offset == last
+            self.back += offset < last
             return False
-        self.holes += offset > known[1] + 1
+        self.holes += offset > last + 1
         self._at[topic] = (epoch, offset)
         return True
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -20,6 +19,7 @@ LONGEST_WAIT_S = 15.0
 LARGEST_FRAME = 8 * 1024 * 1024
 #: A server that sends nothing for so long, not even a ping, is taken for gone.
 SILENT_S = 90.0
+RENEW_SHARE = 0.7
 
 OnFrame = Callable[[dict[str, Any]], None]
 
@@ -99,9 +99,10 @@ class HubClient:
                 code = await self._once()
             except (aiohttp.ClientError, TimeoutError, OSError) as fault:
                 self._figures.problem(f"socket: {type(fault).__name__}")
-            if self.connected.is_set():
-                wait_s = FIRST_WAIT_S
+            was_in = self.connected.is_set()
             self.connected.clear()
+            if was_in:
+                wait_s = FIRST_WAIT_S
             self._figures.tick(f"closed_{code or 'lost'}")
             if not may_return(code):
                 self.closed_for_good = code
@@ -121,13 +122,13 @@ class HubClient:
             self._socket = socket
             hello = {"t": "hello", "token": token}
             await socket.send_bytes(_encoder.encode(hello | {"acks": True} if self._wants_acks else hello))
-            sender = asyncio.create_task(self._send(socket))
+            beside = [asyncio.create_task(self._send(socket)), asyncio.create_task(self._renew())]
             try:
                 await self._receive(socket)
             finally:
-                sender.cancel()
-                with contextlib.suppress(asyncio.CancelledError, aiohttp.ClientError, OSError):
-                    await sender
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
                 self._socket = None
             return socket.close_code
 
@@ -135,6 +136,15 @@ class HubClient:
         while True:
             frame = await self._outbox.get()
             await socket.send_bytes(_encoder.encode(frame))
+
+    async def _renew(self) -> None:
+        """Show a newer token before the connection's time is over."""
+        await self.connected.wait()
+        while True:
+            await asyncio.sleep(RENEW_SHARE * float(self.welcome.get("renew_ms", 900_000)) / 1000)
+            token = await self._get_token()
+            if token:
+                self.send({"t": "hello", "token": token})
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         while True:
@@ -151,7 +161,7 @@ class HubClient:
             case "welcome":
                 self._welcomed(frame)
             case "event":
-                if not self.order.event(frame["topic"], frame["epoch"], frame["offset"]):
+                if not self.order.event(frame["topic"], frame["offset"]):
                     self._figures.tick("events_doubled")
                     return
                 self._figures.tick("events")
@@ -175,6 +185,8 @@ class HubClient:
 
     def _welcomed(self, frame: dict[str, Any]) -> None:
         self.welcome = frame
+        if self.connected.is_set():
+            return  # the answer to a newer token
         while not self._outbox.empty():
             self._outbox.get_nowait()
         self.connected.set()

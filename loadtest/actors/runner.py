@@ -74,6 +74,7 @@ class Runner:
     vehicle: str = "walk"
     speed_mps: float = 1.35
     is_on_duty: bool = False
+    rate: float = 1.0  # business seconds per real one: the server asks for reports in real milliseconds
     report_every_ms: int = 5000
     moved_at_ms: int = 0
     fix_due_ms: int = 0
@@ -309,7 +310,8 @@ def _framed(state: Runner, frame: Body, now_ms: int, luck: Random) -> Did:
     if snapshot is not None:
         return _synced(state, snapshot, now_ms, luck)
     if frame.get("t") == "welcome":
-        return replace(state, report_every_ms=int(frame.get("report_every_ms", state.report_every_ms))), ()
+        state = replace(state, rate=float(frame.get("time_scale", 1.0)))
+        return _reporting(state, frame), ()
     event = event_of(frame)
     if event is None:
         return state, ()
@@ -331,7 +333,7 @@ def _framed(state: Runner, frame: Body, now_ms: int, luck: Random) -> Did:
 
 def _synced(state: Runner, view: Body, now_ms: int, luck: Random) -> Did:
     """The server's word about this runner: what is carried, what is offered, how often to report."""
-    state = replace(state, report_every_ms=int(view.get("report_every_ms") or state.report_every_ms))
+    state = _reporting(state, view)
     orders = view.get("orders") or ()
     held = {str(order["id"]) for order in orders}
     for carried in state.carried:
@@ -345,6 +347,11 @@ def _synced(state: Runner, view: Body, now_ms: int, luck: Random) -> Did:
     if not view.get("is_on_duty", True) and state.is_on_duty:
         return state, (Call("duty", "POST", "/runner/duty", {"is_on": True, "vehicle": state.vehicle}),)
     return state, ()
+
+
+def _reporting(state: Runner, said: Body) -> Runner:
+    every_ms = float(said.get("report_every_ms") or 0) * state.rate
+    return replace(state, report_every_ms=max(200, int(every_ms))) if every_ms else state
 
 
 def _think(state: Runner, offer_id: str, now_ms: int, luck: Random) -> Runner:
