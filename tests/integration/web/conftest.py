@@ -279,4 +279,4 @@ async def house(tmp_path: Path, redis_url: str) -> AsyncIterator[House]:
 def open_a_house(tmp_path: Path, redis_url: str) -> Callable[..., Any]:
     """Opens servers with settings of the test's own."""
     urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("dispatch", "payments", "bank")]
-    return lambda **more: open_house(*urls, redis_url, **more)
+    return lambda **more: open_house(*urls, **{"redis_url": redis_url, **more})
