@@ -1,0 +1,276 @@
+/** The operator's console: one screen, three columns, nothing modal for the common act. */
+
+import { $, coalesce, h, render } from "../dom.js";
+import { onLanguage, t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { CampusMap } from "../map.js";
+import { RunnerLayer, StopLayer, WayLayer } from "../map-layers.js";
+import { boot } from "../session.js";
+import { toast, toastError, topBar } from "../shell.js";
+import { isSoundOn, play, setSound } from "../sounds.js";
+import { Board } from "./board.js";
+import { OrderDrag } from "./drag.js";
+import { kpiStrip } from "./kpis.js";
+import { OrderPanel } from "./order-panel.js";
+import { paintQueue } from "./queue.js";
+import { cancelOrder, Reassigner } from "./reassign.js";
+import { alertList, runnerTable } from "./tray.js";
+import { readView, writeView } from "./view-url.js";
+
+const LIST_GAP_MS = 200;
+const REFRESH_MS = 30_000;
+
+boot({
+  slot: "console", needs: "orders.read_any",
+  begin(session) {
+    new Console(session).begin();
+  },
+});
+
+class Console {
+  /** @param {import("../session.js").Session} session */
+  constructor(session) {
+    this.session = session;
+    this.api = session.api;
+    this.view = readView();
+    this.hoverId = null;
+    this.paint = coalesce(() => this.paintNow(), LIST_GAP_MS);
+    this.board = new Board({ api: this.api, onChange: () => this.paint(), onAlert: (alert) => this.announce(alert) });
+    this.reassigner = new Reassigner({ api: this.api, board: this.board, paint: this.paint });
+    this.panel = new OrderPanel({ api: this.api, board: this.board, reassigner: this.reassigner, paint: this.paint });
+  }
+
+  begin() {
+    const { live, campus, geojson } = this.session;
+    this.map = new CampusMap($("#map"), geojson, { label: t("console.map") });
+    this.ways = new WayLayer(this.map);
+    this.runnerLayer = new RunnerLayer(this.map, { onPick: (id) => this.chooseRunner(id) });
+    this.stopLayer = new StopLayer(this.map, { onPick: (id) => this.choose(id) });
+    this.drag = new OrderDrag({
+      reassigner: this.reassigner, runnerLayer: this.runnerLayer, mapElement: $("#map"),
+      onDrop: (orderId, runnerId) => this.choose(orderId, () => this.reassigner.open(orderId, runnerId)),
+    });
+    this.paintTop = topBar({
+      page: "console", session: this.session,
+      middle: () => kpiStrip(this.board, { filter: this.view.filter, onFilter: (filter) => this.filter(filter) }),
+      extra: () => this.soundButton(),
+    });
+    const paintDots = coalesce(() => this.paintDots());
+    live.follow(`console:${campus.id}`, {
+      onSnapshot: (data) => this.board.load(data),
+      onEvent: (event) => this.board.apply(event),
+      onPositions: (positions) => (this.board.move(positions), paintDots()),
+      onGone: (ids) => {
+        for (const id of ids) this.runnerLayer.remove(id);
+        this.board.forget(ids);
+      },
+    });
+    live.start();
+    this.board.reload();
+    document.addEventListener("keydown", (event) => this.onKey(event));
+    addEventListener("hashchange", () => {
+      this.view = readView();
+      this.paint();
+    });
+    onLanguage(() => this.paint());
+    setInterval(() => (this.runnerLayer.ageAll(), this.paint()), 1000);
+    setInterval(() => this.board.reload(), REFRESH_MS);
+  }
+
+  announce(alert) {
+    play(alert.kind);
+    $("#spoken").textContent = t("alerts.new");
+  }
+
+  soundButton() {
+    const isOn = isSoundOn();
+    const label = t(isOn ? "alerts.sound_off" : "alerts.sound_on");
+    return h("button", {
+      type: "button", class: "icon-button", "aria-label": label, title: label, "aria-pressed": String(isOn),
+      onclick: () => (setSound(!isOn), this.paintTop()),
+    }, icon(isOn ? "bell" : "mute"));
+  }
+
+  // --- what is looked at
+
+  change(part) {
+    Object.assign(this.view, part);
+    writeView(this.view);
+    this.paint();
+  }
+
+  filter(filter) {
+    this.change({ filter });
+  }
+
+  async choose(orderId, then) {
+    if (this.reassigner.form && this.reassigner.form.orderId !== orderId) this.reassigner.form = null;
+    this.change({ orderId, pane: orderId ? "order" : this.view.pane });
+    if (orderId && !this.board.orders.has(orderId)) await this.board.refetch(orderId);
+    const order = this.board.orders.get(orderId);
+    if (order) this.lookAt(order);
+    then?.();
+    requestAnimationFrame(() => document.getElementById(`row-${orderId}`)?.scrollIntoView({ block: "nearest" }));
+  }
+
+  lookAt(order) {
+    const points = order.stops.map((stop) => ({ lat: stop.lat, lon: stop.lon }));
+    const position = order.runner && this.board.positions.get(order.runner.id);
+    if (position) points.push(position);
+    const view = this.map.leaflet.getBounds().pad(-0.08);
+    if (points.some((point) => !view.contains([point.lat, point.lon]))) this.map.fitPoints(points);
+  }
+
+  chooseRunner(runnerId) {
+    const orders = this.board.ordersOf(runnerId);
+    this.change({ runnerId, tray: "runners" });
+    const position = this.board.positions.get(runnerId);
+    if (position) this.map.panTo(position);
+    if (orders.length && !orders.some((order) => order.id === this.view.orderId)) this.choose(orders[0].id);
+    requestAnimationFrame(() => document.querySelector(`[data-runner="${runnerId}"]`)?.scrollIntoView({ block: "nearest", inline: "nearest" }));
+  }
+
+  // --- painting
+
+  paintNow() {
+    const { board, view, drag } = this;
+    const order = view.orderId ? board.orders.get(view.orderId) : null;
+    this.panel.refresh(order);
+    paintQueue($("#queue"), {
+      board, view, drag, onSelect: (id) => this.choose(id), onFilter: (filter) => this.filter(filter),
+      onSearch: (text) => this.change({ text }), onHover: (id) => this.hover(id),
+    });
+    render($("#order"), this.panel.view({
+      tab: view.tab, onTab: (tab) => this.change({ tab }), onClose: () => this.choose(null),
+      onCancel: (shown) => cancelOrder({ api: this.api, board, order: shown }), onRunner: (id) => this.chooseRunner(id),
+    }));
+    this.paintTray();
+    this.paintStops();
+    this.paintDots(true);
+    this.paintWay(order);
+    this.paintTop();
+    document.body.dataset.pane = view.pane;
+    render($("#panes"), ["queue", "map", "order", "tray"].map((pane) => h("button", {
+      type: "button", "aria-pressed": String(view.pane === pane), onclick: () => this.change({ pane }),
+    }, icon({ queue: "list", map: "map", order: "parcel", tray: "users" }[pane]), t(`pane.${pane}`))));
+  }
+
+  paintTray() {
+    const { board, view, drag } = this;
+    const openAlerts = board.alerts.filter((alert) => !alert.is_acknowledged).length;
+    render($("#tray"),
+      h("div", { class: "tray-alerts" },
+        h("div", { class: "panel-head" }, h("h2", {}, t("alerts.title"), openAlerts > 0 && h("span", { class: "badge" }, openAlerts))),
+        alertList(board, { onAcknowledge: (alert) => this.acknowledge(alert), onOrder: (id) => this.choose(id) })),
+      h("div", { class: "tray-runners" },
+        h("div", { class: "panel-head" }, h("h2", {}, t("runners.title")),
+          h("label", { class: "switch small" },
+            h("input", { type: "checkbox", checked: view.isOffShown, onchange: (event) => this.change({ isOffShown: event.target.checked }) }),
+            h("span", {}, t("runners.off_too")))),
+        runnerTable(board, {
+          isOffShown: view.isOffShown, chosenId: view.runnerId, onRunner: (id) => this.chooseRunner(id),
+          onOrder: (id) => this.choose(id), drag,
+        })));
+  }
+
+  paintStops() {
+    const shown = new Set();
+    for (const order of this.board.orders.values()) {
+      if (!this.board.isActive(order)) continue;
+      shown.add(order.id);
+      this.stopLayer.put(order.id, order.stops, {
+        isLate: this.board.isLate(order), isWaiting: this.board.isWaiting(order), isSmall: true,
+        isJoined: order.id === this.view.orderId || order.id === this.hoverId, title: order.code,
+      });
+    }
+    this.stopLayer.keepOnly(shown);
+  }
+
+  hover(orderId) {
+    this.hoverId = orderId;
+    this.paintStops();
+  }
+
+  /** @param {boolean} [isAll] faces may have changed, not only places */
+  paintDots(isAll = false) {
+    const { board } = this;
+    const moved = board.takeMoved();
+    for (const id of isAll ? board.positions.keys() : moved) {
+      const position = board.positions.get(id);
+      if (!position) continue;
+      const { look, text } = board.faceOf(id);
+      if (look === "off") this.runnerLayer.remove(id);
+      else this.runnerLayer.put(id, position, { look, text, name: board.runners.get(id)?.name ?? "" });
+    }
+    if (isAll) {
+      const order = board.orders.get(this.view.orderId);
+      this.runnerLayer.choose(order?.runner?.id ?? this.view.runnerId);
+    }
+  }
+
+  async paintWay(order) {
+    const key = order && isUnderWay(order) ? `${order.id}@${order.version}` : "";
+    if (this.wayKey === key) return;
+    this.wayKey = key;
+    this.ways.clear();
+    if (!key) return;
+    const track = await this.api.get(`/orders/${order.id}/track`).catch(() => null);
+    if (track && this.wayKey === key) this.ways.show(track.points, track.path);
+  }
+
+  async acknowledge(alert) {
+    try {
+      await this.api.post(`/alerts/${alert.id}/acknowledge`);
+      this.board.alerts = this.board.alerts.filter((other) => other.id !== alert.id);
+      toast(t("alerts.acknowledged"), { kind: "good", seconds: 3 });
+    } catch (error) {
+      toastError(error);
+    }
+    this.paint();
+  }
+
+  // --- keyboard
+
+  onKey(event) {
+    const target = /** @type {HTMLElement} */ (event.target);
+    const isTyping = target.matches("input, select, textarea") || document.querySelector("dialog[open]");
+    if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
+      if (isTyping) target.blur();
+      else if (this.reassigner.form) this.reassigner.close();
+      else this.choose(null);
+      return;
+    }
+    if (isTyping || target.closest("#map") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const act = this.keys()[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  keys() {
+    const order = this.board.orders.get(this.view.orderId);
+    const alert = this.board.alerts.find((one) => !one.is_acknowledged);
+    return {
+      r: () => order && this.board.isActive(order) && this.reassigner.open(order.id),
+      u: () => this.reassigner.undoable?.(),
+      w: () => this.change({ tab: "why" }),
+      a: () => alert && this.acknowledge(alert),
+      "/": () => $("#queue-search").focus(),
+      arrowdown: () => this.stepQueue(1),
+      arrowup: () => this.stepQueue(-1),
+      j: () => this.stepQueue(1),
+      k: () => this.stepQueue(-1),
+    };
+  }
+
+  stepQueue(step) {
+    const orders = this.board.queue(this.view);
+    const index = orders.findIndex((order) => order.id === this.view.orderId);
+    const next = orders[Math.max(0, Math.min(orders.length - 1, index + step))];
+    if (next) this.choose(next.id);
+  }
+}
+
+function isUnderWay(order) {
+  return order.status === "assigned" || order.status === "carrying";
+}

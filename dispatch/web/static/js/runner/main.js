@@ -1,0 +1,380 @@
+/** The runner's page: one thumb, one next action. */
+
+import { $, coalesce, h, render } from "../dom.js";
+import { now, timeScale } from "../clock.js";
+import { clockTime, onLanguage, t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { CampusMap } from "../map.js";
+import { OwnPlaceLayer, RunnerLayer, StopLayer, WayLayer } from "../map-layers.js";
+import { boot } from "../session.js";
+import { toast, toastError, topBar } from "../shell.js";
+import { play } from "../sounds.js";
+import { ActionQueue } from "./action-queue.js";
+import { hallList, offerCard } from "./offer-card.js";
+import { PositionSource } from "./position.js";
+import { nextStep, nextStop, TaskCard } from "./task-card.js";
+import { dayFigures, walletView } from "./wallet.js";
+
+const OFFER_ENDS = new Set(["offer_expired", "offer_withdrawn", "offer_declined"]);
+const TABS = ["now", "hall", "wallet"];
+
+boot({
+  slot: "runner", needs: "tasks.carry", acks: true,
+  begin(session) {
+    return new RunnerPage(session).begin();
+  },
+});
+
+class RunnerPage {
+  /** @param {import("../session.js").Session} session */
+  constructor(session) {
+    this.session = session;
+    this.api = session.api;
+    this.live = session.live;
+    this.state = null;
+    this.hall = null;
+    this.wallet = null;
+    this.tab = "now";
+    this.busyId = null;
+    this.chosenId = null;
+    this.paint = coalesce(() => this.paintNow(), 60);
+    this.position = new PositionSource({ onFix: (fix) => this.reportFix(fix), onChange: this.paint });
+    this.queue = new ActionQueue({
+      api: this.api, accountId: session.account.id, onAnswer: (order) => this.answered(order),
+      onRefused: (error) => (toastError(error), this.refetch()), onChange: () => this.changed(),
+    });
+    this.taskCard = new TaskCard({
+      api: this.api, queue: this.queue, where: () => this.position.last, paint: this.paint, onError: toastError,
+    });
+  }
+
+  async begin() {
+    const { geojson, account, campus } = this.session;
+    this.map = new CampusMap($("#map"), geojson, { label: t("runner.map") });
+    this.ways = new WayLayer(this.map);
+    this.own = new OwnPlaceLayer(this.map);
+    this.dots = new RunnerLayer(this.map);
+    this.stopLayer = new StopLayer(this.map);
+    topBar({ page: "runner", session: this.session });
+    this.live.watch(() => this.paint());
+    this.live.follow(`runner:${account.id}`, { onSnapshot: (state) => this.take(state), onEvent: (event) => this.hear(event) });
+    this.live.follow(`hall:${campus.id}`, {
+      onSnapshot: (hall) => ((this.hall = hall), this.paint()), onEvent: (event) => this.hearHall(event),
+    });
+    this.live.start();
+    onLanguage(() => this.paint());
+    setInterval(() => this.tick(), 500);
+    await this.refetch();
+    this.queue.flush();
+  }
+
+  // --- what the server says
+
+  async refetch() {
+    try {
+      this.take(await this.api.get("/runner/state"));
+    } catch (error) {
+      console.warn("state:", error.code);
+    }
+  }
+
+  take(state) {
+    const isNewOffer = state.offer && state.offer.id !== this.state?.offer?.id;
+    this.state = state;
+    this.position.reportEveryMs = state.report_every_ms || 5000;
+    this.position.vehicle = state.vehicle;
+    if (state.is_on_duty && !this.position.isOn) this.startPosition();
+    if (!state.is_on_duty && !state.orders.length) this.position.stop();
+    if (isNewOffer) this.greetOffer();
+    this.changed();
+  }
+
+  hear({ kind, data }) {
+    if (kind === "task_offered" && data.offer && this.state) {
+      this.state = { ...this.state, offer: data.offer };
+      this.greetOffer();
+      return this.changed();
+    }
+    if (OFFER_ENDS.has(kind) && this.state?.offer?.order_id === data.order_id) {
+      this.state = { ...this.state, offer: null };
+      if (kind === "offer_expired") toast(t("offer.expired"));
+      if (kind === "offer_withdrawn") toast(t("offer.withdrawn"));
+    }
+    if (data.taken_away) toast(t("task.taken_away", { code: data.code }), { kind: "bad", seconds: 15 });
+    if (kind === "task_reassigned" && !data.taken_away) toast(t("task.given", { code: data.code }), { kind: "good" });
+    if (kind === "order_cancelled") toast(t("task.cancelled", { code: data.code }), { kind: "bad", seconds: 15 });
+    if (kind === "order_settled" || kind === "order_confirmed" || kind === "order_delivered") this.wallet = null;
+    this.refetch();
+    if (this.tab === "wallet") this.loadWallet();
+  }
+
+  hearHall({ kind, data }) {
+    if (!this.hall) return;
+    if (kind === "order_paid" || kind === "task_reopened") return this.loadHall();
+    this.hall = { ...this.hall, items: this.hall.items.filter((item) => item.order_id !== data.order_id) };
+    this.paint();
+  }
+
+  loadHall() {
+    clearTimeout(this.hallTimer);
+    this.hallTimer = setTimeout(async () => {
+      this.hall = await this.api.get("/runner/hall").catch(() => this.hall);
+      this.paint();
+    }, 400);
+  }
+
+  async loadWallet() {
+    this.wallet = await this.api.get("/runner/wallet").catch(() => this.wallet);
+    this.paint();
+  }
+
+  greetOffer() {
+    play("offer");
+    navigator.vibrate?.([200, 100, 200]);
+    this.tab = "now";
+    this.map.fitPoints([...this.state.offer.stops, this.position.last].filter(Boolean));
+    requestAnimationFrame(() => document.getElementById("accept")?.focus({ preventScroll: true }));
+  }
+
+  answered(order) {
+    if (this.state) {
+      const isOver = !["assigned", "carrying"].includes(order.status);
+      const others = this.state.orders.filter((other) => other.id !== order.id);
+      this.state = { ...this.state, orders: isOver ? others : [order, ...others] };
+      if (order.status === "delivered") {
+        toast(t("task.delivered", { code: order.code }), { kind: "good" });
+        play("good");
+      }
+    }
+    this.refetch();
+  }
+
+  // --- what the runner does
+
+  async setDuty(isOn) {
+    this.busyId = "duty";
+    this.paint();
+    try {
+      this.take(await this.api.post("/runner/duty", { is_on: isOn, vehicle: this.state?.vehicle ?? "walk" }));
+      if (isOn) this.startPosition();
+    } catch (error) {
+      toastError(error);
+    }
+    this.busyId = null;
+    this.paint();
+  }
+
+  async setVehicle(vehicle) {
+    try {
+      this.take(await this.api.post("/runner/duty", { is_on: this.state.is_on_duty, vehicle }));
+    } catch (error) {
+      toastError(error);
+    }
+  }
+
+  async actOnOffer(act) {
+    const { offer } = this.state;
+    this.busyId = offer.id;
+    this.paint();
+    try {
+      const order = await this.api.post(`/offers/${offer.id}/${act}`, {});
+      if (act === "accept") {
+        this.chosenId = order.id;
+        this.answered(order);
+      }
+    } catch (error) {
+      toastError(error);
+    }
+    this.busyId = null;
+    if (this.state.offer?.id === offer.id) this.state = { ...this.state, offer: null };
+    this.refetch();
+  }
+
+  async grab(item) {
+    this.busyId = item.order_id;
+    this.paint();
+    try {
+      const order = await this.api.post(`/orders/${item.order_id}/grab`, {});
+      this.chosenId = order.id;
+      this.tab = "now";
+      toast(t("hall.grabbed"), { kind: "good" });
+      this.answered(order);
+    } catch (error) {
+      toastError(error);
+      this.loadHall();
+    }
+    this.busyId = null;
+    this.paint();
+  }
+
+  // --- position
+
+  get isDemo() {
+    return timeScale() !== 1;
+  }
+
+  startPosition() {
+    if (this.isDemo) this.walk();
+    else this.position.useDevice();
+  }
+
+  /** Somewhere sensible to stand: near the campus's first quick place, never twice the same for two runners. */
+  async walk() {
+    const { campus, account, api } = this.session;
+    const places = await api.get(`/campuses/${campus.id}/places`, { limit: 8 }).catch(() => []);
+    const digit = account.id.charCodeAt(account.id.length - 1);
+    this.position.useWalker(places.length ? places[digit % places.length] : campus);
+    this.changed();
+  }
+
+  reportFix(fix) {
+    this.live.fixes.report(fix);
+  }
+
+  get current() {
+    const orders = (this.state?.orders ?? []).map((order) => this.queue.project(order)).filter((order) => nextStep(order));
+    return orders.find((order) => order.id === this.chosenId) ?? orders.find((order) => order.status === "carrying") ?? orders[0] ?? null;
+  }
+
+  /** Something about the orders changed: draw the stops, and ask for the way to the next one. */
+  async changed() {
+    this.paint();
+    if (!this.state || !this.map) return;
+    const { offer } = this.state;
+    const shown = offer ? [{ id: offer.order_id, stops: offer.stops }] : this.current ? [this.current] : [];
+    this.stopLayer.keepOnly(new Set(shown.map((order) => order.id)));
+    for (const order of shown) this.stopLayer.put(order.id, order.stops, { isJoined: Boolean(offer) });
+    await this.drawWay();
+  }
+
+  async drawWay() {
+    const order = this.current;
+    const key = order ? `${order.id}/${order.task_status}/${this.position.state}` : "";
+    if (this.wayKey === key) return;
+    this.wayKey = key;
+    const isMoving = order && ["arrived_pickup", "arrived_dropoff", "arrived_place"].includes(nextStep(order));
+    if (!isMoving) {
+      this.position.setWay([]);
+      return this.ways.clear();
+    }
+    const stop = nextStop(order);
+    const track = await this.api.get(`/orders/${order.id}/track`).catch(() => null);
+    if (this.wayKey !== key) return;
+    const way = cutAt(track?.path ?? [], stop);
+    this.ways.show([], way);
+    if (this.position.state === "walking") this.position.setWay(way);
+    this.map.fitPoints([stop, this.position.last].filter(Boolean));
+  }
+
+  tick() {
+    const { last } = this.position;
+    if (last) {
+      const look = this.current ? "carrying" : "idle";
+      this.dots.put("me", { ...last, bearing: null }, { look, text: "", name: t("runner.you") });
+      this.own.show(last, last.acc);
+    }
+    if (this.state?.offer && now() >= this.state.offer.expires_at_ms + 1000 * timeScale()) {
+      this.state = { ...this.state, offer: null };
+      this.refetch();
+    }
+    this.paint();
+  }
+
+  // --- painting
+
+  paintNow() {
+    const { state } = this;
+    if (!state) return;
+    document.body.dataset.duty = state.is_on_duty ? "on" : "off";
+    render($("#banner"), this.offlineBanner());
+    render($("#sheet"), this.duty(), this.tab === "now" ? this.nowView() : this.tab === "hall"
+      ? hallList({
+        hall: this.hall, isOnDuty: state.is_on_duty, busyId: this.busyId, onGrab: (item) => this.grab(item),
+        onLook: (item) => this.map.fitPoints(item.stops),
+      }) : walletView(this.wallet));
+    render($("#tabs"), TABS.map((tab) => h("button", {
+      type: "button", "aria-pressed": String(this.tab === tab), onclick: () => this.show(tab),
+    }, icon({ now: "bolt", hall: "list", wallet: "wallet" }[tab]), t(`runner.tab.${tab}`),
+    tab === "hall" && this.hall?.items.length > 0 && h("span", { class: "badge" }, this.hall.items.length))));
+  }
+
+  show(tab) {
+    this.tab = tab;
+    if (tab === "wallet") this.loadWallet();
+    if (tab === "hall" && !this.hall) this.loadHall();
+    this.paint();
+  }
+
+  offlineBanner() {
+    const waiting = this.queue.actions.length;
+    const isLost = this.live.state !== "live";
+    if (!isLost && !waiting) return null;
+    const last = this.live.fixes.newest;
+    return h("div", { class: `offline-banner ${isLost ? "" : "is-sending"}`, role: "status" }, icon(isLost ? "offline" : "history"),
+      h("span", {}, [
+        isLost ? t("offline.title") : t("offline.sending"),
+        waiting ? t("offline.actions", { n: waiting, at: clockTime(this.queue.actions[0].tappedAtMs, true) }) : null,
+        isLost && last ? t("offline.last_fix", { at: clockTime(last.at, true) }) : null,
+        this.live.fixes.backlog ? t("offline.fixes", { n: this.live.fixes.backlog }) : null,
+      ].filter(Boolean).join(" · ")));
+  }
+
+  duty() {
+    const { state } = this;
+    const isOn = state.is_on_duty;
+    return h("section", { class: "duty", key: "duty-bar" },
+      h("button", {
+        type: "button", class: `duty-switch ${isOn ? "is-on" : ""}`, role: "switch", "aria-checked": String(isOn), id: "duty",
+        disabled: this.busyId === "duty", onclick: () => this.setDuty(!isOn),
+      }, h("span", { class: "knob", "aria-hidden": "true" }), h("b", {}, t(isOn ? "duty.on" : "duty.off"))),
+      h("div", { class: "segmented small", role: "radiogroup", "aria-label": t("duty.vehicle") }, ["walk", "e_bike"].map((vehicle) => h("button", {
+        type: "button", role: "radio", "aria-checked": String(state.vehicle === vehicle), "aria-label": t(`vehicle.${vehicle}`),
+        title: t(`vehicle.${vehicle}`), onclick: () => this.setVehicle(vehicle),
+      }, icon(vehicle === "walk" ? "walk" : "bike")))));
+  }
+
+  nowView() {
+    const { state } = this;
+    if (state.offer) {
+      return offerCard({
+        offer: state.offer, isBusy: this.busyId === state.offer.id, onAccept: () => this.actOnOffer("accept"),
+        onDecline: () => this.actOnOffer("decline"),
+      });
+    }
+    const order = this.current;
+    const waiting = state.orders.filter((other) => other.id !== order?.id && nextStep(this.queue.project(other)));
+    return [
+      order ? this.taskCard.view(order) : h("section", { class: "rest card", key: "rest" }, icon(state.is_on_duty ? "clock" : "moon", "large"),
+        h("h1", { role: "status" }, t(state.is_on_duty ? "rest.waiting" : "rest.off")), h("p", { class: "muted" }, t(state.is_on_duty ? "rest.waiting_hint" : "rest.off_hint"))),
+      waiting.length > 0 && h("ul", { class: "next-orders", key: "next" }, waiting.map((other) => h("li", { key: other.id },
+        h("button", { type: "button", class: "order-row card", onclick: () => ((this.chosenId = other.id), this.taskCard.reset(), this.changed()) },
+          h("b", { class: "code" }, other.code), h("span", { class: "grow" }, nextStop(other)?.label ?? other.description), clockTime(other.promised_at_ms))))),
+      dayFigures(state), this.positionLine(),
+    ];
+  }
+
+  positionLine() {
+    const { state, last } = this.position;
+    const accuracy = last?.acc ? ` · ±${Math.round(last.acc)} m` : "";
+    const refusal = this.live.fixes.refused ? ` · ${t("position.refused", { n: this.live.fixes.refused })}` : "";
+    return h("section", { class: `position is-${state}`, key: "position" }, icon(state === "denied" || state === "unavailable" ? "warning" : "locate"),
+      h("span", { class: "grow" }, t(`position.${state}`), accuracy, refusal),
+      this.isDemo && (state === "walking"
+        ? h("button", { type: "button", class: "button small", onclick: () => this.position.useDevice() }, t("position.use_device"))
+        : this.state.is_on_duty && h("button", { type: "button", class: "button small", onclick: () => this.walk() }, t("position.walk"))),
+      (state === "denied" || state === "unavailable") && h("small", { class: "muted" }, t(`position.help.${state}`)));
+  }
+}
+
+/** The way up to the next stop: what comes after it is for later. */
+function cutAt(path, stop) {
+  if (!stop) return path;
+  if (!path.length) return [[stop.lat, stop.lon]];
+  let best = 0;
+  let bestD = Infinity;
+  path.forEach(([lat, lon], index) => {
+    const d = (lat - stop.lat) ** 2 + (lon - stop.lon) ** 2;
+    if (d <= bestD) [best, bestD] = [index, d];
+  });
+  return [...path.slice(0, best + 1), [stop.lat, stop.lon]];
+}

@@ -1,0 +1,92 @@
+/** Shapes that the server answers with, for editors and readers; the full description is /openapi.json. */
+
+/**
+ * @typedef {object} Account
+ * @property {string} id
+ * @property {string} name
+ * @property {string} phone
+ * @property {string} campus_id
+ * @property {string} campus_name
+ * @property {string[]} roles
+ * @property {string[]} permissions
+ * @property {string} runner_status
+ *
+ * @typedef {object} Campus
+ * @property {string} id
+ * @property {string} name
+ * @property {number} lat
+ * @property {number} lon
+ * @property {boolean} is_open
+ * @property {string} opens
+ * @property {string} closes
+ * @property {string} time_zone
+ * @property {string} mode
+ * @property {OrderType[]} types
+ * @property {number} now_ms
+ * @property {number} time_scale
+ *
+ * @typedef {object} OrderType
+ * @property {string} code
+ * @property {string} name_zh
+ * @property {string} name_en
+ * @property {string[]} stops roles in the order in which they are visited
+ * @property {number} base_fen
+ * @property {boolean} has_goods
+ * @property {boolean} is_timed
+ *
+ * @typedef {object} Stop
+ * @property {"pickup" | "dropoff" | "place"} role
+ * @property {number} lat
+ * @property {number} lon
+ * @property {string} label
+ * @property {number} floor
+ * @property {string} [detail]
+ *
+ * @typedef {object} Order
+ * @property {string} id
+ * @property {string} code the last six characters, for people
+ * @property {string} type_code
+ * @property {string} status
+ * @property {string | null} task_status
+ * @property {number} version
+ * @property {Quote} quote
+ * @property {Stop[]} stops
+ * @property {string} description
+ * @property {number} placed_at_ms
+ * @property {number} promised_at_ms
+ * @property {{step: string, at_ms: number | null}[]} steps
+ * @property {{from_ms: number, to_ms: number, warnings: string[]} | null} eta
+ * @property {RunnerCard | null} runner
+ * @property {Payment | null} payment
+ * @property {string | null} pin
+ * @property {boolean} is_late
+ *
+ * @typedef {object} Quote
+ * @property {{kind: string, label_zh: string, label_en: string, amount_fen: number, payer: string}[]} lines
+ * @property {number} service_fen
+ * @property {number} goods_cap_fen
+ * @property {number} total_fen
+ * @property {number} distance_m
+ * @property {number} duration_s
+ * @property {number} arrive_from_ms
+ * @property {number} arrive_by_ms
+ *
+ * @typedef {object} RunnerCard
+ * @property {string} id
+ * @property {string} name
+ * @property {string} vehicle
+ * @property {number} credit
+ * @property {number | null} stars
+ * @property {string} phone
+ * @property {[number, number, number] | null} position
+ *
+ * @typedef {object} Payment
+ * @property {"pending" | "processing" | "success" | "failed" | "suspicious"} state
+ * @property {string | null} channel
+ * @property {number} amount_fen
+ * @property {{kind: string, token?: string} | null} credential
+ * @property {number | null} expires_at_ms
+ * @property {string | null} reason
+ */
+
+export {};
