@@ -42,6 +42,10 @@ ASK_S: dict[AttemptState, tuple[float, ...]] = {
 ABANDONED_FIRST_ASK_S = 300.0
 #: A direct debit without an answer is asked about this often before it is reversed.
 DEBIT_ASKS_BEFORE_REVERSE = 6
+#: Attempts of one intent, whoever asked for them.
+MOST_ATTEMPTS = 20
+#: Why an attempt was dropped whose call nobody waits for any more.
+INTERRUPTED = "interrupted"
 #: Without proof for so long the machine stops asking, and people and the bill decide.
 PROOF_WITHIN_S = 24 * 3600.0
 
@@ -145,7 +149,7 @@ def _left_behind(attempt: Attempt, shape: Capabilities, now: datetime) -> Attemp
     """A call whose answer nobody waits for any more: dropped if it was never delivered, unknown if it may have paid."""
     happening = "unanswered" if shape.is_direct_debit else "not_issued"
     ask_at = now if shape.is_direct_debit else now + timedelta(seconds=ABANDONED_FIRST_ASK_S)
-    after = moved(attempt, happening, now, reason="interrupted", ask_at=ask_at)
+    after = moved(attempt, happening, now, reason=INTERRUPTED, ask_at=ask_at)
     assert after is not None
     return after
 
@@ -160,13 +164,14 @@ def _next_attempt(
     if now >= intent.expires_at:
         return Fail("expired")
     number = len(attempts) + 1
-    if intent.switch_to is not None and intent.switch_to in shapes and number <= 99:
+    if intent.switch_to is not None and intent.switch_to in shapes and number <= MOST_ATTEMPTS:
         return OpenAttempt(intent.switch_to, number)
     if attempts and attempts[-1].state is AttemptState.REFUSED:
         return Fail(attempts[-1].reason)
-    tried = {attempt.channel for attempt in attempts}
+    # A call that our own crash cut short says nothing about the channel.
+    tried = {attempt.channel for attempt in attempts if attempt.reason != INTERRUPTED}
     left = [channel for channel in intent.channels if channel in shapes and channel not in tried]
-    if not left:
+    if not left or number > MOST_ATTEMPTS:
         return Fail(attempts[-1].reason if attempts else "no_channel")
     # A channel in trouble is still better than none.
     healthy = [channel for channel in left if not is_passed_over(channel)]

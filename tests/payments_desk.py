@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,9 +23,8 @@ class Desk:
 
     def __init__(self, url: str, bank_url: str, shapes: Iterable[Capabilities] = SHAPES) -> None:
         self.at = START
-        self._count = itertools.count()
         self.payments = SandboxedPayments(
-            url, bank_url, lambda: self.at, lambda kind: f"{kind}_{next(self._count)}", SECRET, shapes=tuple(shapes)
+            url, bank_url, lambda: self.at, lambda kind: f"{kind}_{uuid.uuid4().hex}", SECRET, shapes=tuple(shapes)
         )
         self.bank = self.payments.bank
 
