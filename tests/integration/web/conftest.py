@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,7 +35,7 @@ from dispatch.live.tracks import Tracks
 from dispatch.model import ids
 from dispatch.model.account import Account, Role
 from dispatch.model.campus import Campus, CampusSettings
-from dispatch.model.ids import make_id
+from dispatch.model.ids import NewId, make_id
 from dispatch.store.store import Store
 from dispatch.store.vault import Vault
 from dispatch.web import WebSettings, make_application
@@ -247,12 +248,9 @@ async def open_house(
             grounds=CampusGrounds(store, clock), clock=clock, new_id=new_id,
             tokens=Tokens({"1": b"t" * 32}, "1", real.now), sms=sms, options=Options(), sandbox=payments.bank,
         )  # fmt: skip
-        campuses = []
-        for name in ("一号校区", "二号校区"):
-            campus = Campus(new_id(ids.CAMPUS), name, CampusSettings(), clock.now())
-            raw = await asyncio.to_thread(lambda: demo_campus().to_bytes())
-            await store.run_global(lambda unit, campus=campus, raw=raw: unit.campuses.insert(campus, raw))
-            campuses.append(campus.id)
+        if not await store.read_global(lambda unit: unit.campuses.all()):
+            await _found_campuses(store, clock.now(), new_id)
+        campuses = [campus.id for campus in await store.read_global(lambda unit: unit.campuses.all())]
         application = make_application(
             ctx, settings=web or WebSettings(),
             checks={"database": lambda: store.read_global(lambda unit: unit.campuses.all()), "redis": redis.ping},
@@ -267,16 +265,49 @@ async def open_house(
         yield House(ctx, url, http, sms, real, payments, *campuses)
 
 
+async def _found_campuses(store: Store, now: datetime, new_id: NewId) -> None:
+    raw = await asyncio.to_thread(lambda: demo_campus().to_bytes())
+    for name in ("一号校区", "二号校区"):
+        campus = Campus(new_id(ids.CAMPUS), name, CampusSettings(), now)
+        await store.run_global(lambda unit, campus=campus: unit.campuses.insert(campus, raw))
+
+
+_FILES = ("dispatch", "payments", "bank")
+
+
+def _urls(folder: Path) -> list[str]:
+    return [f"sqlite:///{folder}/{name}.db" for name in _FILES]
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory, redis_server: Any) -> Path:
+    """A folder with the databases of a server that has two campuses and nobody on them; tests copy it."""
+    folder = tmp_path_factory.mktemp("founded")
+
+    async def found() -> None:
+        async with open_house(*_urls(folder), redis_server.url):
+            return
+
+    asyncio.run(found())
+    return folder
+
+
 @pytest.fixture
-async def house(tmp_path: Path, redis_url: str) -> AsyncIterator[House]:
+def urls(founded: Path, tmp_path: Path) -> list[str]:
+    """Databases of the test's own."""
+    for name in _FILES:
+        shutil.copy(founded / f"{name}.db", tmp_path)
+    return _urls(tmp_path)
+
+
+@pytest.fixture
+async def house(urls: list[str], redis_url: str) -> AsyncIterator[House]:
     """A server on SQLite."""
-    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("dispatch", "payments", "bank")]
     async with open_house(*urls, redis_url) as opened:
         yield opened
 
 
 @pytest.fixture
-def open_a_house(tmp_path: Path, redis_url: str) -> Callable[..., Any]:
+def open_a_house(urls: list[str], redis_url: str) -> Callable[..., Any]:
     """Opens servers with settings of the test's own."""
-    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("dispatch", "payments", "bank")]
     return lambda **more: open_house(*urls, **{"redis_url": redis_url, **more})
