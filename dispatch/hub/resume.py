@@ -54,11 +54,10 @@ class Past:
 class Seam:
     """What arrives live for a connection whose past is still being fetched."""
 
-    __slots__ = ("_held", "has_overflowed", "is_rebound", "re")
+    __slots__ = ("_held", "has_overflowed", "re")
 
     def __init__(self, re: int | None) -> None:
         self.re = re
-        self.is_rebound = False  # an event told whose position to watch: newer than what is being fetched
         self.has_overflowed = False
         self._held: list[EventRecord] = []
 
@@ -67,7 +66,6 @@ class Seam:
             self.has_overflowed = True
         else:
             self._held.append(event)
-        self.is_rebound = self.is_rebound or event.watch is not None
 
     def live_after(self, past: Past) -> tuple[list[EventRecord], bool]:
         """The held events that follow ``past`` without a gap, and whether that is all of them.

@@ -135,8 +135,10 @@ class Topics:
             connection.topics.discard(topic)
             self._desert(topic)
             return
-        if past.watch is not None and not seam.is_rebound:
-            self.bind(topic, past.watch, now_ms)
+        # An event behind the past is newer than the answer that came with it.
+        watch = next((event.watch for event in reversed(live) if event.watch is not None), past.watch)
+        if watch is not None:
+            self.bind(topic, watch, now_ms)
         topic.followers[connection] = offset
         if not topic.is_established:
             topic.is_established = True

@@ -76,9 +76,10 @@ class Bus:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # A cancellation that falls into the client library's own time limits can get lost in them: say it again.
+            while not self._task.done():
+                self._task.cancel()
+                await asyncio.wait({self._task}, timeout=0.2)
             self._task = None
         await self._close_pubsub()
 

@@ -173,9 +173,11 @@ class HubServer:
         await self._writer.finish()
         for socket in list(self._sockets.values()):
             socket.abort()
-        for task in [*self._tasks, *self._campuses.values()]:
+        tasks = {*self._tasks, *self._campuses.values()}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._campuses.values(), return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
 
     # --- what sockets need of their owner
 
@@ -353,7 +355,11 @@ class HubServer:
         except Exception as error:
             log.info("where %s was last seen is not known: %r", runner_id, error)
         self.stamp()
-        connection.ready()
+        try:
+            connection.ready()
+        except Exception:
+            log.exception("connection %s", connection.id)
+            connection.close(CloseCode.INTERNAL_ERROR)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -17,7 +17,8 @@ import pytest
 import tornado.httpserver
 import tornado.netutil
 import tornado.web
-from websockets.asyncio.client import ClientConnection, connect as ws_connect
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as ws_connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
@@ -462,3 +463,248 @@ def tls_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context
+
+
+# --- limits and abuse
+
+
+@pytest.mark.parametrize(
+    ("subprotocol", "first", "code"),
+    [
+        (JSON, '{"t":"ping"}', 4502),
+        (JSON, "not json", 4502),
+        (JSON, b"\x81\xa1t\xa4ping", 4502),
+        (JSON, '{"t":"hello","token":"nobody"}', 4500),
+        (JSON, '{"t":"hello","token":"old"}', 4002),
+        (MSGPACK, '{"t":"hello","token":"a/student"}', 4502),
+        (JSON, "x" * 70_000, 4503),
+    ],
+)
+async def test_a_bad_beginning_has_a_code(server: Server, subprotocol: str, first: str | bytes, code: int) -> None:
+    async with dial(server, subprotocol) as client:
+        await client.socket.send(first)
+        assert await client.close_code() == code
+
+
+async def test_whoever_says_nothing_is_let_go(redis_url: str, world: World) -> None:
+    server = Server(redis_url, world, HubOptions(hello_timeout_s=1))
+    await server.start()
+    try:
+        async with dial(server) as client:
+            assert await client.close_code() == 4003
+    finally:
+        await server.stop()
+
+
+async def test_garbage_costs_nobody_anything(server: Server) -> None:
+    async with dial(server, JSON, "acc_r/runner") as runner, dial(server, JSON, "acc_o/operator") as operator:
+        await follow(operator, f"console:{CAMPUS}")
+        for text in (
+            "{",
+            "[]",
+            '{"t":"fix"}',
+            '{"t":"fix","at":1,"lat":"a","lon":1}',
+            '{"t":"fix","at":1,"lat":1e999,"lon":1}',
+        ):
+            await runner.socket.send(text)
+            assert (await runner.receive())["t"] in ("error", "refused")
+        await runner.socket.send(b"\x00")
+        assert (await runner.until("error"))["code"] == "wrong_frame_kind"
+        for wrong, code in (
+            ({"lat": 91.0, "lon": 1.0}, "out_of_range"), ({"lat": 0.0, "lon": 0.0}, "no_position"),
+            ({"lat": 1.0, "lon": 1.0, "at": 5}, "too_old"), ({"lat": 1.0, "lon": 1.0, "at": 2**52}, "from_future"),
+        ):  # fmt: skip
+            await runner.send(**({"t": "fix", "at": now_ms(server)} | wrong))
+            assert (await runner.until("refused"))["code"] == code
+        await runner.send(t="fix", at=now_ms(server), lat=30.5, lon=114.4)
+        assert (await operator.until("pos"))["p"][0][0] == "acc_r"
+        await runner.send(t="follow", topic=f"console:{CAMPUS}", re=5)
+        assert (await runner.until("error", re=5))["code"] == "not_permitted"
+        await runner.send(t="follow", topic="order:ord_none", re=6)
+        assert (await runner.until("error", re=6))["code"] == "not_found"
+
+
+async def test_another_campus_is_invisible(server: Server) -> None:
+    async with dial(server, JSON, "acc_r/runner/cmp_2") as runner, dial(server, JSON, "acc_o/operator") as operator:
+        await follow(operator, f"console:{CAMPUS}")
+        await operator.send(t="follow", topic="console:cmp_2", re=1)
+        assert (await operator.until("error", re=1))["code"] == "not_found"
+        await runner.send(t="fix", at=now_ms(server), lat=30.5, lon=114.4)
+        await runner.send(t="ping", re=2)
+        await runner.until("pong")
+        await server.presence.all("cmp_2")
+        await operator.send(t="ping", re=3)
+        assert (await operator.receive())["t"] == "pong"
+
+
+async def test_a_watcher_that_stops_reading_delays_nobody(redis_url: str, world: World, eventually: Eventually) -> None:
+    server = Server(redis_url, world, HubOptions(queue_bytes=100_000, close_timeout_s=1))
+    await server.start()
+    try:
+        topic = f"hall:{CAMPUS}"
+        async with dial(server, JSON, "acc_a/runner") as good:
+            await follow(good, topic)
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+            writer.write(
+                b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            await reader.readuntil(b"\r\n\r\n")
+            for text in (b'{"t":"hello","token":"acc_b/runner"}', b'{"t":"follow","topic":"hall:cmp_1"}'):
+                writer.write(bytes((0x81, 0x80 | len(text))) + bytes(4) + text)
+            await eventually(
+                lambda: any(len(t.followers) == 2 for t in server.hub.hub.topics.campus(CAMPUS).topics.values())
+            )
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            blob = "x" * 20_000
+            sent = 0
+            while server.hub.hub.counts["closed_4001"] == 0:
+                assert sent < 3_000
+                batch = [
+                    (f"evt_{sent + n}", 1, 1, Publication(topic, EventKind.ORDER_PAID, {"blob": blob}))
+                    for n in range(20)
+                ]
+                await server.streams.publish_many(CAMPUS, batch)
+                for n in range(20):
+                    assert (await good.until("event"))["id"] == f"evt_{sent + n}"
+                sent += 20
+            await eventually(lambda: len(server.hub.hub.connections) == 1)
+            writer.close()
+    finally:
+        await server.stop()
+
+
+async def test_whoever_is_gone_without_a_word_is_found(redis_url: str, world: World, eventually: Eventually) -> None:
+    server = Server(redis_url, world, HubOptions(ping_every_s=1, close_timeout_s=1))
+    await server.start()
+    try:
+        async with dial(server, JSON, "acc_s/student", ping_interval=None) as alive:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(
+                b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            text = b'{"t":"hello","token":"acc_b/runner"}'
+            writer.write(bytes((0x81, 0x80 | len(text))) + bytes(4) + text)
+            await reader.readuntil(b"welcome")
+            await eventually(lambda: server.hub.hub.counts["closed_4004"] == 1, timeout_s=8)
+            await eventually(lambda: len(server.hub.hub.connections) == 1, timeout_s=8)
+            await alive.send(t="ping", re=1)
+            await alive.until("pong")
+            writer.close()
+    finally:
+        await server.stop()
+
+
+async def raw_upgrade(server: Server, *lines: str) -> tuple[int, str]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(("\r\n".join(("GET /ws HTTP/1.1", *lines)) + "\r\n\r\n").encode())
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    status = int(head.split()[1])
+    body = "" if status == 101 else (await reader.read(1000)).decode() if "Connection: close" in head else head
+    writer.close()
+    return status, body or head
+
+
+HOST = "Host: campus.example"
+UPGRADE = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ((HOST, *UPGRADE, KEY), 101),
+        ((HOST, *UPGRADE, KEY, "Origin: https://campus.example"), 101),
+        ((HOST, *UPGRADE, KEY, "Origin: https://pages.example"), 101),
+        ((HOST, *UPGRADE, KEY, "Origin: https://evil.example"), 403),
+        ((HOST, *UPGRADE, KEY, "Origin: null"), 403),
+        ((HOST, *UPGRADE, KEY, "Sec-WebSocket-Protocol: chat, campus.v1.msgpack"), 101),
+        ((HOST, *UPGRADE, KEY, "Sec-WebSocket-Protocol: chat"), 400),
+        ((HOST, *UPGRADE, "Sec-WebSocket-Key: short"), 400),
+        ((HOST, *UPGRADE), 400),
+        ((HOST, *UPGRADE[:2], "Sec-WebSocket-Version: 8", KEY), 426),
+        ((HOST, "Upgrade: h2c", "Connection: Upgrade", KEY), 426),
+        ((HOST,), 426),
+    ],
+)  # fmt: skip
+async def test_the_handshake(redis_url: str, world: World, lines: tuple[str, ...], status: int) -> None:
+    server = Server(redis_url, world, HubOptions(allowed_origins=frozenset({"https://pages.example"})))
+    await server.start()
+    try:
+        got, head = await raw_upgrade(server, *lines)
+        assert got == status
+        if status == 101:
+            assert "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
+            assert ("Sec-WebSocket-Protocol: campus.v1.msgpack" in head) is ("msgpack" in str(lines))
+    finally:
+        await server.stop()
+
+
+async def test_so_many_sockets_and_not_more(redis_url: str, world: World) -> None:
+    server = Server(redis_url, world, HubOptions(upgrades_per_address_per_s=3, max_connections=5, drain_s=0.1))
+    await server.start()
+    try:
+        answers = [await raw_upgrade(server, HOST, *UPGRADE, KEY) for _ in range(6)]
+        refused = [head for status, head in answers if status == 503]
+        assert refused
+        assert all("Retry-After: " in head for head in refused)
+        await server.hub.drain()
+        status, head = await raw_upgrade(server, HOST, *UPGRADE, KEY)
+        assert (status, "Retry-After: 1" in head) == (503, True)
+    finally:
+        await server.stop()
+
+
+async def test_what_a_client_sends_with_its_handshake_is_not_lost(server: Server) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = "\r\n".join(("GET /ws HTTP/1.1", HOST, *UPGRADE, KEY)) + "\r\n\r\n"
+    text = b'{"t":"hello","token":"acc_early/student"}'
+    writer.write(head.encode() + bytes((0x81, 0x80 | len(text))) + bytes(4) + text)
+    assert b"acc_early" in await asyncio.wait_for(reader.readuntil(b"acc_early"), 5)
+    writer.close()
+
+
+async def test_a_bug_of_ours_ends_one_connection_and_says_1011(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    async with dial(server, JSON, "acc_o/operator") as other, dial(server, JSON, "acc_r/runner") as runner:
+        monkeypatch.setattr(server.table, "track", broken)
+        await runner.send(t="ping")
+        await runner.until("pong")
+        await runner.send(t="fix", at=now_ms(server), lat=30.5, lon=114.4)
+        assert await runner.close_code() == 1011
+        await other.send(t="ping")
+        await other.until("pong")
+
+
+async def test_closing_ends_in_an_orderly_way(server: Server, eventually: Eventually) -> None:
+    async with dial(server, JSON, "acc_s/student") as client:
+        await client.socket.close(3001, "bye")
+        assert client.socket.close_code == 3001
+    await eventually(lambda: not server.hub.hub.connections)
+
+
+async def test_positions_reach_redis_and_tracks(server: Server, eventually: Eventually) -> None:
+    async with dial(server, JSON, "acc_r/runner") as runner:
+        await runner.send(t="hello", token="acc_r/runner", acks=True)
+        at = now_ms(server)
+        back = [{"at": at - n * 1_000, "lat": 30.5 + n / 1e5, "lon": 114.4, "seq": n} for n in range(20)]
+        await runner.send(t="fixes", fixes=back, seq=20)
+        assert await runner.until("ack", seq=20) == {"t": "ack", "seq": 20, "accepted": 20, "refused": 0}
+        tracks = Tracks(server.redis)
+
+        async def has_all() -> bool:
+            return len(await tracks.read(CAMPUS, "acc_r", since_ms=0, until_ms=at)) == 20
+
+        await eventually(has_all)
+        track = await tracks.read(CAMPUS, "acc_r", since_ms=at - 5_000, until_ms=at - 1_000)
+        assert [fix.fixed_at_ms for fix in track] == [at - n * 1_000 for n in (5, 4, 3, 2, 1)]
+        place = (await RedisGeoIndex(server.redis, CAMPUS).positions(["acc_r"]))["acc_r"]  # type: ignore[arg-type]
+        assert place == pytest.approx((30.5, 114.4), abs=1e-5)
+        assert (await server.presence.all(CAMPUS))["acc_r"].fixed_at_ms == at
+        figures = server.hub.metrics()
+        assert figures["live_total"] == 1
+        assert figures["late_total"] == 19
+        assert figures["fixes_unwritten"] == 0

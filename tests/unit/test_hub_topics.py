@@ -348,6 +348,16 @@ def test_an_event_that_binds_beats_an_older_answer() -> None:
     assert topic.runner_id == "acc_b"
 
 
+def test_the_first_follower_is_bound_by_the_event_that_came_meanwhile() -> None:
+    table = Table()
+    student, _ = table.client()
+    table.say(student, t="follow", topic=TOPIC)
+    _, topic, _ = table.outside.follows.pop()
+    table.event(Event(TOPIC, 2, watch="acc_b"))
+    table.complete(student, topic, fresh(1, watch="acc_a"))
+    assert topic.runner_id == "acc_b"
+
+
 def test_the_former_runner_may_watch_no_longer() -> None:
     table = Table()
     former, pipe = table.client("acc_a/runner")
