@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import websockets
+
 from tests.e2e_server import Server
 
 
