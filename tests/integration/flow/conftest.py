@@ -1,0 +1,28 @@
+"""A campus without the server around it, once on SQLite and once on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.flow_world import World, open_world
+
+
+@pytest.fixture
+async def world(sql_url: str, tmp_path: Path, redis_url: str) -> AsyncIterator[World]:
+    """On both databases."""
+    urls = [sql_url] * 2
+    if sql_url.startswith("sqlite"):
+        urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("payments", "bank")]
+    async with open_world(sql_url, *urls, redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def home(tmp_path: Path, redis_url: str) -> AsyncIterator[World]:
+    """On SQLite alone, for what no database decides."""
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("dispatch", "payments", "bank")]
+    async with open_world(*urls, redis_url) as opened:
+        yield opened
