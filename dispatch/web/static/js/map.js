@@ -69,6 +69,7 @@ export class CampusMap {
 
   scaleLines() {
     const metresPerPx = groundScale(this.leaflet, this.bounds.getCenter().lat);
+    this.element.classList.toggle("is-far", metresPerPx > 1.3);
     for (const [shape, width] of this.lines) shape.setStyle({ weight: Math.max(1, width / metresPerPx) });
   }
 
@@ -146,16 +147,19 @@ function nameOf({ name, name_en: english }) {
 
 function groupFeatures(features) {
   const groups = new Map();
-  const put = (name, shape) => groups.set(name, [...(groups.get(name) ?? []), shape]);
-  for (const { properties: { layer, kind }, geometry } of features) {
-    if (geometry.type === "LineString") {
-      const line = geometry.coordinates.map(([lon, lat]) => [lat, lon]);
-      put(`path-${kind}`, line);
-      if (kind === "road") put("path-road-case", line);
-    } else if (geometry.type === "Polygon") {
-      const ring = [geometry.coordinates[0].map(([lon, lat]) => [lat, lon])];
+  const put = (name, shape) => (groups.has(name) ? groups.get(name).push(shape) : groups.set(name, [shape]));
+  const turn = (line) => line.map(([lon, lat]) => [lat, lon]);
+  for (const { properties: { layer, kind }, geometry: { type, coordinates } } of features) {
+    if (type.endsWith("LineString")) {
+      for (const line of type === "LineString" ? [coordinates] : coordinates) {
+        put(`path-${kind}`, turn(line));
+        if (kind === "road") put("path-road-case", turn(line));
+      }
+    } else if (type.endsWith("Polygon")) {
       const isPlain = layer === "boundary" || layer === "service" || (layer === "building" && !COLOURED_KINDS.has(kind));
-      put(isPlain ? layer : `${layer}-${kind}`, ring);
+      for (const rings of type === "Polygon" ? [coordinates] : coordinates) {
+        put(isPlain ? layer : `${layer}-${kind}`, rings.map(turn));
+      }
     }
   }
   return groups;
@@ -217,7 +221,7 @@ class Labels {
         const centre = isPoint ? { lon: geometry.coordinates[0], lat: geometry.coordinates[1] } : centreOf(ring);
         const area = isPoint ? 250 : areaOf(ring);
         // People look for canteens and parcels before they look for laboratories.
-        const worth = area * (COLOURED_KINDS.has(properties.kind) ? 3 : 1);
+        const worth = area * (COLOURED_KINDS.has(properties.kind) ? 3 : properties.layer === "area" ? 0.3 : 1);
         const kind = properties.layer === "area" ? `on-${properties.kind}` : `of-${properties.kind}`;
         return { properties, centre, area, worth, element: h("span", { class: `place-name ${kind}` }), size: null };
       })

@@ -93,7 +93,7 @@ export function topBar({ page, session, middle, extra }) {
         h("details", { class: "menu" },
           h("summary", { class: "icon-button", "aria-label": t("nav.account"), title: account.name }, icon("user")),
           h("div", { class: "menu-card card" },
-            h("b", {}, account.name), h("p", { class: "muted" }, account.phone),
+            h("b", {}, account.name), h("p", { class: "muted" }, account.phone), lookButtons(),
             h("button", { type: "button", class: "button quiet wide", onclick: leave }, icon("exit"),
               t("nav.sign_out"))))));
   };

@@ -16,6 +16,8 @@ import { orderList, StatusCard } from "./status-card.js";
 
 const REFRESH_MS = 12_000;
 const UNDER_WAY = new Set(["assigned", "carrying"]);
+/** What students ask for most comes first; a campus's own kinds follow. */
+const TYPE_ORDER = ["parcel", "meal", "shop", "carry", "queue", "help"];
 const OVER = new Set(["settled", "closed", "confirmed", "delivered", "cancelled"]);
 
 boot({
@@ -204,8 +206,9 @@ class Track {
     const view = this.form.draft ? "form" : this.order ? "order" : "home";
     document.body.dataset.view = view;
     const sheet = $("#sheet");
-    if (this.painted !== view) sheet.scrollTop = 0;
-    this.painted = view;
+    const place = `${view} ${this.form.draft?.step ?? this.order?.id}`;
+    if (this.painted !== place) sheet.scrollTop = 0;
+    this.painted = place;
     if (view === "form") return render(sheet, this.form.view());
     if (view === "order") {
       const { live } = this.session;
@@ -228,7 +231,7 @@ class Track {
       h("header", { class: "hello", key: "hello" }, h("h1", {}, t("track.hello", { name: account.name })), h("p", { class: "muted" }, t("track.what"))),
       !campus.is_open && h("p", { class: "note is-late", key: "closed" }, icon("clock"), t("track.closed", { opens: campus.opens, closes: campus.closes })),
       orderList(running, { onOrder, title: t("track.running"), key: "running" }),
-      h("ul", { class: "types", key: "types", "aria-label": t("track.what") }, campus.types.map((type) => h("li", { key: type.code },
+      h("ul", { class: "types", key: "types", "aria-label": t("track.what") }, inOrder(campus.types).map((type) => h("li", { key: type.code },
         h("button", { type: "button", class: `type-tile card is-${type.code}`, onclick: () => this.form.begin(emptyDraft(type.code)) },
           h("span", { class: "type-sign" }, typeIcon(type.code)), h("b", {}, pick(type, "name")),
           h("small", { class: "muted" }, t("track.from", { price: yuan(type.base_fen) })))))),
@@ -236,4 +239,9 @@ class Track {
       !this.orders.length && h("p", { class: "empty", key: "none" }, t("track.no_orders")),
     ];
   }
+}
+
+function inOrder(types) {
+  const rank = ({ code }) => (TYPE_ORDER.includes(code) ? TYPE_ORDER.indexOf(code) : TYPE_ORDER.length);
+  return [...types].sort((a, b) => rank(a) - rank(b));
 }

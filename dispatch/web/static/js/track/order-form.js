@@ -243,7 +243,7 @@ export class OrderForm {
       h("div", { class: "field-row" },
         h("label", { class: "field narrow" }, h("span", {}, t("order_form.floor")),
           h("input", {
-            class: "input", type: "number", inputmode: "numeric", min: -5, max: 80, value: String(door.floor),
+            class: "input", type: "number", inputmode: "numeric", min: -5, max: 80, value: door.floor ? String(door.floor) : "",
             oninput: (event) => set({ floor: Math.max(-5, Math.min(80, Math.trunc(Number(event.target.value)) || 0)) }),
           })),
         h("label", { class: "field grow" }, h("span", {}, t("order_form.detail")),
