@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -98,12 +99,14 @@ class Browser:
 
 
 @pytest.fixture
-def demo(tmp_path, free_port) -> Iterator[Callable[..., Demo]]:
+def demo(tmp_path) -> Iterator[Callable[..., Demo]]:
     started: list[Demo] = []
 
     def start(*arguments: str) -> Demo:
-        # A port beside a free one is as good as free, and must differ from it.
-        started.append(Demo(tmp_path, free_port, free_port + 1, *arguments))
+        # Both are held until both are found, so that they differ.
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            ports = [each.getsockname()[1] for each in (one, other)]
+        started.append(Demo(tmp_path, *ports, *arguments))
         return started[-1]
 
     yield start
