@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 
 from .errors import InvalidInput
@@ -89,6 +89,18 @@ def _steps(value: int, free: int, step: int) -> int:
     return max(0, -(-(value - free) // step))
 
 
+def _granted(promotions: Sequence[QuoteLine], price_fen: Fen) -> list[QuoteLine]:
+    """The promotions as far as there is a price to reduce, so that the lines always add up to what is paid."""
+    granted, left_fen = [], price_fen
+    for line in promotions:
+        assert line.amount_fen <= 0, "a promotion makes nothing dearer"
+        amount = Fen(-min(-line.amount_fen, left_fen))
+        left_fen = Fen(left_fen + amount)
+        if amount:
+            granted.append(replace(line, amount_fen=amount))
+    return granted
+
+
 def price(
     kind: OrderType,
     *,
@@ -100,7 +112,10 @@ def price(
     rules: PricingRules,
     promotions: Sequence[QuoteLine] = (),
 ) -> tuple[QuoteLine, ...]:
-    """The lines of the price, in the order in which they are shown; raises :class:`InvalidInput` over the limit."""
+    """The lines of the price, in the order in which they are shown; raises :class:`InvalidInput` over the limit.
+
+    ``promotions`` have amounts below zero; what would push the service price below zero is not granted.
+    """
     lines = [QuoteLine("base", f"{kind.name_zh}起步价", f"{kind.name_en}, base", kind.base_fen)]
     if steps := _steps(distance_m, rules.free_distance_m, 100):
         amount = Fen(steps * rules.per_started_100_m_fen)
@@ -114,7 +129,7 @@ def price(
     for extra in rules.surcharges:
         if extra.applies(local_time):
             lines.append(QuoteLine("time", extra.label_zh, extra.label_en, extra.amount_fen))
-    lines.extend(promotions)
+    lines.extend(_granted(promotions, service_fen(lines)))
     if goods_cap_fen:
         lines.append(
             QuoteLine("goods", "商品金额上限(按小票实付)", "Goods, at most (charged by receipt)", goods_cap_fen)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, insert, inspect, select, text
-from sqlalchemy.exc import OperationalError
 
 from . import tables
 from .migrations import LATEST, MIGRATIONS
@@ -61,15 +61,19 @@ def _apply(connection: Connection, version: int, now: datetime) -> bool:
 def _switch_to_wal(engine: Engine) -> None:
     """The journal mode is a property of the file; changing it needs the file alone for a moment."""
     deadline = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            _set_wal(engine)
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _set_wal(engine: Engine) -> None:
     connection = engine.raw_connection()
     try:
-        while True:
-            try:
-                connection.cursor().execute("PRAGMA journal_mode=WAL").close()
-                return
-            except Exception as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise OperationalError("PRAGMA journal_mode=WAL", None, error) from error
-                time.sleep(0.01)
+        connection.cursor().execute("PRAGMA journal_mode=WAL").close()
     finally:
         connection.close()

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from ..model.errors import Refusal, Unavailable
+from ..model.errors import Unavailable
 
 #: So many transactions may wait; beyond, callers are told to come back rather than made to wait.
 MAX_WAITING = 2_000
@@ -142,12 +142,13 @@ class GroupWriter:
         """A connection that holds the write lock."""
         until = time.monotonic() + self._lock_wait_s
         while True:
-            if self._connection is None:
-                self._connection = self._engine.connect()
             try:
+                if self._connection is None:
+                    self._connection = self._engine.connect()
                 self._connection.begin()
             except DBAPIError as error:
-                self._drop_connection() if self._connection.closed else self._connection.rollback()
+                if self._connection is not None:
+                    self._connection.rollback()
                 if not _is_busy(error) or time.monotonic() > until:
                     raise
             else:
@@ -230,9 +231,7 @@ def _is_busy(error: DBAPIError) -> bool:
 
 
 def _unavailable(error: BaseException) -> BaseException:
-    """What callers are told of a failing database; bugs in their own function they get as they are."""
-    if isinstance(error, Refusal):
-        return error
+    """What callers are told of a failing database; what their own function raised they get as it is."""
     told = Unavailable("the database did not confirm the change; try again")
     told.__cause__ = error
     return told

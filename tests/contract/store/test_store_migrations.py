@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +95,39 @@ def test_several_that_migrate_at_once_do_each_step_once(sql_url: str, books_now:
     for thread in threads:
         thread.join(60)
     assert sorted(applied) == list(range(1, LATEST + 1))
+
+
+def test_the_journal_is_switched_once_the_file_is_free(tmp_path: Path, books_now: Any) -> None:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        connection = sqlite3.connect(tmp_path / "books.db", isolation_level=None)
+        connection.execute("CREATE TABLE t (a)")
+        connection.execute("BEGIN EXCLUSIVE")
+        held.set()
+        done.wait(0.2)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    engine = writer_engine(parse_url(f"sqlite:///{tmp_path}/books.db"), busy_ms=1)
+    assert migrate.migrate(engine, books_now) == list(range(1, LATEST + 1))
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    engine.dispose()
+    holder.join(10)
+
+
+def test_a_file_that_is_no_database_is_not_touched(tmp_path: Path, books_now: Any) -> None:
+    path = tmp_path / "books.db"
+    path.write_bytes(b"somebody's letters, and not a database at all" * 50)
+    engine = writer_engine(parse_url(f"sqlite:///{path}"))
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        migrate.migrate(engine, books_now)
+    engine.dispose()
+    assert path.read_bytes().startswith(b"somebody's letters")
 
 
 async def test_a_store_opens_only_a_database_of_its_own_version(sql_url: str, books_now: Any) -> None:

@@ -205,6 +205,25 @@ async def test_a_transaction_that_nobody_waits_for_any_more_is_dropped_if_not_be
     assert await count(books) == 0
 
 
+async def test_a_transaction_that_has_begun_commits_though_nobody_waits(books: Any) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(uow: Any) -> None:
+        began.set()
+        assert go_on.wait(10)
+        adding(books, 1)(uow)
+
+    left = asyncio.create_task(books.store.run(books.here, slow))
+    await asyncio.to_thread(began.wait, 10)
+    left.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    deadline = asyncio.get_running_loop().time() + 10
+    while await count(books) == 0:
+        assert asyncio.get_running_loop().time() < deadline
+
+
 async def test_what_was_accepted_is_finished_on_stop_and_nothing_after(books: Any) -> None:
     store = books.another_store()
     with pytest.raises(Unavailable):
