@@ -1,4 +1,4 @@
-"""The ``python -m loadtest`` command: demo, lunch-peak, check."""
+"""The ``python -m loadtest`` command: demo, lunch-peak, replay, storm, check."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from . import storms
 from .check import check, printed
 from .demo import DemoOptions, demo
 from .lunch_peak import Options, lunch_peak, profile_of
@@ -54,6 +55,26 @@ def _parser() -> argparse.ArgumentParser:
     peak.add_argument("--html", type=Path, help="write the report with plots there")
     peak.add_argument("--json", type=Path, help="write the figures there")
     peak.set_defaults(run=_lunch_peak)
+    again = commands.add_parser("replay", help="recorded tracks as runners, with an account of every fix")
+    again.add_argument("--tracks", type=Path, required=True, help="CSV lat,lng,datetime,uid; .gz or plain")
+    again.add_argument("--speed", type=float, default=60.0, help="the server's time scale (%(default)g)")
+    again.add_argument("--watchers", type=int, default=3, help="operators that follow every runner (%(default)s)")
+    again.add_argument("--days", type=int, default=0, help="only the fullest person-days; 0: all")
+    again.add_argument("--most-fixes", type=int, default=0, help="only so many fixes of each; 0: all")
+    again.add_argument(
+        "--longest-gap-s", type=float, default=300.0, help="pauses in a track are cut to this (%(default)g)"
+    )
+    again.add_argument("--url", default="", help="a running server instead of one of its own")
+    again.add_argument("--plan", type=Path, help="with --url: its accounts (dispatch load-accounts)")
+    again.add_argument("--data-dir", type=Path, help="the server's folder")
+    again.set_defaults(run=_replay)
+    bad = commands.add_parser("storm", help="a bad day for a running server")
+    bad.add_argument("kind", choices=storms.KINDS)
+    bad.add_argument("--url", required=True)
+    bad.add_argument("--plan", type=Path, required=True)
+    bad.add_argument("--connections", type=int, default=100)
+    bad.add_argument("--seconds", type=float, default=20.0)
+    bad.set_defaults(run=_storm)
     look = commands.add_parser("check", help="check the books of a server, running or not")
     look.add_argument("--data-dir", type=Path, help="its data folder")
     look.add_argument("--database-url", default="", help="its PostgreSQL instead")
@@ -94,6 +115,32 @@ def _lunch_peak(told: argparse.Namespace) -> int:
     if outcome.folder is not None:
         print(f"the server's folder: {outcome.folder}")
     return 0 if all(finding.is_ok for finding in outcome.findings) else 1
+
+
+def _replay(told: argparse.Namespace) -> int:
+    from . import replay
+
+    options = replay.Options(
+        tracks=told.tracks,
+        speed=told.speed,
+        watchers=told.watchers,
+        days=told.days,
+        longest_gap_s=told.longest_gap_s,
+        most_fixes=told.most_fixes,
+        url=told.url.rstrip("/"),
+        plan=told.plan,
+        data_dir=told.data_dir.absolute() if told.data_dir else None,
+    )
+    tally = asyncio.run(replay.replay(options))
+    print(replay.printed(tally, options))
+    return 0 if replay.is_well(tally) else 1
+
+
+def _storm(told: argparse.Namespace) -> int:
+    options = storms.Options(told.kind, told.url.rstrip("/"), told.plan, told.connections, told.seconds)
+    outcome = asyncio.run(storms.storm(options))
+    print(storms.printed(outcome))
+    return 1 if outcome.faults else 0
 
 
 def _check(told: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from .people import Account
 from .server_clock import ServerClock, first_answer
 
 REQUEST_S = 30.0
-MOST_CONNECTIONS = 64
+MOST_CONNECTIONS = 5000
 SIGN_IN_TRIES = 6
 LONGEST_WAIT_S = 120.0
 
@@ -24,10 +24,11 @@ class SignInRefused(Exception):
     """The server does not know this account or password, or will not have it."""
 
 
-def open_session() -> aiohttp.ClientSession:
-    """One session for all simulated people; they bring their own tokens, so it keeps no cookies."""
+def open_session(most: int = MOST_CONNECTIONS) -> aiohttp.ClientSession:
+    """One session for all simulated people; they bring their own tokens, so it keeps no cookies. Sockets count among
+    the ``most`` connections."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, limit_per_host=MOST_CONNECTIONS),
+        connector=aiohttp.TCPConnector(limit=most),
         timeout=aiohttp.ClientTimeout(total=REQUEST_S, connect=REQUEST_S),
         cookie_jar=aiohttp.DummyCookieJar(),
     )

@@ -56,7 +56,9 @@ class Crowd:
         def make(account_id: str) -> Runner:
             home = luck.choice(self._home) if self._home else Point(0.0, 0.0)
             made = runner.new_runner(account_id, self._world.campus_id, home, luck, vehicle, habits)
-            return replace(made, photo=photo, report_every_ms=profile.report_s * 1000, rate=self._world.clock.rate)
+            return replace(
+                runner.with_photo(made, photo, self._world.clock.rate), report_every_ms=profile.report_s * 1000
+            )
 
         return make
 

@@ -137,17 +137,18 @@ class Figures:
         while len(sent) > MOST_FIXES_PER_RUNNER:
             sent.popitem(last=False)
 
-    def seen(self, runner_id: str, fixed_at_ms: int) -> None:
-        """A watcher received this fix."""
+    def seen(self, runner_id: str, fixed_at_ms: int) -> float | None:
+        """A watcher received this fix; its age in real milliseconds, if it was sent from here."""
         self.tick("fixes_seen")
         sent = self._sent.get(runner_id)
         sent_s = sent.get(fixed_at_ms) if sent is not None else None
         if sent_s is None:
-            return
+            return None
         now_s = self.watch()
         age_ms = (now_s - sent_s) * 1000
         self.ages_ms.add(age_ms)
         self.age_series.setdefault(int(now_s - self.started_s) // 5 * 5, Durations()).add(age_ms)
+        return age_ms
 
     # --- orders
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from .crowd import Crowd, Pace
 from .figures import Figures, Usage
 from .own_server import OwnServer, new_folder
 from .people import PROFILES, PlanFile, Profile, read_plan
+from .waiting import until
 
 LUNCH = "11:00:00+08:00"
 USAGE_EVERY_S = 2.0
@@ -119,12 +120,12 @@ async def run_peak(
 ) -> tuple[dict[str, int], float, float]:
     """Holes in topics, real seconds, business seconds."""
     luck = Random(options.seed)
+    figures.begin()
     async with open_session() as session, _usage(session, processes_url, figures):
         clock = await server_clock(session, url, plan.campus_id)
         places = await campus_places(session, url, plan.campus_id)
         world = World(session, url, plan, clock, figures)
         crowd = Crowd(world, plan, options.profile, places, luck)
-        figures.begin()
         began_s, began_ms = time.perf_counter(), clock.now_ms()
         crowd.start()
         try:
@@ -142,16 +143,6 @@ async def run_peak(
 async def _signed_in(crowd: Crowd) -> None:
     """Wait until the runners are there, so that the peak does not begin with nobody to carry."""
     await until(lambda: all(person.state is not None for person in crowd.runners), SIGN_IN_S)
-
-
-async def until(is_so: Callable[[], bool], longest_s: float, every_s: float = 0.25) -> bool:
-    """Wait for a condition, at most ``longest_s`` real seconds; whether it came true."""
-    end_s = time.perf_counter() + longest_s
-    while not is_so():
-        if time.perf_counter() >= end_s:
-            return False
-        await asyncio.sleep(every_s)
-    return True
 
 
 @contextlib.asynccontextmanager

@@ -108,6 +108,11 @@ def new_runner(
     )
 
 
+def with_photo(state: Runner, photo: bytes, rate: float) -> Runner:
+    """The same runner with a camera, at a server whose time runs ``rate`` times as fast."""
+    return replace(state, photo=photo, rate=rate)
+
+
 def step(state: Runner, arrived: Arrived, now_ms: int, luck: Random) -> Did:
     """One move of a runner."""
     actions: tuple[Action, ...]
