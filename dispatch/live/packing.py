@@ -39,13 +39,6 @@ def pack_fix(fix: Fix) -> bytes:
     )
 
 
-def pack_reading(fix: Fix) -> bytes:
-    """Without what differs when the same reading is sent twice: its time of receipt and its number."""
-    return _encoder.encode(
-        (fix.lat, fix.lon, fix.fixed_at_ms, 0, fix.accuracy_m, fix.speed_mps, fix.bearing_deg, fix.battery, None)
-    )
-
-
 def unpack_fix(packed: bytes) -> Fix:
     """Raises msgspec.DecodeError when something else wrote under our key."""
     p = _decoder.decode(packed)

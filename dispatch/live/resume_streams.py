@@ -6,18 +6,17 @@ A client that returns with both gets exactly what it missed, or is told that it 
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from redis.exceptions import NoScriptError, ResponseError
 
 from dispatch.model.event import Publication
 
 from . import keys
 from .connect import RedisClient
+from .script import Script, run_script
 
 #: Events kept per topic, by the topic's kind; a console hears everything, an order has a few dozen.
 CAPS: Mapping[str, int] = {"console": 2_000, "hall": 500, "runner": 200, "order": 100}
@@ -125,15 +124,7 @@ def parse_message(message: bytes) -> StreamEvent:
     return _event(int(offset), epoch.decode(), body)
 
 
-class _Script:
-    """A Lua script by its hash; sent whole only when a server does not know it (as after a restart)."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-_publish_script, _read_script = _Script(_PUBLISH), _Script(_READ)
+_publish_script, _read_script = Script(_PUBLISH), Script(_READ)
 
 
 class ResumeStreams:
@@ -152,7 +143,7 @@ class ResumeStreams:
         if not events:
             return []
         calls = [self._publish_call(campus_id, event) for event in events]
-        answers = await self._run_all(_publish_script, calls)
+        answers = await run_script(self._redis, _publish_script, calls)
         return [Position(int(offset), epoch.decode()) for offset, epoch, _ in answers]
 
     async def position(self, campus_id: str, topic: str) -> Position:
@@ -163,7 +154,7 @@ class ResumeStreams:
         """The events after ``offset`` of ``epoch``, all of them in order, or none and ``is_recovered`` False."""
         args: list[Any] = [keys.stream(campus_id, topic), keys.meta(campus_id, topic)]
         args += [_new_epoch(), META_TTL_S, offset, epoch]
-        ((top, now_epoch, is_recovered, entries),) = await self._run_all(_read_script, [(2, args)])
+        ((top, now_epoch, is_recovered, entries),) = await run_script(self._redis, _read_script, [(2, args)])
         position = Position(int(top), now_epoch.decode())
         missed = [
             _event(int(entry_id.rpartition(b"-")[2]), position.epoch, fields[1])
@@ -188,26 +179,6 @@ class ResumeStreams:
             keys.events_channel(campus_id),
             META_TTL_S,
         ]
-
-    async def _run_all(self, script: _Script, calls: list[tuple[int, list[Any]]]) -> list[Any]:
-        try:
-            return await self._pipelined("EVALSHA", script.sha, calls)
-        except NoScriptError:
-            # Those that ran before the script was lost are recognised by their ids when they run again.
-            return await self._pipelined("EVAL", script.text, calls)
-        except ResponseError as error:
-            if "NOSCRIPT" not in str(error):
-                raise
-            return await self._pipelined("EVAL", script.text, calls)
-
-    async def _pipelined(self, command: str, script: str, calls: list[tuple[int, list[Any]]]) -> list[Any]:
-        if len(calls) == 1:
-            count, args = calls[0]
-            return [await self._redis.execute_command(command, script, count, *args)]
-        pipe = self._redis.pipeline(transaction=False)
-        for count, args in calls:
-            pipe.execute_command(command, script, count, *args)
-        return await pipe.execute()
 
 
 def _new_epoch() -> str:

@@ -406,7 +406,7 @@ class HubServer:
         for campus_id, fixes in flushed.track.items():
             self._writer.add_track(campus_id, fixes)
         self.hub.write_out()
-        self._writer.kick()
+        self._writer.kick(self._rooms.clock.monotonic_s())
 
     def _each_second(self, second: int) -> None:
         while self._greeting and self._greeting[0][0] <= second:

@@ -21,6 +21,9 @@ IndexFactory = Callable[[str], RedisGeoIndex]
 #: Fixes kept for the tracks while Redis is away; beyond them tracks have a hole, maps never.
 MAX_TRACK_PENDING = 50_000
 
+#: Real seconds for which a runner's readings gather into one chunk of its track.
+TRACK_EVERY_S = 3.0
+
 
 def position_row(runner_id: str, fix: Fix) -> PositionRow:
     """A fix as a ``pos`` frame carries it."""
@@ -47,6 +50,9 @@ class PositionWriter:
         self._newest: dict[str, dict[str, Fix]] = {}
         self._track: dict[str, list[tuple[str, Fix]]] = {}
         self._track_size = 0
+        self._track_due_s = 0.0
+        self._is_track_due = False
+        self._indexes: dict[str, RedisGeoIndex] = {}
         self._task: asyncio.Task[None] | None = None
         self._is_failing = False
         self.failures = 0
@@ -66,23 +72,27 @@ class PositionWriter:
             self._track.setdefault(campus_id, []).extend(fixes)
             self._track_size += len(fixes)
 
-    def kick(self) -> None:
-        """Begin to write unless a write is on its way, which will take this along."""
-        if (self._newest or self._track) and (self._task is None or self._task.done()):
+    def kick(self, now_s: float) -> None:
+        """Begin to write unless a write is on its way, which will take this along; tracks only every few seconds."""
+        self._is_track_due = now_s >= self._track_due_s
+        if self._is_track_due:
+            self._track_due_s = now_s + TRACK_EVERY_S
+        if (self._newest or (self._track and self._is_track_due)) and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._write_all(), name="positions")
 
     async def finish(self) -> None:
         """Write what is pending, once."""
-        self.kick()
+        self.kick(float("inf"))
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=2.0)
             self._task.cancel()
 
     async def _write_all(self) -> None:
-        while self._newest or self._track:
+        while self._newest or (self._track and self._is_track_due):
             newest, self._newest = self._newest, {}
-            track, self._track = self._track, {}
-            self._track_size = 0
+            track: dict[str, list[tuple[str, Fix]]] = {}
+            if self._is_track_due:
+                track, self._track, self._track_size = self._track, {}, 0
             try:
                 for campus_id, fixes in newest.items():
                     await self._write(campus_id, list(fixes.items()))
@@ -103,7 +113,10 @@ class PositionWriter:
     async def _write(self, campus_id: str, fixes: list[tuple[str, Fix]]) -> None:
         entries = [(runner_id, Point(fix.lat, fix.lon), fix.received_at_ms) for runner_id, fix in fixes]
         await self._bus.publish_positions(campus_id, [position_row(runner_id, fix) for runner_id, fix in fixes])
-        await self._index_of(campus_id).put_many(entries)
+        index = self._indexes.get(campus_id)
+        if index is None:
+            index = self._indexes[campus_id] = self._index_of(campus_id)
+        await index.put_many(entries)
         await self._presence.put_many(campus_id, fixes)
 
     def _put_back(self, newest: dict[str, dict[str, Fix]], track: dict[str, list[tuple[str, Fix]]]) -> None:
