@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 from payments import port
 
 from ..model import ids
+from ..model.errors import Unavailable
 from ..model.event import EventKind
 from ..model.money import Fen
 from ..model.order import Order, OrderMove, OrderStatus, next_status
@@ -17,17 +20,41 @@ from .context import Context
 from .tell import tell
 
 BATCH = 100
+log = logging.getLogger(__name__)
 
 
 async def apply_payments(ctx: Context) -> int:
     """Apply what is waiting; how many events were. Killed anywhere, the rest is offered again and skipped if known."""
     events = await ctx.payments.events(BATCH)
+    by_order: dict[str, list[port.AnyEvent]] = {}
     for event in events:
-        await ctx.store.run(event.campus_id, _applying(event))
-        await ctx.payments.acknowledge([event.id])
-    if events:
+        by_order.setdefault(event.order_ref, []).append(event)
+    applied = [
+        event_id
+        for part in await asyncio.gather(*(_apply_in_order(ctx, part) for part in by_order.values()))
+        for event_id in part
+    ]
+    await ctx.payments.acknowledge(applied)
+    if applied:
         ctx.announce()
-    return len(events)
+    return len(applied)
+
+
+async def _apply_in_order(ctx: Context, events: list[port.AnyEvent]) -> list[str]:
+    """Apply what happened to one order, one event after the other; the ids of those that were.
+
+    An event that does not fit its order stops its order's later ones, nobody else's, and stays on offer."""
+    applied: list[str] = []
+    for event in events:
+        try:
+            await ctx.store.run(event.campus_id, _applying(event))
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("a payment event does not fit its order", extra={"fields": {"event": event.id}})
+            break
+        applied.append(event.id)
+    return applied
 
 
 def _applying(event: port.AnyEvent) -> Callable[[UnitOfWork], None]:

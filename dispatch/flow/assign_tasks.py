@@ -17,6 +17,7 @@ from ..model.event import EventKind
 from ..model.offer import Offer, OfferStatus
 from ..model.task import TaskMove, TaskStatus, next_status
 from ..store.unit_of_work import UnitOfWork
+from .campus_ground import CampusGround
 from .context import Context
 from .situation import Situation, gather
 from .tell import tell
@@ -37,24 +38,50 @@ async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params)
     if ground.campus.settings.mode is AssignMode.GRAB:
         return Tick(waiting={})
     situation = await gather(ctx, campus_id, ground)
-    # The offered ones are with a runner just now; planning them again would offer them twice.
-    tasks = [task for task in situation.tasks if situation.task_of[task.id].status is TaskStatus.OPEN]
-    if not tasks:
-        return Tick(waiting={})
-    answer = await asyncio.to_thread(
-        plan, tasks, situation.runners, ground.walkways.walk_m_many, situation.now_ms, params
+    answer = await _plan(situation, ground, params)
+    # At once, so that they share commits; they touch different tasks and runners.
+    outcomes = await asyncio.gather(
+        *(
+            ctx.store.run(campus_id, partial(_offer, ctx, situation, assignment, answer, fence))
+            for assignment in answer.assignments
+        ),
+        return_exceptions=True,
     )
     offered, lost = 0, 0
-    for assignment in answer.assignments:
-        try:
-            await ctx.store.run(campus_id, partial(_offer, ctx, situation, assignment, answer, fence))
+    for outcome in outcomes:
+        if outcome is None:
             offered += 1
-        except Refusal:
+        elif isinstance(outcome, Refusal):
             # Cancelled, grabbed or forced meanwhile: the next tick sees the world as it is then.
             lost += 1
+        else:
+            raise outcome
     if offered:
         ctx.announce()
     return Tick(offered, lost, {situation.task_of[task_id].order_id: why for task_id, why in answer.unassigned.items()})
+
+
+async def why_waiting(ctx: Context, campus_id: str, order_id: str) -> str | None:
+    """Why a tick would not offer this order to anybody now; None where one would, or where it does not wait."""
+    ground = await ctx.grounds.get(campus_id)
+    situation = await gather(ctx, campus_id, ground)
+    task = next((one for one in situation.task_of.values() if one.order_id == order_id), None)
+    if task is None or task.status is not TaskStatus.OPEN:
+        return None
+    if ground.campus.settings.mode is AssignMode.GRAB:
+        return "grab_only"
+    answer = await _plan(situation, ground, Params())
+    return answer.unassigned.get(task.id)
+
+
+async def _plan(situation: Situation, ground: CampusGround, params: Params) -> Plan:
+    # The offered ones are with a runner just now; planning them again would offer them twice.
+    tasks = [task for task in situation.tasks if situation.task_of[task.id].status is TaskStatus.OPEN]
+    if not tasks:
+        return Plan()
+    return await asyncio.to_thread(
+        plan, tasks, situation.runners, ground.walkways.walk_m_many, situation.now_ms, params
+    )
 
 
 def _offer(ctx: Context, situation: Situation, chosen: Assignment, answer: Plan, fence: int, uow: UnitOfWork) -> None:

@@ -47,13 +47,12 @@ class CampusGrounds:
 
     async def get(self, campus_id: str) -> CampusGround:
         """The campus; raises ``NotFound`` where this server runs no such campus."""
-        ground = self._fresh(campus_id)
-        if ground is not None:
+        if (ground := self._fresh(campus_id)) is not None:
             return ground
         lock = self._locks.setdefault(campus_id, asyncio.Lock())
         try:
             async with lock:
-                # Whoever waited here finds what the one before has read.
+                # Whoever waited here finds what the first one loaded.
                 return self._fresh(campus_id) or await self._load(campus_id)
         finally:
             if not lock.locked():

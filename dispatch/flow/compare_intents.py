@@ -13,7 +13,7 @@ from .place_order import intent_id
 
 #: Business time that the two sides have to agree; commands and events take a moment.
 GRACE = timedelta(minutes=10)
-LIMIT = 500
+PAGE = 200
 
 _PAID = frozenset({
     OrderStatus.OPEN, OrderStatus.ASSIGNED, OrderStatus.CARRYING, OrderStatus.DELIVERED, OrderStatus.CONFIRMED,
@@ -25,13 +25,23 @@ async def compare_intents(ctx: Context) -> list[str]:
     wrong = []
     statuses = [*_PAID, OrderStatus.AWAITING_PAYMENT, OrderStatus.CANCELLED]
     for campus in await ctx.store.read_global(lambda unit: unit.campuses.all()):
-        orders = await ctx.store.read(campus.id, lambda uow: uow.orders.by_status(statuses, LIMIT))
-        for order in orders:
-            problem = await _problem(ctx, order)
-            if problem:
-                wrong.append(order.id)
-                await ctx.store.run(campus.id, partial(_raise, order, problem))
+        before: str | None = None
+        while True:
+            page = partial(_page, statuses, before)
+            orders = await ctx.store.read(campus.id, page)
+            for order in orders:
+                problem = await _problem(ctx, order)
+                if problem:
+                    wrong.append(order.id)
+                    await ctx.store.run(campus.id, partial(_raise, order, problem))
+            if len(orders) < PAGE:
+                break
+            before = orders[-1].id
     return wrong
+
+
+def _page(statuses: list[OrderStatus], before: str | None, uow: UnitOfWork) -> list[Order]:
+    return uow.orders.page(statuses=statuses, limit=PAGE, before=before)
 
 
 async def _problem(ctx: Context, order: Order) -> str | None:

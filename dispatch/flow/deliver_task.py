@@ -48,6 +48,8 @@ from .tell import tell
 PIN_TRIES = 5
 MAX_PHOTO_IN, MAX_PHOTO_OUT = 2_000_000, 300_000
 MAX_PHOTO_PIXELS = 40_000_000
+#: A kept photo is at most so many pixels wide and high.
+SIDE = 1600
 MAX_PHOTOS = 6
 #: A tap that was made offline counts from when it was made, but not from further back than this.
 MAX_TAP_AGE = timedelta(hours=12)
@@ -59,7 +61,7 @@ async def arrived(ctx: Context, who: Principal, order_id: str, tap: Tap) -> Orde
     def change(uow: UnitOfWork, order: Order, task: Task, ground: CampusGround) -> None:
         if task.status in (TaskStatus.AT_PICKUP, TaskStatus.AT_DROPOFF):
             return
-        role = StopRole.PICKUP if task.status is TaskStatus.ASSIGNED else StopRole.DROPOFF
+        role = _next_role(order, task)
         there = replace(task, status=next_task_status(task.status, TaskMove.ARRIVE), version=task.version + 1)
         touched = replace(order, version=order.version + 1)
         uow.tasks.save(there)
@@ -77,13 +79,23 @@ async def arrived(ctx: Context, who: Principal, order_id: str, tap: Tap) -> Orde
     return await _carry(ctx, who, order_id, change)
 
 
+def _next_role(order: Order, task: Task) -> StopRole:
+    if not _has_pickup(order):
+        return StopRole.PLACE
+    return StopRole.PICKUP if task.status is TaskStatus.ASSIGNED else StopRole.DROPOFF
+
+
+def _has_pickup(order: Order) -> bool:
+    return any(stop.role is StopRole.PICKUP for stop in order.stops)
+
+
 async def picked_up(ctx: Context, who: Principal, order_id: str, tap: PickUp) -> OrderView:
     """The runner has it; where goods were bought, for how much by the receipt."""
 
     def change(uow: UnitOfWork, order: Order, task: Task, ground: CampusGround) -> None:
         if order.status is OrderStatus.CARRYING:
             return
-        if not any(stop.role is StopRole.PICKUP for stop in order.stops):
+        if not _has_pickup(order):
             raise WrongState("this errand has nothing to pick up")
         picked = replace(
             order,
@@ -113,8 +125,7 @@ async def delivered(ctx: Context, who: Principal, order_id: str, tap: Deliver) -
     def change(uow: UnitOfWork, order: Order, task: Task, ground: CampusGround) -> Refusal | None:
         if order.status is not OrderStatus.ASSIGNED and order.status is not OrderStatus.CARRYING:
             return None
-        has_pickup = any(stop.role is StopRole.PICKUP for stop in order.stops)
-        if has_pickup and order.status is not OrderStatus.CARRYING:
+        if _has_pickup(order) and order.status is not OrderStatus.CARRYING:
             raise WrongState("pick it up first", status=str(order.status))
         refusal = _check_proof(uow, order, tap)
         if refusal is not None:
@@ -174,6 +185,7 @@ async def add_photo(ctx: Context, who: Principal, order_id: str, content_type: s
         raise UnsupportedMedia("send a JPEG, PNG or WebP image")
     if len(body) > MAX_PHOTO_IN:
         raise TooLarge(limit_bytes=MAX_PHOTO_IN)
+    await ctx.store.read(who.campus_id, lambda uow: _carried(uow, order_id, who))
     jpeg, width, height = await asyncio.to_thread(reencode, body)
 
     def change(uow: UnitOfWork) -> PhotoView:
@@ -210,13 +222,15 @@ async def photo(ctx: Context, who: Principal, photo_id: str) -> bytes:
 def reencode(body: bytes) -> tuple[bytes, int, int]:
     """A JPEG of at most 300 kB without metadata; raises :class:`UnsupportedMedia` for what is no image."""
     try:
-        with Image.open(io.BytesIO(body)) as opened:
+        with Image.open(io.BytesIO(body), formats=("JPEG", "PNG", "WEBP")) as opened:
             if opened.width * opened.height > MAX_PHOTO_PIXELS:
                 raise TooLarge("the photo has too many pixels", limit_pixels=MAX_PHOTO_PIXELS)
+            # A JPEG is decoded at about the size that is kept; a photo of 40 million pixels costs no 120 MB.
+            opened.draft("RGB", (SIDE, SIDE))
             picture = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnsupportedMedia("this is no image that can be read") from error
-    for side, quality in ((1600, 82), (1280, 75), (1024, 65), (800, 55), (640, 40)):
+    for side, quality in ((SIDE, 82), (1280, 75), (1024, 65), (800, 55), (640, 40)):
         picture.thumbnail((side, side))
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=quality, optimize=True)
@@ -229,9 +243,13 @@ def tapped_at(tap: Tap, now: datetime, not_before: datetime | None) -> datetime:
     """When the button was pressed: the runner's word, within what is possible."""
     if tap.tapped_at_ms is None:
         return now
-    at = datetime.fromtimestamp(tap.tapped_at_ms / 1000, UTC)
     earliest = max(now - MAX_TAP_AGE, not_before) if not_before is not None else now - MAX_TAP_AGE
-    return min(max(at, earliest), now)
+    # Compared as numbers: a device's idea of the time need not be a date at all.
+    if tap.tapped_at_ms >= ms(now):
+        return now
+    if tap.tapped_at_ms <= ms(earliest):
+        return min(earliest, now)
+    return datetime.fromtimestamp(tap.tapped_at_ms / 1000, UTC)
 
 
 def _where(order: Order, role: StopRole, tap: Tap) -> dict[str, Any]:

@@ -15,18 +15,19 @@ from geo.point import Point
 from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.account import RunnerStatus
-from ..model.campus import AssignMode
+from ..model.campus import AssignMode, CampusSettings
 from ..model.errors import NotPermitted
 from ..model.event import EventKind
-from ..model.offer import Offer, is_expired
+from ..model.offer import Offer, OfferStatus, is_expired
 from ..model.order import Order, OrderStatus
 from ..model.requests import SetDuty
-from ..model.task import HELD
 from ..model.views import HallItem, HallView, OfferView, RunnerStateView, StopView, WalletLine, WalletView
 from ..store.unit_of_work import UnitOfWork
+from .answer_offer import give_back
 from .campus_ground import CampusGround
 from .context import Context
 from .order_view import People, Viewer, ms, order_view, stop_view
+from .place_order import intent_id
 from .read_orders import convert
 from .settle_order import runner_pay_fen
 from .tell import tell_about_account
@@ -44,6 +45,10 @@ async def set_duty(ctx: Context, who: Principal, request: SetDuty) -> RunnerStat
             raise NotPermitted("the campus team has not approved you as a runner yet")
         if (member.is_on_duty, member.vehicle) != (request.is_on, request.vehicle):
             uow.memberships.save(replace(member, is_on_duty=request.is_on, vehicle=request.vehicle))
+            pending = uow.offers.pending_of_runner(who.account_id)
+            if pending is not None and not request.is_on:
+                # Nobody waits out the deadline of an offer to somebody who has left.
+                give_back(uow, pending, OfferStatus.DECLINED, reason="off_duty")
             kind = EventKind.RUNNER_ON_DUTY if request.is_on else EventKind.RUNNER_OFF_DUTY
             tell_about_account(uow, kind, who.account_id, actor_id=who.account_id, vehicle=request.vehicle)
 
@@ -69,20 +74,17 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
             pending = None
         carried = _carried_orders(uow, who)
         people = People.of(uow, carried)
+        tasks = uow.tasks.by_orders([one.id for one in carried])
         settings = ground.campus.settings
-        done, _, on_time, late = uow.statistics.runner_day(who.account_id, _day_start(ground, uow.now))
+        since = _day_start(ground, uow.now)
+        done, _, on_time, late = uow.statistics.runner_day(who.account_id, since)
         return RunnerStateView(
             is_on_duty=member.is_on_duty,
             vehicle=member.vehicle,
-            offer=offer_view(uow, pending, ground, fix) if pending else None,
-            orders=[
-                order_view(one, uow.tasks.by_order(one.id), people, Viewer.RUNNER, settings, uow.now) for one in carried
-            ],
+            offer=offer_view(uow.orders.get(pending.order_id), pending, ground, fix) if pending else None,
+            orders=[order_view(one, tasks.get(one.id), people, Viewer.RUNNER, settings, uow.now) for one in carried],
             today_orders=done,
-            today_fen=sum(
-                runner_pay_fen(one, settings.split)
-                for one in _done_today(uow, who.account_id, _day_start(ground, uow.now))
-            ),
+            today_fen=sum(runner_pay_fen(one, settings.split) for one in _done_today(uow, who.account_id, since)),
             on_time_percent=round(100 * on_time / (on_time + late)) if on_time + late else None,
             credit=member.credit,
             report_every_ms=round(ctx.clock.real_s(ctx.options.report_every_s) * 1000),
@@ -100,10 +102,8 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
 
 
 def _carried_orders(uow: UnitOfWork, who: Principal) -> list[Order]:
-    held = [task for task in uow.tasks.held_by(who.account_id) if task.status in HELD]
-    return sorted(
-        (uow.orders.get(task.order_id) for task in held), key=lambda order: order.assigned_at or order.placed_at
-    )
+    held = uow.orders.many(task.order_id for task in uow.tasks.held_by(who.account_id))
+    return sorted(held.values(), key=lambda order: order.assigned_at or order.placed_at)
 
 
 def _done_today(uow: UnitOfWork, runner_id: str, since: datetime) -> list[Order]:
@@ -128,9 +128,8 @@ def _public_stops(order: Order) -> list[StopView]:
     return [stop_view(stop, is_personal=False) for stop in order.stops]
 
 
-def offer_view(uow: UnitOfWork, offer: Offer, ground: CampusGround, fix: Fix | None) -> OfferView:
+def offer_view(order: Order, offer: Offer, ground: CampusGround, fix: Fix | None) -> OfferView:
     """An offer as its runner sees it before answering."""
-    order = uow.orders.get(offer.order_id)
     return OfferView(
         id=offer.id,
         order_id=order.id,
@@ -149,7 +148,7 @@ def offer_view(uow: UnitOfWork, offer: Offer, ground: CampusGround, fix: Fix | N
     )
 
 
-def hall_item(uow: UnitOfWork, order: Order, ground: CampusGround, fix: Fix | None) -> HallItem:
+def hall_item(order: Order, ground: CampusGround, fix: Fix | None) -> HallItem:
     """A takeable order as the hall shows it."""
     return HallItem(
         order_id=order.id,
@@ -176,8 +175,8 @@ async def hall(ctx: Context, who: Principal, datum: str = "wgs84") -> HallView:
     fix = (await ctx.presence.get(who.campus_id, [who.account_id])).get(who.account_id)
 
     def read(uow: UnitOfWork) -> list[HallItem]:
-        orders = [uow.orders.get(task.order_id) for task in uow.tasks.takeable()]
-        items = [hall_item(uow, order, ground, fix) for order in orders if order.student_id != who.account_id]
+        orders = uow.orders.many(task.order_id for task in uow.tasks.takeable()).values()
+        items = [hall_item(order, ground, fix) for order in orders if order.student_id != who.account_id]
         return sorted(items, key=lambda item: (item.pickup_m if item.pickup_m is not None else 10**6, item.order_id))
 
     items = (await ctx.store.read(who.campus_id, read))[:HALL_LIMIT]
@@ -201,18 +200,9 @@ async def wallet(ctx: Context, who: Principal) -> WalletView:
     ground = await ctx.grounds.get(who.campus_id)
     settings = ground.campus.settings
 
-    def read(uow: UnitOfWork) -> list[WalletLine]:
-        lines = []
-        for order in uow.orders.unsettled_of_runner(who.account_id):
-            pay = runner_pay_fen(order, settings.split) + (order.goods_actual_fen or 0)
-            since = order.confirmed_at or (order.delivered_at or uow.now) + timedelta(
-                seconds=settings.auto_confirm_after_s
-            )
-            due = since + timedelta(seconds=settings.settle_after_s)
-            lines.append(WalletLine(at_ms=ms(due), kind="pending", order_id=order.id, amount_fen=pay, balance_fen=0))
-        return sorted(lines, key=lambda line: line.at_ms)
-
-    pending = await ctx.store.read(who.campus_id, read)
+    unsettled = await ctx.store.read(who.campus_id, lambda uow: uow.orders.unsettled_of_runner(who.account_id))
+    lines = [_pending_line(order, settings) for order in unsettled if not await _is_settling(ctx, order)]
+    pending = sorted(lines, key=lambda line: line.at_ms)
     balances = await ctx.payments.balances(who.account_id)
     statement = await ctx.payments.statement(who.account_id, limit=50)
     return WalletView(
@@ -231,3 +221,20 @@ async def wallet(ctx: Context, who: Principal) -> WalletView:
             for line in statement
         ],
     )
+
+
+def _pending_line(order: Order, settings: CampusSettings) -> WalletLine:
+    """What the runner will get for a delivered order, and when."""
+    pay = runner_pay_fen(order, settings.split) + (order.goods_actual_fen or 0)
+    delivered_at = order.delivered_at or order.placed_at
+    confirmed_at = order.confirmed_at or delivered_at + timedelta(seconds=settings.auto_confirm_after_s)
+    due_at = confirmed_at + timedelta(seconds=settings.settle_after_s)
+    return WalletLine(at_ms=ms(due_at), kind="pending", order_id=order.id, amount_fen=pay, balance_fen=0)
+
+
+async def _is_settling(ctx: Context, order: Order) -> bool:
+    """Whether payments has begun to divide this order's money: then the runner's part is in its figures already."""
+    if order.status is not OrderStatus.CONFIRMED:
+        return False
+    intent = await ctx.payments.view(intent_id(order.id))
+    return intent is not None and intent.hold_state != "held"

@@ -23,6 +23,10 @@ from .cancel_price import cancel_price_fen
 RUNNER_SHOWN = LIVE | {OrderStatus.DELIVERED}
 
 
+#: So many memberships are read one by one before all are read at once.
+_FEW = 4
+
+
 class Viewer(StrEnum):
     STUDENT = "student"
     RUNNER = "runner"
@@ -114,12 +118,19 @@ class People:
         """Read the people of ``orders``; ratings only for the few runners among them."""
         runners = {order.runner_id for order in orders if order.runner_id}
         accounts = uow.accounts.many(runners | {order.student_id for order in orders})
-        members = {runner: uow.memberships.get(runner) for runner in runners}
-        return cls(accounts, members, {runner: uow.statistics.stars(runner) for runner in runners})
+        return cls(accounts, _members(uow, runners), {runner: uow.statistics.stars(runner) for runner in runners})
 
     def name(self, account_id: str | None) -> str:
         account = self.accounts.get(account_id or "")
         return account.name if account else ""
+
+
+def _members(uow: UnitOfWork, runners: set[str]) -> dict[str, Membership]:
+    """Of a few runners one by one; of many with one question for all of the campus's."""
+    known: dict[str, Membership] = {}
+    if len(runners) > _FEW:
+        known = {member.account_id: member for member, _ in uow.memberships.runners()}
+    return {runner: known.get(runner) or uow.memberships.get(runner) for runner in runners}
 
 
 def runner_card(people: People, runner_id: str) -> RunnerCard | None:
@@ -157,6 +168,8 @@ def order_view(
     is_closed = order.status in (OrderStatus.SETTLED, OrderStatus.CLOSED, OrderStatus.CANCELLED)
     done_at = order.delivered_at or (None if not is_closed else order.promised_at)
     price = cancel_price_fen(order, settings.cancel, now) if is_student or is_operator else None
+    if order.status is OrderStatus.CARRYING and not is_operator:
+        price = None  # once it is on its way only the campus team cancels
     return OrderView(
         id=order.id,
         code=order.id[-6:],

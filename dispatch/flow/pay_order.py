@@ -33,14 +33,15 @@ def payment_view(intent: IntentView | None, total_fen: int) -> PaymentView:
 
 
 async def pay(ctx: Context, who: Principal, order_id: str, request: PayOrder) -> PaymentView:
-    """Pay with this channel. The old credential is proved dead before a new one is made."""
+    """Pay with this channel, or try it again after it failed. The old credential is proved dead before a new one is
+    made."""
     order = await ctx.store.read(who.campus_id, lambda uow: uow.orders.get(order_id))
     if order.student_id != who.account_id:
         raise NotFound(id=order_id)
     if order.status is not OrderStatus.AWAITING_PAYMENT:
         raise WrongState("this order does not wait for a payment", status=str(order.status))
     intent = await ctx.payments.view(intent_id(order_id))
-    if intent is not None and intent.channel != request.channel:
+    if intent is not None and (intent.channel != request.channel or intent.state == "failed"):
         try:
             await ctx.payments.switch_channel(intent.intent_id, request.channel)
         except UnknownChannel:

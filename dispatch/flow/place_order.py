@@ -13,7 +13,8 @@ from payments.port import OpenIntent
 from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model import ids
-from ..model.errors import InvalidInput, NotPermitted, QuoteExpired, TooMany
+from ..model.campus import CampusSettings
+from ..model.errors import InvalidInput, NotPermitted, OutsideHours, QuoteExpired, TooMany, Unavailable
 from ..model.event import EventKind
 from ..model.money import Fen
 from ..model.order import Order, OrderStatus
@@ -65,7 +66,7 @@ async def place_order(ctx: Context, who: Principal, request: PlaceOrder, key: st
         quote, stops = make_quote(ground, request, _demand(uow), uow.now)
         if quote.total_fen != request.expected_total_fen:
             raise QuoteExpired(field="expected_total_fen", total_fen=quote.total_fen)
-        order = _new_order(uow, who, request, quote, stops)
+        order = _new_order(uow, who, request, quote, stops, ground.campus.settings)
         _open(uow, order, ground, channels)
         people = People.of(uow, [order])
         view = order_view(order, None, people, Viewer.STUDENT, ground.campus.settings, uow.now)
@@ -83,12 +84,19 @@ def intent_id(order_id: str) -> str:
     return ids.derived_id(ids.INTENT, order_id)
 
 
+def order_id_of(intent: str) -> str:
+    """The order of a payment intent."""
+    return ids.derived_id(ids.ORDER, intent)
+
+
 def _demand(uow: UnitOfWork) -> Demand:
     return Demand(len(uow.tasks.takeable()), len(uow.memberships.runners(on_duty_only=True)))
 
 
 def _channels(ctx: Context, chosen: str | None) -> tuple[str, ...]:
     offered = [channel.code for channel in ctx.payments.channels() if channel.is_available]
+    if not offered:
+        raise Unavailable("no channel takes payments right now; try again")
     if chosen is None:
         return tuple(offered)
     if chosen not in offered:
@@ -96,7 +104,14 @@ def _channels(ctx: Context, chosen: str | None) -> tuple[str, ...]:
     return (chosen, *(code for code in offered if code != chosen))
 
 
-def _new_order(uow: UnitOfWork, who: Principal, request: PlaceOrder, quote: Quote, stops: tuple[Stop, ...]) -> Order:
+def _new_order(
+    uow: UnitOfWork,
+    who: Principal,
+    request: PlaceOrder,
+    quote: Quote,
+    stops: tuple[Stop, ...],
+    settings: CampusSettings,
+) -> Order:
     pickup_after = None
     promised_at = quote.arrive_by
     if request.pickup_after_ms is not None:
@@ -104,6 +119,10 @@ def _new_order(uow: UnitOfWork, who: Principal, request: PlaceOrder, quote: Quot
         if not timedelta(0) <= from_now <= MAX_AHEAD:
             raise InvalidInput("the time lies in the past or too far ahead", field="pickup_after_ms")
         pickup_after, promised_at = uow.now + from_now, promised_at + from_now
+        if not settings.is_open(pickup_after):
+            raise OutsideHours(
+                field="pickup_after_ms", opens=f"{settings.opens:%H:%M}", closes=f"{settings.closes:%H:%M}"
+            )
     return Order(
         id=uow.new_id(ids.ORDER),
         campus_id=uow.campus_id,

@@ -13,6 +13,7 @@ import msgspec
 from geo.fix import Fix
 
 from ..live.resume_streams import Published
+from ..model.campus import AssignMode
 from ..model.event import Event, EventKind, publications
 from ..model.order import Order
 from ..model.views import OrderView
@@ -20,8 +21,8 @@ from ..store.unit_of_work import GlobalUnit, UnitOfWork
 from .campus_ground import CampusGround
 from .context import Context
 from .go_on_duty import hall_item, offer_view
-from .order_view import People, Viewer, ms, order_view, runner_card
-from .read_orders import undo_deadline
+from .order_view import People, ms, runner_card
+from .watch_console import operator_views
 
 BATCH = 200
 
@@ -65,40 +66,39 @@ def _mark_published(event_ids: list[str], unit: GlobalUnit) -> None:
 def _enriching(
     batch: list[Event], ground: CampusGround, fixes: Mapping[str, Fix], undo_ttl: timedelta
 ) -> Callable[[UnitOfWork], list[Event]]:
-    return lambda uow: [_enriched(uow, event, ground, fixes, undo_ttl) for event in batch]
+    """Add what only one audience may see, as it is now: the newest truth is what a late listener needs."""
+
+    def enrich(uow: UnitOfWork) -> list[Event]:
+        orders = uow.orders.many({event.subject_id for event in batch if event.subject_id.startswith("ord_")})
+        people = People.of(uow, list(orders.values()))
+        whole = {view.id: view for view in operator_views(uow, list(orders.values()), ground, undo_ttl, people)}
+        return [
+            _enriched(uow, event, orders[event.subject_id], people, whole[event.subject_id], ground, fixes)
+            if event.subject_id in orders
+            else event
+            for event in batch
+        ]
+
+    return enrich
 
 
 def _enriched(
-    uow: UnitOfWork, event: Event, ground: CampusGround, fixes: Mapping[str, Fix], undo_ttl: timedelta
+    uow: UnitOfWork,
+    event: Event,
+    order: Order,
+    people: People,
+    whole: OrderView,
+    ground: CampusGround,
+    fixes: Mapping[str, Fix],
 ) -> Event:
-    """Add what only one audience may see, as it is now: the newest truth is what a late listener needs."""
-    order = uow.orders.find(event.subject_id) if event.subject_id.startswith("ord_") else None
-    if order is None:
-        return event
-    people = People.of(uow, [order])
-    whole = _operator_view(uow, order, people, ground, undo_ttl)
     private: dict[str, dict[str, Any]] = {"operator": {"order": msgspec.to_builtins(whole)}}
     if event.kind in _CARD_KINDS and event.runner_id == order.runner_id and order.runner_id:
         card = runner_card(people, order.runner_id)
         private["student"] = {"runner_id": order.runner_id, "runner": msgspec.to_builtins(card)}
     if event.kind is EventKind.TASK_OFFERED and "offer_id" in event.payload:
         offer = uow.offers.get(event.payload["offer_id"])
-        view = offer_view(uow, offer, ground, fixes.get(offer.runner_id))
+        view = offer_view(order, offer, ground, fixes.get(offer.runner_id))
         private["runner"] = {"offer": msgspec.to_builtins(view)}
-    if event.kind in _HALL_KINDS:
-        private["hall"] = {"item": msgspec.to_builtins(hall_item(uow, order, ground, None))}
+    if event.kind in _HALL_KINDS and ground.campus.settings.mode is not AssignMode.DISPATCH:
+        private["hall"] = {"item": msgspec.to_builtins(hall_item(order, ground, None))}
     return replace(event, private=private)
-
-
-def _operator_view(
-    uow: UnitOfWork, order: Order, people: People, ground: CampusGround, undo_ttl: timedelta
-) -> OrderView:
-    return order_view(
-        order,
-        uow.tasks.by_order(order.id),
-        people,
-        Viewer.OPERATOR,
-        ground.campus.settings,
-        uow.now,
-        undo_until=undo_deadline(uow, order, undo_ttl),
-    )

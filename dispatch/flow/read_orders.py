@@ -17,7 +17,7 @@ from geo.point import Point
 from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.errors import InvalidInput, NotPermitted
-from ..model.event import EventKind
+from ..model.event import Event, EventKind
 from ..model.order import LIVE, Order, OrderStatus
 from ..model.stop import StopRole
 from ..model.task import Task, TaskStatus
@@ -29,6 +29,11 @@ from .order_view import People, Viewer, ms, order_view, viewer_of
 from .pay_order import payment_view
 from .place_order import intent_id
 
+#: What a forced reassignment is called in the audit.
+REASSIGNED = "order.reassign"
+_REASSIGNMENTS = frozenset({EventKind.TASK_ASSIGNED, EventKind.TASK_REASSIGNED, EventKind.TASK_REOPENED})
+#: So many of the newest events or audit entries are looked through for something that happened seconds ago.
+_LOOKED_AT = 50
 #: A position older than this is said to be stale.
 STALE_S = 60.0
 
@@ -60,14 +65,30 @@ def read_one(uow: UnitOfWork, order_id: str, who: Principal, ground: CampusGroun
 
 def undo_deadline(uow: UnitOfWork, order: Order, undo_ttl: timedelta) -> datetime | None:
     """Until when the last forced reassignment can be taken back; None once anything happened after it."""
-    events = uow.outbox.timeline(order.id)
-    if not events or (not order.is_live and order.status is not OrderStatus.OPEN):
+    forced = last_forced(uow, order)
+    return None if forced is None or uow.now >= forced.at + undo_ttl else forced.at + undo_ttl
+
+
+def last_forced(uow: UnitOfWork, order: Order) -> Event | None:
+    """The forced reassignment that made the order what it is now, unless it was an undo itself.
+
+    An offer or an alarm that came after it changes nothing of the order, and an undo takes the offer back.
+    """
+    if not order.is_live and order.status is not OrderStatus.OPEN:
         return None
-    last = max(events, key=lambda event: (event.version, event.id))
-    is_forced = last.payload.get("how") == "forced" and not last.payload.get("is_undo")
-    if not is_forced or last.version != order.version or uow.now >= last.at + undo_ttl:
-        return None
-    return last.at + undo_ttl
+    for event in reversed(uow.outbox.timeline(order.id, limit=_LOOKED_AT)):
+        if event.version != order.version:
+            return None
+        if event.kind in _REASSIGNMENTS:
+            is_forced = event.payload.get("how") == "forced" and not event.payload.get("is_undo")
+            return event if is_forced else None
+    return None
+
+
+def recently_forced(uow: UnitOfWork, undo_ttl: timedelta) -> frozenset[str]:
+    """The orders that an operator has moved within the time for taking it back, found by what the audit says."""
+    entries = uow.audit.page(limit=_LOOKED_AT)
+    return frozenset(entry.subject for entry in entries if entry.action == REASSIGNED and uow.now < entry.at + undo_ttl)
 
 
 async def order(ctx: Context, who: Principal, order_id: str, datum: str = "wgs84") -> OrderView:
@@ -155,10 +176,9 @@ async def orders(
             student_id=student, runner_id=runner, statuses=statuses, q=q, limit=limit, before=before
         )
         people = People.of(uow, found)
+        tasks = uow.tasks.by_orders([one.id for one in found])
         settings = ground.campus.settings
-        return [
-            order_view(one, uow.tasks.by_order(one.id), people, viewer_of(one, who), settings, uow.now) for one in found
-        ]
+        return [order_view(one, tasks.get(one.id), people, viewer_of(one, who), settings, uow.now) for one in found]
 
     views = [convert(view, Datum(datum)) for view in await ctx.store.read(who.campus_id, read)]
     return OrderPage(orders=views, next_before=views[-1].id if len(views) == limit else None)
@@ -195,7 +215,7 @@ async def timeline(ctx: Context, who: Principal, order_id: str) -> TimelineView:
                 actor=names[event.actor_id].name if viewer is Viewer.OPERATOR and event.actor_id in names else None,
                 data=dict(event.payload),
             )
-            for event in sorted(events, key=lambda event: (event.version, event.id))
+            for event in events
             if viewer is Viewer.OPERATOR or event.kind not in _INTERNAL
         ]
 

@@ -11,7 +11,7 @@ from ..access.principal import Principal
 from ..assign.explain import what_if
 from ..assign.state import Params
 from ..model import ids
-from ..model.account import RunnerStatus
+from ..model.account import Membership, RunnerStatus
 from ..model.decision import Decision
 from ..model.errors import NotAvailable, StaleVersion, WrongState
 from ..model.event import EventKind
@@ -28,10 +28,11 @@ from ..model.views import (
     WhyView,
 )
 from ..store.unit_of_work import UnitOfWork
+from .assign_tasks import why_waiting
 from .cancel_order import withdraw_offer
 from .context import Context
 from .order_view import ms
-from .read_orders import read_one, undo_deadline
+from .read_orders import REASSIGNED, last_forced, read_one
 from .situation import gather, task_in
 from .take_task import take_task
 from .tell import tell
@@ -86,11 +87,11 @@ async def reassign(ctx: Context, who: Principal, order_id: str, request: Reassig
         if request.runner_id is None:
             changed = _take_away(uow, order, task, who.account_id)
         else:
-            _check_runner(uow, request.runner_id)
+            _check_runner(uow, request.runner_id, order)
             changed = _force(uow, order, task, request.runner_id, who.account_id, request.reason)
         after = {"runner_id": changed.runner_id, "status": str(changed.status), "version": changed.version}
         reason = f"{request.reason}: {request.note}" if request.note else request.reason
-        uow.audit.add(who.account_id, "order.reassign", order.id, reason, before, after)
+        uow.audit.add(who.account_id, REASSIGNED, order.id, reason, before, after)
         return read_one(uow, order_id, who, ground, ctx.options.undo_ttl).view
 
     view = await ctx.store.run(who.campus_id, change)
@@ -105,13 +106,14 @@ async def undo(ctx: Context, who: Principal, order_id: str, request: UndoReassig
 
     def change(uow: UnitOfWork) -> OrderView:
         order, task = _at_version(uow, order_id, request.version)
-        if undo_deadline(uow, order, ctx.options.undo_ttl) is None:
+        last = last_forced(uow, order)
+        if last is None or uow.now >= last.at + ctx.options.undo_ttl:
             raise WrongState("there is nothing that can be taken back any more")
-        last = max(uow.outbox.timeline(order_id), key=lambda event: (event.version, event.id))
         before = {"runner_id": order.runner_id, "status": str(order.status), "version": order.version}
         if last.former_runner_id is None:
             changed = _take_away(uow, order, task, who.account_id, is_undo=True)
         else:
+            _check_approved(uow, last.former_runner_id)
             changed = _force(uow, order, task, last.former_runner_id, who.account_id, "undo", is_undo=True)
         after = {"runner_id": changed.runner_id, "status": str(changed.status), "version": changed.version}
         uow.audit.add(who.account_id, "order.reassign.undo", order.id, "undo", before, after)
@@ -131,14 +133,19 @@ def _at_version(uow: UnitOfWork, order_id: str, version: int) -> tuple[Order, Ta
     return order, task
 
 
-def _check_runner(uow: UnitOfWork, runner_id: str) -> None:
+def _check_runner(uow: UnitOfWork, runner_id: str, order: Order) -> None:
     """Operators may overrule load and distance, but not make a runner of somebody who is none or not there."""
-    member = uow.memberships.get(runner_id)
-    account = uow.accounts.get(runner_id)
-    if member.runner_status is not RunnerStatus.APPROVED or account.is_blocked:
-        raise NotAvailable("this account is no approved runner", field="runner_id")
-    if not member.is_on_duty:
+    if not _check_approved(uow, runner_id).is_on_duty:
         raise NotAvailable("this runner is off duty", field="runner_id")
+    if runner_id == order.student_id:
+        raise NotAvailable("nobody carries their own errand", field="runner_id")
+
+
+def _check_approved(uow: UnitOfWork, runner_id: str) -> Membership:
+    member = uow.memberships.get(runner_id)
+    if member.runner_status is not RunnerStatus.APPROVED or uow.accounts.get(runner_id).is_blocked:
+        raise NotAvailable("this account is no approved runner", field="runner_id")
+    return member
 
 
 def _force(
@@ -195,9 +202,10 @@ def _take_away(uow: UnitOfWork, order: Order, task: Task, actor_id: str, *, is_u
     return reopened
 
 
-async def why(ctx: Context, who: Principal, order_id: str, waiting: str | None = None) -> WhyView:
-    """Every decision about this order with its reasons, the newest first."""
+async def why(ctx: Context, who: Principal, order_id: str) -> WhyView:
+    """Every decision about this order with its reasons, the newest first; for one that waits, why it does now."""
     who.require(Permission.ORDERS_READ_ANY)
+    waiting = await why_waiting(ctx, who.campus_id, order_id)
 
     def read(uow: UnitOfWork) -> WhyView:
         order = uow.orders.get(order_id)
@@ -209,7 +217,7 @@ async def why(ctx: Context, who: Principal, order_id: str, waiting: str | None =
             decisions=[
                 _decision_view(decision, names) for decision in sorted(decisions, key=lambda one: one.id, reverse=True)
             ],
-            waiting=waiting if order.status is OrderStatus.OPEN else None,
+            waiting=waiting,
         )
 
     return await ctx.store.read(who.campus_id, read)

@@ -37,8 +37,13 @@ Handler = Callable[[UnitOfWork, str, CampusGround], None]
 def expire_offer(uow: UnitOfWork, offer_id: str, ground: CampusGround) -> None:
     """Nobody answered in time: the task goes to somebody else."""
     offer = uow.offers.get(offer_id)
-    if offer.status is OfferStatus.PENDING and is_expired(offer, uow.now):
+    if offer.status is not OfferStatus.PENDING:
+        return
+    if is_expired(offer, uow.now):
         give_back(uow, offer, OfferStatus.EXPIRED)
+    else:
+        # The clock of whoever leased the job is ahead of ours.
+        uow.jobs.schedule("expire_offer", offer.id, offer.expires_at)
 
 
 def expire_unpaid(uow: UnitOfWork, order_id: str, ground: CampusGround) -> None:

@@ -40,9 +40,10 @@ def command_settlement(uow: UnitOfWork, order: Order, ground: CampusGround) -> N
 
 
 def command_give_back(uow: UnitOfWork, order: Order, charge_fen: Fen, ground: CampusGround) -> None:
-    """Tell payments to give a cancelled order's money back, all but the charge."""
-    if charge_fen:
-        _settle(uow, order, shares_of(order, charge_fen, Fen(0), ground.campus.settings.split))
+    """Tell payments to give a cancelled order's money back, all but the charge and the goods that a runner bought."""
+    goods = order.goods_actual_fen or Fen(0)
+    if charge_fen or goods:
+        _settle(uow, order, shares_of(order, charge_fen, goods, ground.campus.settings.split))
         return
     command = Release(
         id=f"release:{order.id}", intent_id=intent_id(order.id), reason=order.cancel_reason or "cancelled"

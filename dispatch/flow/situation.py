@@ -22,6 +22,8 @@ from .read_orders import remaining_stops
 #: Without a word from a runner for this long, nobody is sent their way.
 STALE_S = 90.0
 _HANDLING_S = 120
+#: An open order is placed at version 1 and paid at 2; only one that was assigned and taken away again has a later one.
+NEVER_ASSIGNED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +52,30 @@ class Situation:
 
 def read_books(uow: UnitOfWork) -> Books:
     """One consistent read of everything that waits or is carried."""
-    waiting = [(task, uow.orders.get(task.order_id)) for task in uow.tasks.takeable()]
+    takeable, carried = uow.tasks.takeable(), uow.tasks.held()
+    orders = uow.orders.many({task.order_id for task in takeable + carried})
+    waiting = [(task, orders[task.order_id]) for task in takeable]
     held: dict[str, list[tuple[Task, Order]]] = {}
-    for task in uow.tasks.held():
+    for task in carried:
         if task.runner_id is not None:
-            held.setdefault(task.runner_id, []).append((task, uow.orders.get(task.order_id)))
+            held.setdefault(task.runner_id, []).append((task, orders[task.order_id]))
     return Books(
         waiting=waiting,
         held=held,
-        offered=uow.offers.offered_runners(),
+        offered=_asked(uow, waiting),
         busy_with_offer=frozenset(offer.runner_id for offer in uow.offers.pending()),
         runners=uow.memberships.runners(on_duty_only=True),
     )
+
+
+def _asked(uow: UnitOfWork, waiting: list[tuple[Task, Order]]) -> dict[str, frozenset[str]]:
+    """Whom each waiting task was put to before, and who had it and lost it: it is not offered to them again."""
+    asked = uow.offers.offered_runners()
+    for task, order in waiting:
+        if order.version > NEVER_ASSIGNED:
+            had_it = {decision.runner_id for decision in uow.decisions.for_order(order.id) if decision.runner_id}
+            asked[task.id] = asked.get(task.id, frozenset()) | had_it
+    return asked
 
 
 async def gather(ctx: Context, campus_id: str, ground: CampusGround) -> Situation:

@@ -14,13 +14,12 @@ from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.alert import Alert
 from ..model.order import Order
-from ..model.task import Task
 from ..model.views import AlertView, ConsoleRunner, ConsoleView, KpiView, MoneyView, OrderView
 from ..store.unit_of_work import UnitOfWork
 from .campus_ground import CampusGround
 from .context import Context
 from .order_view import People, Viewer, ms, order_view
-from .read_orders import convert, undo_deadline
+from .read_orders import convert, recently_forced, undo_deadline
 
 ALERT_LIMIT = 100
 
@@ -35,7 +34,6 @@ async def console(ctx: Context, who: Principal, datum: str = "wgs84") -> Console
 
     def read(uow: UnitOfWork) -> ConsoleView:
         orders = uow.orders.active()
-        tasks = {task.order_id: task for task in uow.tasks.held() + uow.tasks.takeable()}
         held: dict[str, list[Order]] = {}
         for order in orders:
             if order.is_live and order.runner_id:
@@ -61,7 +59,7 @@ async def console(ctx: Context, who: Principal, datum: str = "wgs84") -> Console
             )
         online = sum(1 for fix in fixes.values() if now_ms - fix.fixed_at_ms <= fresh_ms)
         return ConsoleView(
-            orders=operator_views(uow, orders, tasks, ground, ctx.options.undo_ttl),
+            orders=operator_views(uow, orders, ground, ctx.options.undo_ttl),
             runners=runners,
             kpis=_kpis(uow, ground, online, sum(1 for runner in runners if runner.is_on_duty)),
             alerts=[alert_view(alert) for alert in uow.alerts.open_alerts(ALERT_LIMIT)],
@@ -72,19 +70,21 @@ async def console(ctx: Context, who: Principal, datum: str = "wgs84") -> Console
 
 
 def operator_views(
-    uow: UnitOfWork, orders: list[Order], tasks: dict[str, Task], ground: CampusGround, undo_ttl: timedelta
+    uow: UnitOfWork, orders: list[Order], ground: CampusGround, undo_ttl: timedelta, people: People | None = None
 ) -> list[OrderView]:
-    """Orders as operators see them."""
-    people = People.of(uow, orders)
+    """Orders as operators see them, with as few questions for two hundred as for one."""
+    people = people or People.of(uow, orders)
+    tasks = uow.tasks.by_orders([order.id for order in orders])
+    forced = recently_forced(uow, undo_ttl)
     return [
         order_view(
             order,
-            tasks.get(order.id) or uow.tasks.by_order(order.id),
+            tasks.get(order.id),
             people,
             Viewer.OPERATOR,
             ground.campus.settings,
             uow.now,
-            undo_until=undo_deadline(uow, order, undo_ttl),
+            undo_until=undo_deadline(uow, order, undo_ttl) if order.id in forced else None,
         )
         for order in orders
     ]

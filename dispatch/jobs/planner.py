@@ -45,7 +45,12 @@ class Planner:
             fence = await self._lead(campus.id)
             if fence is None:
                 continue
-            tick = await assign_tasks(self._ctx, campus.id, fence, self._params)
+            try:
+                tick = await assign_tasks(self._ctx, campus.id, fence, self._params)
+            except Exception:
+                # One campus's trouble must not keep the others' orders waiting.
+                log.exception("planning failed; the next tick tries again", extra={"fields": {"campus": campus.id}})
+                continue
             self.waiting[campus.id] = tick.waiting or {}
         self.ticks += 1
         return 0
