@@ -10,7 +10,9 @@ import socket
 import stat
 import sys
 import textwrap
+import urllib.error
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from dispatch.supervisor import StartFailed, Supervisor
 
 # Answers every connection with its process id; told by files in the data folder how to misbehave.
 PROGRAM = """
-    import argparse, os, pathlib, signal, socket, sys, time
+    import argparse, os, pathlib, select, signal, socket, sys
     sys.path.insert(0, {root!r})
     from dispatch.processes import follow_parent
     folder = pathlib.Path(os.environ["DISPATCH_DATA_DIR"])
@@ -37,22 +39,25 @@ PROGRAM = """
     follow_parent(told.parent)
     if (folder / f"{{told.role}} is broken").exists():
         sys.exit(3)
+    asked = []
     def drain(*_):
-        if (folder / "stubborn").exists():
-            return
-        (folder / f"drained {{os.getpid()}}").touch()
-        os._exit(0)
+        if not (folder / "stubborn").exists():
+            asked.append(True)
     signal.signal(signal.SIGTERM, drain)
     os.write(told.ready_fd, b"1")
     os.close(told.ready_fd)
-    if told.listen_fd is None:
-        while True:
-            time.sleep(60)
-    listener = socket.socket(fileno=told.listen_fd)
-    while True:
-        connection, _ = listener.accept()
-        connection.sendall(str(os.getpid()).encode())
-        connection.close()
+    listeners = [] if told.listen_fd is None else [socket.socket(fileno=told.listen_fd)]
+    for listener in listeners:
+        listener.setblocking(False)
+    while not asked:
+        for listener in select.select(listeners, [], [], 0.05)[0]:
+            try:
+                connection, _ = listener.accept()
+            except BlockingIOError:
+                continue
+            connection.sendall(str(os.getpid()).encode())
+            connection.close()
+    (folder / f"drained {{os.getpid()}}").touch()
 """
 
 
@@ -268,4 +273,71 @@ async def test_the_data_folder_is_private(make, tmp_path):
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     assert stat.S_IMODE((data / "secrets").stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (data / "secrets").iterdir()} == {0o600}
+    await supervisor.stop()
+
+
+async def test_signals_replace_the_processes_and_end_the_server(make, eventually):
+    supervisor = make()
+    running = asyncio.create_task(supervisor.run())
+    assert await eventually(lambda: supervisor.reports() and all(each.is_ready for each in supervisor.reports()[2:]))
+    assert await eventually(lambda: set(by_role(supervisor)) >= {"web", "planner", "jobs"})
+    await supervisor.wait_ready()
+    before = by_role(supervisor)
+    os.kill(os.getpid(), signal.SIGHUP)
+    replaced = ("web", "planner", "jobs")
+    assert await eventually(lambda: all(by_role(supervisor).get(role, 0) not in (0, before[role]) for role in replaced))
+    assert await eventually(lambda: not any(is_alive(before[role]) for role in replaced))
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, 10) == 0
+
+
+async def test_a_second_signal_does_not_wait_for_the_grace_time(make, tmp_path):
+    supervisor = make(DISPATCH_GRACE_S="60")
+    running = asyncio.create_task(supervisor.run())
+    await supervisor.wait_ready()
+    (tmp_path / "data" / "stubborn").touch()
+    supervisor.ask_to_stop()
+    supervisor.ask_to_stop()
+    assert await asyncio.wait_for(running, 10) == 0
+
+
+async def test_a_server_that_gives_up_says_why(make, tmp_path, caplog):
+    supervisor = make(DISPATCH_METRICS_PORT="0")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "jobs is broken").touch()
+    assert await asyncio.wait_for(supervisor.run(), 20) == 1
+    assert "the jobs process ended 3 times before it served" in caplog.text
+
+
+async def test_a_server_that_cannot_start_says_why(make, tmp_path, caplog):
+    supervisor = make()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "migration fails").touch()
+    assert await asyncio.wait_for(supervisor.run(), 20) == 1
+    assert "`dispatch migrate` failed" in caplog.text
+
+
+async def test_business_time_goes_on_over_a_restart(make):
+    first = make(DISPATCH_TIME_SCALE="100", DISPATCH_TIME_START="2026-03-02T11:00:00+08:00")
+    await first.start()
+    await first.wait_ready()
+    began = datetime.fromisoformat(first.child_environ["DISPATCH_CLOCK_START"])
+    await first.stop()
+    second = make(DISPATCH_TIME_SCALE="100", DISPATCH_TIME_START="2026-03-02T11:00:00+08:00")
+    await second.start()
+    assert datetime.fromisoformat(second.child_environ["DISPATCH_CLOCK_START"]) > began
+    await second.stop()
+
+
+async def test_a_request_that_is_none_costs_the_operators_port_nothing(make):
+    supervisor = make()
+    await supervisor.start()
+    for raw in (b"", b"GET /metrics", b"x" * 20_000, b"POST /metrics HTTP/1.1\r\n\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", supervisor.metrics_port)
+        writer.write(raw)
+        writer.write_eof()
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 405") if raw.startswith(b"POST") else answer == b""
+        writer.close()
+    assert await fetch(supervisor.metrics_port, "/processes")
     await supervisor.stop()
