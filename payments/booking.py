@@ -29,6 +29,9 @@ from payments.settlement import retry_at, sort_outcomes, split_number
 from payments.store.rows import Instruction, InstructionKind, IntentRow
 from payments.store.unit_of_work import UnitOfWork
 
+#: Tries without an answer until somebody is told.
+SILENCES_BEFORE_ALARM = 3
+
 NewId = Callable[[str], str]
 
 
@@ -76,14 +79,9 @@ class Booking:
 
     # -- money in -------------------------------------------------------------------------------------------------
 
-    def paid(
-        self, attempt_id: str, amount_fen: Fen, transaction_id: str
-    ) -> Literal["booked", "mismatch", "unknown_attempt"]:
+    def paid(self, attempt: Attempt, amount_fen: Fen, transaction_id: str) -> Literal["booked", "mismatch"]:
         """A proof of payment, from wherever and in whatever state: the first one pays the intent, any other one is
         given back."""
-        attempt = self.uow.attempts.get(attempt_id)
-        if attempt is None:
-            return "unknown_attempt"
         if attempt.state in WITH_MONEY:
             return "booked"
         intent = self.uow.intents.require(attempt.intent_id)
@@ -126,6 +124,18 @@ class Booking:
         entries = ledger.duplicate(channel=attempt.channel, attempt_id=attempt.id, amount_fen=attempt.amount_fen)
         self.uow.books.post(intent, entries, self.now)
         self.instruct(intent, attempt, f"{attempt.id}D1", "refund_duplicate", attempt.amount_fen, reason="paid_twice")
+
+    def _alarm(self, intent: IntentRow, order: Instruction, reason: str) -> None:
+        match order.kind:
+            case "split":
+                for receiver in order.receivers:
+                    self.tell(
+                        PayoutFailed, intent, party=receiver.party, account_ref=receiver.account_ref, reason=reason
+                    )
+            case "release":
+                self.tell(ReleaseFailed, intent, reason=reason)
+            case _:
+                self.tell(Suspicious, intent, reason=f"{order.kind}_failed: {reason}")
 
     # -- money out ------------------------------------------------------------------------------------------------
 
@@ -299,13 +309,15 @@ class Booking:
         self.uow.attempts.save(after, AttemptState.PAID_DUPLICATE)
 
     def try_later(self, order: Instruction, reason: str, *, is_failure: bool) -> None:
-        """Not done yet: the same number again later. A failure of a release is told once."""
+        """Not done yet: the same number again later. A failure, or a silence that lasts, is told once."""
         tries = order.tries + 1
-        if is_failure and order.kind == "release":
+        is_failure = is_failure or tries >= SILENCES_BEFORE_ALARM
+        if is_failure:
             intent = self.uow.intents.require(order.intent_id)
-            self.uow.intents.change(intent.id, hold_state=hold_after(intent.hold_state, "failed"))
+            if order.kind == "release":
+                self.uow.intents.change(intent.id, hold_state=hold_after(intent.hold_state, "failed"))
             if not order.is_reported:
-                self.tell(ReleaseFailed, intent, reason=reason)
+                self._alarm(intent, order, reason)
         self.uow.instructions.save(
             msgspec.structs.replace(
                 order,

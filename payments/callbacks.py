@@ -29,7 +29,7 @@ async def take_callback(
         if attempt is None or attempt.channel != channel.shape.code:
             return False
         if uow.inbox.is_new_notice(channel.shape.code, notice.notice_id, attempt.id, now()):
-            Booking(uow, now(), new_id).paid(attempt.id, notice.amount_fen, notice.transaction_id)
+            Booking(uow, now(), new_id).paid(attempt, notice.amount_fen, notice.transaction_id)
         return True
 
     is_accepted = await store.run(book)

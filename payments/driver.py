@@ -225,7 +225,7 @@ class Driver:
                 Succeeded(amount_fen, transaction_id)
                 | QueryAnswer(standing="paid", amount_fen=amount_fen, transaction_id=transaction_id)
             ):
-                if booking.paid(attempt.id, amount_fen, transaction_id) == "booked":
+                if booking.paid(attempt, amount_fen, transaction_id) == "booked":
                     return
                 no_proof = QueryAnswer(standing="no_answer")
                 after = failover.after_query(attempt, no_proof, self._shapes[attempt.channel], asked_at)

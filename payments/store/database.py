@@ -94,6 +94,7 @@ def _sqlite_engine(url: sa.URL) -> Engine:
     @sa.event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         is_read = connection.get_execution_options().get("is_read", False)
+        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if is_read else 'OFF'}")
         connection.exec_driver_sql("BEGIN" if is_read else "BEGIN IMMEDIATE")
 
     return engine

@@ -22,12 +22,8 @@ class Instructions:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, instruction: Instruction) -> bool:
-        """Store it; False when one with this number exists, which is then the one that counts."""
-        if self.get(instruction.id) is not None:
-            return False
+    def add(self, instruction: Instruction) -> None:
         self._connection.execute(sa.insert(t.instructions).values(**msgspec.structs.asdict(instruction)))
-        return True
 
     def get(self, instruction_id: str) -> Instruction | None:
         found = self._select(t.instructions.c.id == instruction_id)

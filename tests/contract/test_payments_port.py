@@ -121,6 +121,9 @@ async def test_refund_after_capture(desk: Desk) -> None:
     assert (await desk.payments.book("ord_a")).refunded_fen == 300
     with pytest.raises(CommandRefused):
         await desk.refund("a", 701, turn=2)
+    same = Refund(id="refund:other", intent_id="int_a", refund_id="refund-a-1", amount_fen=1, reason="")
+    with pytest.raises(CommandRefused, match="exists already"):
+        await desk.payments.submit(same)
     await desk.refund("a", 700, turn=2)
     assert (await desk.view()).refunded_fen == 1000
     await desk.assert_books()

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from payments import driver
 from payments.channels import sandbox_signing as signing
-from payments.channels.sandbox import shape
+from payments.channels.sandbox import SandboxChannel, shape
 from payments.channels.sandbox_bank import SandboxBank
 from payments.channels.sandbox_books import FAULTS
 from payments.money import Fen
-from payments.outcomes import BadNotice, OrderToCreate, PaidNotice, Receiver
+from payments.outcomes import (
+    BadNotice,
+    CloseAnswer,
+    CreateAnswer,
+    DebitAnswer,
+    MoneyAnswer,
+    OrderToCreate,
+    PaidNotice,
+    QueryAnswer,
+    Receiver,
+    SplitAnswer,
+)
 from payments.port import CallbackReply, PayoutFailed, Released, Suspicious
 from tests.payments_desk import SECRET, START, Desk, sqlite_desk
 
@@ -347,6 +360,96 @@ async def test_a_refund_that_fails_is_tried_again(desk: Desk) -> None:
     await desk.assert_books()
 
 
+class MuteChannel(SandboxChannel):
+    """A way to pay whose line is open and dead: no call ever ends."""
+
+    is_mute = True
+    is_close_mute = False
+
+    async def _wait(self) -> None:
+        if self.is_mute:
+            await asyncio.Event().wait()
+
+    async def create_credential(self, order: OrderToCreate) -> CreateAnswer:
+        await self._wait()
+        return await super().create_credential(order)
+
+    async def debit(self, order: OrderToCreate) -> DebitAnswer:
+        await self._wait()
+        return await super().debit(order)
+
+    async def query(self, attempt_id: str) -> QueryAnswer:
+        await self._wait()
+        return await super().query(attempt_id)
+
+    async def close(self, attempt_id: str) -> CloseAnswer:
+        if self.is_close_mute:
+            await asyncio.Event().wait()
+        return await super().close(attempt_id)
+
+    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+        await self._wait()
+        return await super().split(attempt_id, number, receivers)
+
+    async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
+        await self._wait()
+        return await super().give_back(attempt_id, number, amount_fen)
+
+    async def refund(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
+        await self._wait()
+        return await super().refund(attempt_id, number, amount_fen)
+
+
+@pytest.fixture
+async def mute_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Desk, MuteChannel]]:
+    monkeypatch.setattr(driver, "CALL_S", 0.4)
+    async with sqlite_desk(tmp_path, [shape("sandbox"), shape("card", "debit")]) as desk:
+        mute = MuteChannel(desk.bank, SECRET)
+        desk.payments._channels["sandbox"] = mute
+        yield desk, mute
+
+
+async def test_calls_that_never_end(mute_desk: tuple[Desk, MuteChannel]) -> None:
+    desk, mute = mute_desk
+    await desk.open("gone", channels=("sandbox",))
+    assert await desk.states("gone") == ["sandbox:abandoned"]
+    card = MuteChannel(desk.bank, SECRET, shape("card", "debit"))
+    desk.payments._channels["card"] = card
+    await desk.open("card", channels=("card",))
+    assert await desk.states("card") == ["card:unknown"]
+    mute.is_mute = False
+    await desk.open("a", channels=("sandbox",))
+    mute.is_close_mute = True
+    await desk.release("a")
+    assert await desk.states("a") == ["sandbox:closing"], "the close was not answered"
+    mute.is_close_mute = False
+    await desk.advance(30, step_s=5)
+    assert await desk.states("a") == ["sandbox:closed"]
+
+
+async def test_money_out_that_is_not_answered_is_told_once_and_goes_on(mute_desk: tuple[Desk, MuteChannel]) -> None:
+    desk, mute = mute_desk
+    mute.is_mute = False
+    for name in "abc":
+        await desk.open(name, channels=("sandbox",))
+        await desk.pay(name)
+    await desk.settle("c")
+    mute.is_mute = True
+    await desk.settle("a", runner=600, campus=0, platform=100)
+    await desk.release("b")
+    await desk.refund("c", 100)
+    await desk.advance(100, step_s=5)
+    assert await desk.kinds("a") == ["IntentReady", "Paid", "PayoutFailed", "PayoutFailed"]
+    assert await desk.kinds("b") == ["IntentReady", "Paid", "ReleaseFailed"]
+    assert await desk.kinds("c") == ["IntentReady", "Paid", "Settled", "Suspicious"]
+    mute.is_mute = False
+    await desk.advance(3600, step_s=300)
+    assert (await desk.kinds("a"))[-1] == "Settled"
+    assert (await desk.kinds("b"))[-1] == "Released"
+    assert (await desk.kinds("c"))[-1] == "Refunded"
+    await desk.assert_books()
+
+
 # -- other kinds of channel -------------------------------------------------------------------------------------------
 
 
@@ -457,6 +560,25 @@ async def test_the_bank_keeps_its_rules(desk: Desk) -> None:
     assert (await bank.split("ORDER0001", "S1", [too_much])).reason == "not_enough_frozen"
     assert (await bank.give_back("ORDER0001", "U1", 501)).reason == "not_enough_frozen"
     assert (await bank.refund("ORDER0001", "R1", 1)).reason == "not_enough_split"
+
+
+async def test_the_same_number_moves_money_once(desk: Desk) -> None:
+    bank = desk.bank
+    bank.notify = None
+    await bank.pay(await bank.create("sandbox", _order()))
+    receiver = Receiver(party="runner", account_ref="run", amount_fen=Fen(300))
+    for _ in range(2):
+        assert (await bank.split("ORDER0001", "S1", [receiver])).receivers[0].standing == "paid"
+        assert (await bank.refund("ORDER0001", "R1", Fen(100))).standing == "done"
+        assert (await bank.give_back("ORDER0001", "U1", Fen(200))).standing == "done"
+    (book,) = await bank.books("sandbox")
+    assert (book.paid_fen, book.split_fen, book.returned_fen, book.refunded_fen, book.frozen_fen) == (
+        500,
+        300,
+        200,
+        100,
+        0,
+    )
 
 
 async def test_scripts_are_listed_checked_and_cleared(desk: Desk) -> None:
