@@ -78,3 +78,39 @@ def test_no_command_shows_how_it_is_used():
     done = run()
     assert done.returncode == 2
     assert "usage: dispatch" in done.stderr
+
+
+def test_a_campus_of_a_real_map_and_its_first_administrator(tmp_path, campus_data):
+    told = {"DISPATCH_DATA_DIR": str(tmp_path / "data")}
+    osm = campus_data / "osm_campus" / "nu_campus.osm.gz"
+    made = run("campus", "import", str(osm), "--name", "Lakeside", "--timezone", "America/Chicago", **told)
+    assert made.returncode == 0, made.stderr
+    campus_id = made.stdout.split()[0]
+    assert run("campus", "list", **told).stdout == f"{campus_id}  Lakeside\n"
+    shown = run("campus", "show", "Lakeside", **told).stdout
+    assert "America/Chicago" in shown
+    assert "buildings" in shown
+    created = run("admin", "create", "--phone", "13800000001", "--name", "Root", **told)
+    assert created.returncode == 0, created.stderr
+    assert "http://127.0.0.1:8888/console#code=" in created.stdout
+    again = run("admin", "create", "--phone", "13800000001", "--name", "Root", "--campus", "nowhere", **told)
+    assert again.returncode == 1
+    assert "there is no campus 'nowhere'" in again.stderr
+    plan = tmp_path / "plan.json"
+    loaded = run("load-accounts", "--students", "2", "--runners", "1", "--plan", str(plan), **told)
+    assert loaded.returncode == 0, loaded.stderr
+    assert plan.stat().st_mode & 0o077 == 0
+    assert run("migrate", **told).stdout == "the databases are up to date\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("missing.osm", None), ("broken.osm", "<osm><node"), ("empty.geojson", "{}"), ("plain.json", "not json")],
+)
+def test_a_map_that_is_none_is_refused_in_a_sentence(tmp_path, file, text):
+    if text is not None:
+        (tmp_path / file).write_text(text)
+    done = run("campus", "import", str(tmp_path / file), "--name", "X", DISPATCH_DATA_DIR=str(tmp_path / "data"))
+    assert done.returncode in (1, 2)
+    assert done.stderr.startswith("dispatch")
+    assert "Traceback" not in done.stderr
