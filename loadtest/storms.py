@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -156,11 +157,7 @@ async def _wild_fixes(fleet: _Fleet, clock: ServerClock, options: Options, outco
     home = Point(places[0]["lat"], places[0]["lon"]) if places else Point(0.0, 0.0)
     sent = await _send_wildly(fleet, clock, options, home)
     await until(lambda: sum(fleet.acked) >= sent, 10.0, 0.05)
-    back = sum(
-        later < earlier
-        for rows in fleet.positions.values()
-        for (earlier, _), (later, _) in zip(rows, rows[1:], strict=False)
-    )
+    back = sum(later[0] < earlier[0] for rows in fleet.positions.values() for earlier, later in pairwise(rows))
     outcome.lines += [
         f"runners                    {len(runners)}",
         f"fixes sent                 {sent}",
