@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -41,7 +42,7 @@ def decode_body(body: bytes, kind: type[R]) -> R:
 def decode_query(arguments: Mapping[str, Sequence[bytes]], kind: type[R]) -> R:
     """The query parameters as a request; raises :class:`InvalidInput` also for one given twice or unknown."""
     given: dict[str, str] = {}
-    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    known = _names(kind)
     for name, values in arguments.items():
         if name not in known:
             raise InvalidInput(f"there is no query parameter {name[:80]!r}", field=name[:80])
@@ -57,6 +58,11 @@ def decode_query(arguments: Mapping[str, Sequence[bytes]], kind: type[R]) -> R:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as fault:
         raise _refusal(str(fault)) from None
+
+
+@cache
+def _names(kind: type[Request]) -> frozenset[str]:
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
 
 
 def check_media(content_type: str, allowed: Sequence[str], encoding: str = "") -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import html
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +33,7 @@ _READER = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Campus errands: HTTP interface</title>
+<link rel="icon" href="/static/mark.svg">
 <link rel="stylesheet" href="/static/vendor/swagger-ui/swagger-ui.css">
 <div id="reader"><p>The reader needs JavaScript; the document is at <a href="/openapi.json">/openapi.json</a>.</p></div>
 <script src="/static/vendor/swagger-ui/swagger-ui-bundle.js"></script>
@@ -40,6 +43,11 @@ _READER = """<!doctype html>
 _READER_SCRIPT = """"use strict";
 SwaggerUIBundle({ url: "/openapi.json", dom_id: "#reader", deepLinking: true, tryItOutEnabled: false });
 """
+
+
+@lru_cache(maxsize=512)
+def _tag(path: str, mtime_ns: int, size: int) -> str:
+    return f'"{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:32]}"'
 
 
 def settings_of(handler: RequestHandler) -> WebSettings:
@@ -55,10 +63,12 @@ class FileHandler(StaticFileHandler):
     def set_extra_headers(self, path: str) -> None:
         self.set_header("Cache-Control", "no-cache")
 
-    @classmethod
-    def get_content_version(cls, abspath: str) -> str:
-        """A hash of the content; it serves as the ETag."""
-        return hashlib.sha256(Path(abspath).read_bytes()).hexdigest()
+    def compute_etag(self) -> str | None:
+        """A hash of the content, which follows a file that is replaced while the server runs."""
+        if not self.absolute_path:
+            return None
+        stat = os.stat(self.absolute_path)
+        return _tag(self.absolute_path, stat.st_mtime_ns, stat.st_size)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         answer_lost(self, status_code, **kwargs)

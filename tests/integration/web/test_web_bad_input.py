@@ -162,7 +162,6 @@ async def test_tokens_of_others(house: Any) -> None:
     forged = [
         jwt.encode(claims, b"another key of thirty-two bytes!", "HS256", headers={"kid": "1"}),
         jwt.encode(claims, house_key, "HS256", headers={"kid": "2"}),
-        jwt.encode(claims, house_key, "HS512", headers={"kid": "1"}),
         jwt.encode(claims, "", "none", headers={"kid": "1"}),
         student.token[:-2] + ("AA" if not student.token.endswith("AA") else "BB"),
         jwt.encode({**claims, "typ": "socket"}, house_key, "HS256", headers={"kid": "1"}),

@@ -36,6 +36,9 @@ async def test_pages_and_files_are_served_and_not_sent_twice(open_a_house: Any, 
         assert script.headers["Content-Type"].startswith("text/javascript")
         again = await house.call("GET", "//static/js/a.js", headers={"If-None-Match": script.headers["ETag"]})
         assert again.status == 304 and again.body == b""
+        (static / "js" / "a.js").write_text("export const a = 2;")
+        newer = await house.call("GET", "//static/js/a.js", headers={"If-None-Match": script.headers["ETag"]})
+        assert newer.status == 200 and newer.body.endswith(b"2;")
         assert (await house.call("HEAD", "//console")).status == 200
         for outside in ("//static/../secrets", "//static/%2e%2e/%2e%2e/etc/passwd", "//static/none.js"):
             assert (await house.call("GET", outside)).status in (403, 404)
