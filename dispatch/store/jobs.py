@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from ..model.job import Job
-from .scope import CampusScope, Scope
+from .scope import CampusScope, Scope, upsert
 from .tables import jobs as t
+
+
+@cache
+def _schedule(dialect: str) -> Any:
+    """Insert a job, or move the one that is there and take it from whoever holds it."""
+    statement = upsert(t, dialect)
+    fresh = {name: statement.excluded[name] for name in ("due_at", "payload", "tries", "holder", "leased_until")}
+    return statement.on_conflict_do_update(
+        index_elements=["campus_id", "kind", "subject_id"], set_={**fresh, "fence": t.c.fence + 1}
+    )
 
 
 class Jobs:
@@ -24,13 +35,8 @@ class Jobs:
         """Let ``kind`` fall due for ``subject_id``. Scheduled again, it moves; a holder of the old one loses its
         lease, so it cannot complete what was asked anew."""
         fresh = {"due_at": due_at, "payload": dict(payload or {}), "tries": 0, "holder": None, "leased_until": None}
-        self._sql.execute(
-            self._scope.upsert(t)
-            .values(campus_id=self._scope.campus_id, kind=kind, subject_id=subject_id, fence=0, **fresh)
-            .on_conflict_do_update(
-                index_elements=["campus_id", "kind", "subject_id"], set_={**fresh, "fence": t.c.fence + 1}
-            )
-        )
+        key = {"campus_id": self._scope.campus_id, "kind": kind, "subject_id": subject_id}
+        self._sql.execute(_schedule(self._scope.dialect), {**key, **fresh, "fence": 0})
 
     def cancel(self, kind: str, subject_id: str) -> bool:
         """Whether there was such a job."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Select, insert, select, update
@@ -11,11 +10,13 @@ from sqlalchemy.exc import IntegrityError
 from ..model.errors import NotFound, StaleVersion
 from ..model.offer import Offer, OfferStatus
 from ..model.task import TAKEABLE
-from .scope import CampusScope
+from .scope import CampusScope, by_id
 from .tables import offers as t
 from .tables import tasks
 
 _PENDING = OfferStatus.PENDING
+_FIELDS = tuple(Offer.__dataclass_fields__)
+_INSERT, _BY_ID = insert(t), by_id(t)
 
 
 class Offers:
@@ -27,16 +28,16 @@ class Offers:
         """Raises :class:`StaleVersion` when the task or the runner has a pending offer already."""
         self._scope.check(offer.campus_id)
         try:
-            self._sql.execute(insert(t).values(asdict(offer)))
+            self._sql.execute(_INSERT, {name: getattr(offer, name) for name in _FIELDS})
         except IntegrityError as error:
             raise StaleVersion("the task or the runner has a pending offer already") from error
 
     def get(self, offer_id: str) -> Offer:
         """The offer; raises :class:`NotFound`, also for another campus's."""
-        found = self._all(self._mine().where(t.c.id == offer_id))
-        if not found:
+        row = self._scope.find(_BY_ID, offer_id)
+        if row is None:
             raise NotFound("there is no such offer here")
-        return found[0]
+        return Offer(**row._mapping)
 
     def save(self, offer: Offer, expected: OfferStatus) -> None:
         """Store the offer's new status; raises :class:`StaleVersion` unless the stored one is ``expected``."""

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Select, and_, case, distinct, func, insert, or_, select, update
+from sqlalchemy import Row, Select, and_, case, distinct, func, insert, or_, select
 
 from ..model.errors import NotFound
 from ..model.ids import ORDER, is_id
 from ..model.order import LIVE, Order, OrderStatus
 from ..model.stop import Stop
-from .scope import CampusScope
+from .scope import CampusScope, by_id, next_version
 from .tables import accounts, memberships
 from .tables import orders as t
 
@@ -31,6 +31,7 @@ _PLAIN = (
     "released_fen", "refunded_fen", "pin", "pin_tries", "rating", "rating_text",
 )  # fmt: skip
 _FIXED = frozenset({"id", "campus_id", "code", "student_id", "placed_at"})
+_INSERT, _BY_ID, _SAVE = insert(t), by_id(t), next_version(t)
 _decode_personal = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
 
 
@@ -46,7 +47,7 @@ class Orders:
 
     def insert(self, order: Order) -> None:
         self._scope.check(order.campus_id)
-        self._sql.execute(insert(t).values(self._values(order)))
+        self._sql.execute(_INSERT, self._values(order))
 
     def get(self, order_id: str) -> Order:
         """The order; raises :class:`NotFound`, also for another campus's."""
@@ -56,7 +57,7 @@ class Orders:
         return order
 
     def find(self, order_id: str) -> Order | None:
-        row = self._sql.execute(self._mine().where(t.c.id == order_id)).first()
+        row = self._scope.find(_BY_ID, order_id)
         return None if row is None else self._order(row)
 
     def many(self, order_ids: Iterable[str]) -> dict[str, Order]:
@@ -68,10 +69,7 @@ class Orders:
         exactly one less, and :class:`NotFound`."""
         self._scope.check(order.campus_id)
         values = {name: value for name, value in self._values(order).items() if name not in _FIXED}
-        changed = self._sql.execute(
-            update(t).where(self._scope.mine(t), t.c.id == order.id, t.c.version == order.version - 1).values(values)
-        )
-        if changed.rowcount != 1:
+        if not self._scope.save_next(_SAVE, order.id, order.version, values):
             raise self._scope.missed(t, order.id, "order")
 
     def page(

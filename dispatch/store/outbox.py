@@ -12,6 +12,7 @@ from .scope import CampusScope, Scope
 from .tables import events as t
 
 _FIELDS = tuple(Event.__dataclass_fields__)
+_INSERT = insert(t)
 
 
 class Outbox:
@@ -23,7 +24,7 @@ class Outbox:
 
     def add(self, event: Event) -> None:
         self._scope.check(event.campus_id)
-        self._sql.execute(insert(t).values({name: getattr(event, name) for name in _FIELDS}))
+        self._sql.execute(_INSERT, {name: getattr(event, name) for name in _FIELDS})
 
     def timeline(self, subject_id: str, limit: int = 200) -> list[Event]:
         """What happened to one order or account, oldest first; of more than ``limit`` the newest."""

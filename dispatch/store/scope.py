@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, literal
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, Update, bindparam, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ..model.errors import NotFound, StaleVersion
 from ..model.ids import NewId
 from .vault import Vault
+
+# Building a statement costs more than running it, so those of the busiest tables are built once.
+
+
+def by_id(table: Table) -> Select[Any]:
+    """One row of one campus; for :meth:`CampusScope.find`."""
+    return select(table).where(table.c.campus_id == bindparam("_campus_id"), table.c.id == bindparam("_id"))
+
+
+def next_version(table: Table) -> Update:
+    """A change of the row that is at one certain version; for :meth:`CampusScope.save_next`."""
+    return update(table).where(
+        table.c.campus_id == bindparam("_campus_id"),
+        table.c.id == bindparam("_id"),
+        table.c.version == bindparam("_version"),
+    )
+
+
+def upsert(table: Table, dialect: str) -> Any:
+    """An INSERT that knows ON CONFLICT; both dialects spell it alike but offer it apart."""
+    return sqlite_insert(table) if dialect == "sqlite" else postgres_insert(table)
+
+
+@cache
+def _insert_new(table: Table, dialect: str, key: tuple[str, ...]) -> Any:
+    # The count of inserted rows is no dependable answer of a driver; a returned row is.
+    return upsert(table, dialect).on_conflict_do_nothing(index_elements=list(key)).returning(literal(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +52,16 @@ class Scope:
     new_id: NewId
     vault: Vault
 
-    def upsert(self, table: Table) -> Any:
-        """An INSERT that knows ON CONFLICT; both dialects spell it alike but offer it apart."""
-        return sqlite_insert(table) if self.connection.dialect.name == "sqlite" else postgres_insert(table)
+    @property
+    def dialect(self) -> str:
+        return self.connection.dialect.name
 
-    def insert_new(self, table: Table, values: dict[str, Any], key: Sequence[str]) -> bool:
+    def upsert(self, table: Table) -> Any:
+        return upsert(table, self.dialect)
+
+    def insert_new(self, table: Table, values: dict[str, Any], key: tuple[str, ...]) -> bool:
         """Whether the row is new; False, with nothing changed, where ``key`` was there before."""
-        statement = self.upsert(table).values(values).on_conflict_do_nothing(index_elements=list(key))
-        # The count of inserted rows is no dependable answer of a driver; a returned row is.
-        return self.connection.execute(statement.returning(literal(1))).first() is not None
+        return self.connection.execute(_insert_new(table, self.dialect, key), values).first() is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +69,15 @@ class CampusScope(Scope):
     """A scope that sees one campus and nothing else."""
 
     campus_id: str
+
+    def find(self, statement: Select[Any], row_id: str) -> Row[Any] | None:
+        """The row that :func:`by_id` looks for, if this campus has it."""
+        return self.connection.execute(statement, {"_campus_id": self.campus_id, "_id": row_id}).first()
+
+    def save_next(self, statement: Update, row_id: str, version: int, values: dict[str, Any]) -> bool:
+        """Whether the row was at the version before ``version`` and is now changed."""
+        where = {"_campus_id": self.campus_id, "_id": row_id, "_version": version - 1}
+        return self.connection.execute(statement, values | where).rowcount == 1
 
     def mine(self, table: Table) -> ColumnElement[bool]:
         """The condition that every query on a campus's rows carries."""

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, bindparam, insert, select
 
 from ..model.errors import NotFound
 from ..model.task import HELD, TAKEABLE, Task, TaskStatus
-from .scope import CampusScope
+from .scope import CampusScope, by_id, next_version
 from .tables import leases
 from .tables import tasks as t
 
+_FIELDS = tuple(Task.__dataclass_fields__)
 _FIXED = frozenset({"id", "campus_id", "order_id"})
+_INSERT, _BY_ID, _SAVE = insert(t), by_id(t), next_version(t)
+_BY_ORDER = select(t).where(t.c.campus_id == bindparam("_campus_id"), t.c.order_id == bindparam("_id"))
+_IS_LEADER = select(leases.c.name).where(leases.c.name == bindparam("_lease"), leases.c.fence == bindparam("_fence"))
+_SAVE_AS_LEADER = _SAVE.where(_IS_LEADER.exists())
 
 
 def planner_lease(campus_id: str) -> str:
     """The name of the lease under which a planner assigns at this campus."""
     return f"planner:{campus_id}"
+
+
+def _values(task: Task) -> dict[str, Any]:
+    return {name: getattr(task, name) for name in _FIELDS}
 
 
 class Tasks:
@@ -29,18 +37,18 @@ class Tasks:
 
     def insert(self, task: Task) -> None:
         self._scope.check(task.campus_id)
-        self._sql.execute(insert(t).values(asdict(task)))
+        self._sql.execute(_INSERT, _values(task))
 
     def get(self, task_id: str) -> Task:
         """The task; raises :class:`NotFound`, also for another campus's."""
-        found = self._all(self._mine().where(t.c.id == task_id))
-        if not found:
+        row = self._scope.find(_BY_ID, task_id)
+        if row is None:
             raise NotFound("there is no such task here")
-        return found[0]
+        return Task(**row._mapping)
 
     def by_order(self, order_id: str) -> Task | None:
-        found = self._all(self._mine().where(t.c.order_id == order_id))
-        return found[0] if found else None
+        row = self._scope.find(_BY_ORDER, order_id)
+        return None if row is None else Task(**row._mapping)
 
     def by_orders(self, order_ids: Collection[str]) -> dict[str, Task]:
         """The tasks of these orders, by order id."""
@@ -53,14 +61,12 @@ class Tasks:
         :class:`StaleVersion` when either has moved on, and :class:`NotFound`.
         """
         self._scope.check(task.campus_id)
-        values = {name: value for name, value in asdict(task).items() if name not in _FIXED}
-        change = update(t).where(self._scope.mine(t), t.c.id == task.id, t.c.version == task.version - 1)
+        values = {name: value for name, value in _values(task).items() if name not in _FIXED}
+        change = _SAVE
         if fence is not None:
-            is_leader = select(leases.c.name).where(
-                leases.c.name == planner_lease(self._scope.campus_id), leases.c.fence == fence
-            )
-            change = change.where(is_leader.exists())
-        if self._sql.execute(change.values(values)).rowcount != 1:
+            change = _SAVE_AS_LEADER
+            values |= {"_lease": planner_lease(self._scope.campus_id), "_fence": fence}
+        if not self._scope.save_next(change, task.id, task.version, values):
             raise self._scope.missed(t, task.id, "task")
 
     def takeable(self) -> list[Task]:
