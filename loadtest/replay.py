@@ -190,10 +190,10 @@ async def _stream(options: Options, days: list[PersonDay], url: str, plan: PlanF
             await asyncio.sleep(END_S)
         finally:
             await join.leave()
-    account = account_of(streams, watchers)
-    account.real_s = time.perf_counter() - began_s
-    account.errors = figures.errors
-    return account
+    tally = tally_of(streams, watchers)
+    tally.real_s = time.perf_counter() - began_s
+    tally.errors = figures.errors
+    return tally
 
 
 class _Joining:
@@ -290,7 +290,7 @@ def _answered(stream: Streamed, frame: dict[str, Any]) -> None:
             stream.refused[frame["at"]] = str(frame["code"])
 
 
-def account_of(streams: list[Streamed], watchers: list[Watched]) -> Tally:
+def tally_of(streams: list[Streamed], watchers: list[Watched]) -> Tally:
     """Add everything up. A fix that was believed and not delivered was conflated when a newer one of its runner was
     delivered after it, and lost when none was."""
     total = Tally(runners=len(streams), watchers=len(watchers))
@@ -345,44 +345,43 @@ def _index(total: Tally, stream: Streamed) -> None:
         total.index_wrong.append(f"{stream.day.name}: {stream.index_off_m:.1f} m off")
 
 
-def printed(account: Tally, options: Options) -> str:
+def printed(tally: Tally, options: Options) -> str:
     """What is printed at the end."""
-    ages = account.ages_ms
+    ages = tally.ages_ms
 
     def share(part: int, whole: int) -> str:
         return f"{100 * part / whole:.2f} %" if whole else "-"
 
     lines = [
-        f"runners (person-days)        {account.runners}, at {options.speed:g} x, {account.real_s / 60:.1f} minutes",
-        f"watchers                     {account.watchers}, each following every runner",
-        f"sent                         {account.sent}",
-        f"accepted                     {account.acked}  ({share(account.acked, account.sent)})",
-        f"refused                      {sum(account.refused.values()) + account.unnamed}",
-        *(f"  {reason:<26} {count}" for reason, count in account.refused.most_common()),
+        f"runners (person-days)        {tally.runners}, at {options.speed:g} x, {tally.real_s / 60:.1f} minutes",
+        f"watchers                     {tally.watchers}, each following every runner",
+        f"sent                         {tally.sent}",
+        f"accepted                     {tally.acked}  ({share(tally.acked, tally.sent)})",
+        f"refused                      {sum(tally.refused.values()) + tally.unnamed}",
+        *(f"  {reason:<26} {count}" for reason, count in tally.refused.most_common()),
     ]
-    if account.unnamed:
-        lines.append(f"  counted, not named         {account.unnamed}")
+    if tally.unnamed:
+        lines.append(f"  counted, not named         {tally.unnamed}")
     lines += [
-        f"deliveries due               {account.due}",
-        f"delivered one by one         {account.one_by_one}  ({share(account.one_by_one, account.due)})",
-        f"conflated                    {account.conflated}",
-        f"lost                         {account.lost}",
-        f"out of order                 {account.out_of_order}",
-        f"runners slower than a flush  {account.slow_runners}, {share(account.slow_seen, account.slow_due)} one by one",
-        f"next fix a flush later       {account.spaced_due}, "
-        f"{share(account.spaced_seen, account.spaced_due)} one by one",
+        f"deliveries due               {tally.due}",
+        f"delivered one by one         {tally.one_by_one}  ({share(tally.one_by_one, tally.due)})",
+        f"conflated                    {tally.conflated}",
+        f"lost                         {tally.lost}",
+        f"out of order                 {tally.out_of_order}",
+        f"runners slower than a flush  {tally.slow_runners}, {share(tally.slow_seen, tally.slow_due)} one by one",
+        f"next fix a flush later       {tally.spaced_due}, {share(tally.spaced_seen, tally.spaced_due)} one by one",
         "age, send to receipt, ms     "
         f"p50 {ages.percentile(0.5):.1f}  p95 {ages.percentile(0.95):.1f}  p99 {ages.percentile(0.99):.1f}",
-        f"index at each track's end    {account.index_checked} asked, at most {account.index_off_m:.2f} m off, "
-        f"{len(account.index_wrong)} wrong",
-        *(f"  {text}" for text in account.index_wrong[:10]),
-        *(f"error: {text} ({count})" for text, count in account.errors.most_common(10)),
+        f"index at each track's end    {tally.index_checked} asked, at most {tally.index_off_m:.2f} m off, "
+        f"{len(tally.index_wrong)} wrong",
+        *(f"  {text}" for text in tally.index_wrong[:10]),
+        *(f"error: {text} ({count})" for text, count in tally.errors.most_common(10)),
     ]
-    if account.unsent:
-        lines.append(f"without a connection         {account.unsent}")
+    if tally.unsent:
+        lines.append(f"without a connection         {tally.unsent}")
     return "\n".join(lines)
 
 
-def is_well(account: Tally) -> bool:
+def is_well(tally: Tally) -> bool:
     """Whether the replay shows what it should: nothing lost, nothing out of order, the index right."""
-    return not account.lost and not account.out_of_order and not account.index_wrong and account.sent > 0
+    return not tally.lost and not tally.out_of_order and not tally.index_wrong and tally.sent > 0
