@@ -142,7 +142,7 @@ export class Board {
 
   isRecent(order) {
     const doneAt = order.steps?.find((step) => step.step === "delivered")?.at_ms;
-    return order.status === "delivered" && doneAt !== null && now() - doneAt < LINGER_S * 1000;
+    return ["delivered", "confirmed"].includes(order.status) && doneAt !== null && now() - doneAt < LINGER_S * 1000;
   }
 
   /**

@@ -73,11 +73,12 @@ export class Reassigner {
       this.board.put(changed);
       this.form = null;
       this.offerUndo(changed);
+      this.options.delete(orderId);
     } catch (error) {
+      this.options.delete(orderId);
       await this.explain(orderId, error);
     }
     this.isBusy = false;
-    this.options.delete(orderId);
     this.paint();
   }
 

@@ -3,8 +3,6 @@
 import { FILTERS } from "./queue.js";
 import { TABS } from "./order-panel.js";
 
-const PANES = ["queue", "map", "order", "tray"];
-
 /** @typedef {{orderId: string | null, runnerId: string | null, filter: string, text: string, tab: string, pane: string, isOffShown: boolean}} View */
 
 /** @returns {View} */
@@ -13,7 +11,7 @@ export function readView() {
   const oneOf = (name, known) => (known.includes(fragment.get(name)) ? fragment.get(name) : known[0]);
   return {
     orderId: fragment.get("order"), runnerId: fragment.get("runner"), filter: oneOf("filter", FILTERS),
-    text: fragment.get("q") ?? "", tab: oneOf("tab", TABS), pane: oneOf("pane", PANES), isOffShown: fragment.has("off"),
+    text: fragment.get("q") ?? "", tab: oneOf("tab", TABS), pane: fragment.has("order") ? "order" : "queue", isOffShown: fragment.has("off"),
   };
 }
 
@@ -25,7 +23,6 @@ export function writeView(view) {
   if (view.filter !== FILTERS[0]) fragment.set("filter", view.filter);
   if (view.text) fragment.set("q", view.text);
   if (view.tab !== TABS[0]) fragment.set("tab", view.tab);
-  if (view.pane !== PANES[0]) fragment.set("pane", view.pane);
   if (view.isOffShown) fragment.set("off", "1");
   const text = fragment.toString();
   history.replaceState(null, "", location.pathname + (text ? `#${text}` : ""));

@@ -8,13 +8,15 @@ import { icon } from "../icons.js";
 export function whyTable(why) {
   if (!why) return h("p", { class: "muted" }, t("console.loading"));
   const decisions = [...why.decisions].sort((a, b) => b.at_ms - a.at_ms);
+  // A forced change has no candidates of its own: the last real choice is the one to read.
+  const shown = decisions.find((decision) => decision.candidates.length) ?? decisions[0];
   return [
     why.waiting && h("p", { class: "note" }, icon("clock"), codeText("waiting", why.waiting)),
     !decisions.length && !why.waiting && h("p", { class: "muted" }, t("why.none")),
-    decisions.map((decision, index) => h("details", { key: decision.id, class: "decision", open: index === 0 },
+    decisions.map((decision) => h("details", { key: decision.id, class: "decision", open: decision === shown },
       h("summary", {}, h("b", {}, t(`why.mode.${decision.mode}`)), " ", h("span", { class: "muted" },
         clockTime(decision.at_ms, true), decision.regret_s ? ` · ${t("why.regret", { age: duration(decision.regret_s) })}` : "")),
-      decision.note && h("p", { class: "note" }, codeText("reason", decision.note)),
+      decision.mode === "forced" && decision.note && h("p", { class: "muted" }, codeText("reason", decision.note)),
       table(decision))),
   ];
 }
@@ -39,7 +41,7 @@ function table(decision) {
         names.map((name) => h("td", { key: name }, seconds(candidate.terms[name])))))))),
     out.length > 0 && h("ul", { class: "excluded" }, out.map((candidate) => h("li", { key: candidate.runner_id },
       h("b", {}, candidate.runner_name || candidate.runner_id.slice(-6)), " ", codeText("excluded", candidate.excluded)))),
-    !fit.length && !out.length && h("p", { class: "muted" }, t("why.no_candidates")),
+    !fit.length && !out.length && decision.mode !== "forced" && h("p", { class: "muted" }, t("why.no_candidates")),
   ];
 }
 

@@ -8,9 +8,9 @@ import { icon, typeIcon } from "../icons.js";
 /** @param {any} item OfferView or HallItem */
 function facts(item) {
   return h("ul", { class: "facts-row" },
-    item.pickup_m !== null && item.pickup_m !== undefined && h("li", {}, icon("locate"), t("offer.pickup", { d: distance(item.pickup_m) })),
-    h("li", {}, icon("flag"), t("offer.trip", { d: distance(item.trip_m) })),
-    h("li", {}, icon("carry"), weight(item.weight_g)),
+    item.stops.length > 0 && item.pickup_m !== null && item.pickup_m !== undefined && h("li", {}, icon("locate"), t("offer.pickup", { d: distance(item.pickup_m) })),
+    item.stops.length > 1 && h("li", {}, icon("flag"), t("offer.trip", { d: distance(item.trip_m) })),
+    item.weight_g > 0 && h("li", {}, icon("carry"), weight(item.weight_g)),
     h("li", {}, icon("clock"), t("offer.by", { at: clockTime(item.promised_at_ms) })),
     item.goods_cap_fen > 0 && h("li", {}, icon("wallet"), t("offer.goods", { price: yuan(item.goods_cap_fen) })));
 }

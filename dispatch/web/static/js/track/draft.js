@@ -82,7 +82,14 @@ function stopRequest(draft, role) {
   };
 }
 
+/** Whether fetching and bringing name one and the same place. */
+export function isSamePlace(draft, type) {
+  if (!type || type.stops.length < 2) return false;
+  const [a, b] = type.stops.map((role) => draft.stops[role]);
+  return Boolean(a && b) && (a.place_id ? a.place_id === b.place_id : a.lat === b.lat && a.lon === b.lon);
+}
+
 /** Whether everything that a quote needs is there. */
 export function isQuotable(draft, type) {
-  return Boolean(type) && type.stops.every((role) => draft.stops[role]);
+  return Boolean(type) && type.stops.every((role) => draft.stops[role]) && !isSamePlace(draft, type);
 }

@@ -5,7 +5,7 @@ import { h } from "../dom.js";
 import { clockTime, codeText, distance, pick, remember, read, t, weight, yuan } from "../i18n.js";
 import { icon, typeIcon } from "../icons.js";
 import { toast, toastError } from "../shell.js";
-import { isQuotable, quoteRequest, rememberPlace, saveDraft } from "./draft.js";
+import { isQuotable, isSamePlace, quoteRequest, rememberPlace, saveDraft } from "./draft.js";
 import { PlacePicker } from "./place-picker.js";
 
 const WEIGHTS_G = [1000, 2000, 5000, 10_000, 20_000];
@@ -93,7 +93,7 @@ export class OrderForm {
   askPriceSoon() {
     clearTimeout(this.timer);
     if (isQuotable(this.draft, this.type)) this.timer = setTimeout(() => this.askPrice(), QUOTE_AFTER_MS);
-    else this.quote = null;
+    else this.quote = this.fault = null;
   }
 
   async askPrice() {
@@ -204,6 +204,7 @@ export class OrderForm {
       this.quote && h("p", { class: "peek" }, t("order_form.from_price", {
         price: yuan(this.quote.total_fen), d: distance(this.quote.distance_m), at: clockTime(this.quote.arrive_by_ms),
       })),
+      isSamePlace(draft, type) && h("p", { class: "form-error", role: "alert" }, t("order_form.same_place")),
       this.next(isQuotable(draft, type)),
     ];
   }

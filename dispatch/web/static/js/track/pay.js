@@ -11,18 +11,21 @@ export class PayCard {
   constructor({ api, paint, refetch }) {
     Object.assign(this, { api, paint, refetch });
     this.isBusy = false;
+    /** Why the wallet said no; the credential can still be paid. @type {string | null} */
+    this.declined = null;
     this.channels = [];
     api.get("/channels").then((channels) => ((this.channels = channels), paint()), () => null);
   }
 
   async act(work) {
     if (this.isBusy) return;
-    this.isBusy = true;
+    Object.assign(this, { isBusy: true, declined: null });
     this.paint();
     try {
       await work();
     } catch (error) {
-      toastError(error);
+      if (error.code === "payment_declined") this.declined = error.detail?.reason ?? "declined";
+      else toastError(error);
     }
     this.isBusy = false;
     this.refetch();
@@ -50,6 +53,7 @@ export class PayCard {
   cashier(payment) {
     const pay = (outcome) => this.act(() => this.api.post("/sandbox/pay", { token: payment.credential.token, outcome }));
     return h("div", { class: "cashier" },
+      this.declined && h("p", { class: "form-error", role: "alert" }, codeText("pay.reason", this.declined), " ", t("pay.hint.failed")),
       h("p", {}, h("span", { class: "pill" }, t("pay.demo")), " ", t("pay.cashier")),
       h("button", { type: "button", class: "button primary wide big", disabled: this.isBusy, onclick: () => pay("ok") },
         t("pay.go", { price: yuan(payment.amount_fen) })),

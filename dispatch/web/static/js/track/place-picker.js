@@ -35,9 +35,13 @@ export class PlacePicker {
   }
 
   search(role, text) {
+    // What was found for another field or another text must not be picked for this one.
+    if (this.role !== role || !text.trim()) this.found = [];
+    else this.found = this.found.filter((place) => `${place.name} ${place.name_en}`.toLowerCase().includes(text.trim().toLowerCase()));
     this.typed[role] = text;
     this.role = role;
     this.cursor = -1;
+    this.isPending = true;
     clearTimeout(this.timer);
     this.timer = setTimeout(async () => {
       const found = text.trim()
@@ -45,6 +49,7 @@ export class PlacePicker {
         : this.quick.slice(0, 8);
       if (this.typed[role] !== text) return;
       this.found = found;
+      this.isPending = false;
       this.paint();
     }, SEARCH_AFTER_MS);
     this.paint();
@@ -98,7 +103,7 @@ export class PlacePicker {
             key: found.id, role: "option", id: `${id}-${index}`, "aria-selected": String(index === this.cursor),
             onmousedown: (event) => (event.preventDefault(), choose(found)),
           }, icon("pin"), this.nameOf(found))),
-          !this.found.length && h("li", { class: "empty", key: "none" }, t("order_form.no_place"))),
+          !this.found.length && h("li", { class: "empty", key: "none" }, t(this.isPending ? "console.loading" : "order_form.no_place"))),
         isActive && !isOpen && this.chips(role, place, onPick, choose)));
   }
 
