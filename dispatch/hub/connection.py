@@ -29,68 +29,9 @@ from .frames import (
     Welcome,
 )  # fmt: skip
 from .look import look_of
+from .rules import Principal, Rules, Sink
 from .send_queue import SendQueue
 from .topics import Topic, is_topic_name
-
-
-class Principal(Protocol):
-    """Who a token speaks for."""
-
-    @property
-    def account_id(self) -> str: ...
-    @property
-    def campus_id(self) -> str: ...
-    @property
-    def roles(self) -> frozenset[Any]: ...
-    @property
-    def session_id(self) -> str: ...
-
-
-class Sink(Protocol):
-    """Where a connection's bytes go; none of the calls waits."""
-
-    def write(self, data: bytes) -> None: ...
-
-    def close(self, code: int, reason: str) -> None: ...
-
-
-class Rules:
-    """The bounds of every connection."""
-
-    __slots__ = (
-        "bad_frames",
-        "flush_ms",
-        "frames_per_s",
-        "hello_lasts_s",
-        "queue_bytes",
-        "refused_per_s",
-        "report_every_ms",
-        "time_scale",
-        "topics",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        *,
-        topics: int = 50,
-        frames_per_s: int = 100,
-        bad_frames: int = 20,
-        refused_per_s: int = 5,
-        queue_bytes: int = 512 * 1024,
-        hello_lasts_s: int = 900,
-        report_every_ms: int = 5_000,
-        time_scale: float = 1.0,
-        flush_ms: int = 50,
-    ) -> None:
-        self.topics = topics
-        self.frames_per_s = frames_per_s
-        self.bad_frames = bad_frames
-        self.refused_per_s = refused_per_s
-        self.queue_bytes = queue_bytes
-        self.hello_lasts_s = hello_lasts_s
-        self.report_every_ms = report_every_ms
-        self.time_scale = time_scale
-        self.flush_ms = flush_ms
 
 
 class Host(Protocol):

@@ -10,9 +10,10 @@ from geo.filters import Reason, Verdict
 from geo.fix import Fix
 
 from .codes import CloseCode
-from .connection import Connection, Principal, Rules, Sink, Stage
+from .connection import Connection, Stage
 from .frames import Codec, Follow, PositionRow
 from .resume import EventRecord
+from .rules import Principal, Rules, Sink
 from .topics import Topic, Topics
 
 

@@ -6,104 +6,36 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
-from dispatch.clock import Clock
-from dispatch.flow.track_runner import LiveTable
 from dispatch.hub.codes import CloseCode
-from dispatch.hub.connection import Connection, Principal, Rules
+from dispatch.hub.connection import Connection
 from dispatch.hub.core import Hub
 from dispatch.hub.frames import Follow
 from dispatch.hub.resume import Past
+from dispatch.hub.rules import Principal
 from dispatch.hub.topics import Topic
-from dispatch.live.bus import Bus, PositionRow
-from dispatch.live.presence import Presence
-from dispatch.live.resume_streams import ResumeStreams, StreamEvent
-from dispatch.live.tracks import Tracks
+from dispatch.live.bus import PositionRow
+from dispatch.live.resume_streams import StreamEvent
 from dispatch.model.errors import Refusal, Unavailable
 from geo.filters import Reason, Verdict
 from geo.fix import Fix
 
 from .business_time import BusinessTime
 from .limits import UpgradeLimits
-from .position_writer import IndexFactory, PositionWriter, position_row
+from .position_writer import PositionWriter, position_row
 from .protocol import HubSocket
+from .rooms import HubOptions, Rooms
 from .tls import StreamTransport
 
 log = logging.getLogger(__name__)
 
 
-class TopicGrant(Protocol):
-    """What somebody may see of a topic."""
+__all__ = ["HubOptions", "HubServer", "Rooms"]
 
-    @property
-    def snapshot(self) -> Any:
-        """The topic's subject as it is now: anything that msgspec encodes, in the datum that was asked for."""
-
-    @property
-    def watch(self) -> str | None:
-        """Whose position the topic shows: a runner's id, ``""`` nobody's, None: unchanged or not that kind."""
-
-
-#: ``await authorize(principal, topic, datum)``; raises Refusal when the topic may not be followed.
-Authorize = Callable[[Any, str, str], Awaitable[TopicGrant]]
-VerifyToken = Callable[[str], Principal]
-#: Called in the flush with the newest fixes of a campus: geofences and areas.
-OnFlush = Callable[[str, Sequence[tuple[str, Fix]]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class HubOptions:
-    """Bounds and rhythms; all times are real."""
-
-    allowed_origins: frozenset[str] = frozenset()
-    flush_s: float = 0.05
-    hello_timeout_s: int = 5
-    close_timeout_s: int = 5
-    ping_every_s: int = 25
-    drain_s: float = 3.0
-    max_connections: int = 12_000
-    max_per_account: int = 20
-    upgrades_per_s: int = 1_000
-    upgrades_per_address_per_s: int = 200
-    topics_per_connection: int = 50
-    frames_per_s: int = 100
-    queue_bytes: int = 512 * 1024
-    hello_lasts_s: int = 900
-    report_every_ms: int = 5_000
-    fetches_at_once: int = 100
-    state_kept_s: float = 900.0
-    """Business seconds for which a silent runner's filter state is kept."""
-
-    def rules(self, time_scale: float) -> Rules:
-        return Rules(
-            topics=self.topics_per_connection,
-            frames_per_s=self.frames_per_s,
-            queue_bytes=self.queue_bytes,
-            hello_lasts_s=self.hello_lasts_s,
-            report_every_ms=self.report_every_ms,
-            time_scale=time_scale,
-            flush_ms=round(self.flush_s * 1000),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """The parts of the house that a hub works with."""
-
-    clock: Clock
-    bus: Bus
-    presence: Presence
-    tracks: Tracks
-    streams: ResumeStreams
-    index_of: IndexFactory
-    table: LiveTable
-    verify_token: VerifyToken
-    authorize: Authorize
-    new_connection_id: Callable[[], str]
-    on_flush: OnFlush | None = None
+#: Business time after which a runner who was not heard of is not put back on the maps.
+PRESENCE_MS = 120_000
 
 
 class HubServer:
@@ -262,7 +194,7 @@ class HubServer:
 
     def on_rejoined(self, campus_id: str) -> None:
         """Redis was away, perhaps emptied: say again where our runners are, and look for holes in every topic."""
-        since_ms = self._time.now_ms() - 60_000
+        since_ms = self._time.now_ms() - PRESENCE_MS
         for campus, fixes in self._rooms.table.everybody(since_ms).items():
             if campus == campus_id:
                 self._writer.add(campus, fixes)

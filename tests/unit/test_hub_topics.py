@@ -11,10 +11,11 @@ import pytest
 
 from dispatch.hub.ages import EDGES_MS, Ages
 from dispatch.hub.codes import CloseCode, may_return
-from dispatch.hub.connection import Connection, Rules, Stage
+from dispatch.hub.connection import Connection, Stage
 from dispatch.hub.core import Hub
 from dispatch.hub.frames import JSON, Follow, PositionRow
 from dispatch.hub.resume import MAX_HELD, Past, Seam
+from dispatch.hub.rules import Rules
 from dispatch.hub.send_queue import SendQueue
 from dispatch.hub.topics import Topic, is_topic_name
 from dispatch.model.errors import AccountBlocked, NotPermitted, NotSignedIn

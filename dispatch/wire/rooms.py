@@ -1,0 +1,90 @@
+"""What a hub is handed: the rooms that it works with, and its bounds and rhythms."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dispatch.clock import Clock
+from dispatch.flow.track_runner import LiveTable
+from dispatch.hub.rules import Principal, Rules
+from dispatch.live.bus import Bus
+from dispatch.live.presence import Presence
+from dispatch.live.resume_streams import ResumeStreams
+from dispatch.live.tracks import Tracks
+from geo.fix import Fix
+
+from .position_writer import IndexFactory
+
+
+class TopicGrant(Protocol):
+    """What somebody may see of a topic."""
+
+    @property
+    def snapshot(self) -> Any:
+        """The topic's subject as it is now: anything that msgspec encodes, in the datum that was asked for."""
+
+    @property
+    def watch(self) -> str | None:
+        """Whose position the topic shows: a runner's id, ``""`` nobody's, None: unchanged or not that kind."""
+
+
+#: ``await authorize(principal, topic, datum)``; raises Refusal when the topic may not be followed.
+Authorize = Callable[[Any, str, str], Awaitable[TopicGrant]]
+VerifyToken = Callable[[str], Principal]
+#: Called in the flush with the newest fixes of a campus: geofences and areas.
+OnFlush = Callable[[str, Sequence[tuple[str, Fix]]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class HubOptions:
+    """Bounds and rhythms; all times are real."""
+
+    allowed_origins: frozenset[str] = frozenset()
+    flush_s: float = 0.05
+    hello_timeout_s: int = 5
+    close_timeout_s: int = 5
+    ping_every_s: int = 25
+    drain_s: float = 3.0
+    max_connections: int = 12_000
+    max_per_account: int = 20
+    upgrades_per_s: int = 1_000
+    upgrades_per_address_per_s: int = 200
+    topics_per_connection: int = 50
+    frames_per_s: int = 100
+    queue_bytes: int = 512 * 1024
+    hello_lasts_s: int = 900
+    report_every_ms: int = 5_000
+    fetches_at_once: int = 100
+    state_kept_s: float = 900.0
+    """Business seconds for which a silent runner's filter state is kept."""
+
+    def rules(self, time_scale: float) -> Rules:
+        return Rules(
+            topics=self.topics_per_connection,
+            # Simulated people in fast time talk fast.
+            frames_per_s=max(self.frames_per_s, round(4 * time_scale)),
+            queue_bytes=self.queue_bytes,
+            hello_lasts_s=self.hello_lasts_s,
+            report_every_ms=self.report_every_ms,
+            time_scale=time_scale,
+            flush_ms=round(self.flush_s * 1000),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The parts of the house that a hub works with."""
+
+    clock: Clock
+    bus: Bus
+    presence: Presence
+    tracks: Tracks
+    streams: ResumeStreams
+    index_of: IndexFactory
+    table: LiveTable
+    verify_token: VerifyToken
+    authorize: Authorize
+    new_connection_id: Callable[[], str]
+    on_flush: OnFlush | None = None
