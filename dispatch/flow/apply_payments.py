@@ -10,7 +10,6 @@ from dataclasses import replace
 from payments import port
 
 from ..model import ids
-from ..model.errors import Unavailable
 from ..model.event import EventKind
 from ..model.money import Fen
 from ..model.order import Order, OrderMove, OrderStatus, next_status
@@ -29,32 +28,31 @@ async def apply_payments(ctx: Context) -> int:
     by_order: dict[str, list[port.AnyEvent]] = {}
     for event in events:
         by_order.setdefault(event.order_ref, []).append(event)
-    applied = [
-        event_id
-        for part in await asyncio.gather(*(_apply_in_order(ctx, part) for part in by_order.values()))
-        for event_id in part
-    ]
+    outcomes = await asyncio.gather(*(_apply_in_order(ctx, part) for part in by_order.values()))
+    applied = [event_id for part, _ in outcomes for event_id in part]
     await ctx.payments.acknowledge(applied)
     if applied:
         ctx.announce()
+    problem = next((error for _, error in outcomes if error is not None), None)
+    if problem is not None and not applied:
+        raise problem
     return len(applied)
 
 
-async def _apply_in_order(ctx: Context, events: list[port.AnyEvent]) -> list[str]:
-    """Apply what happened to one order, one event after the other; the ids of those that were.
+async def _apply_in_order(ctx: Context, events: list[port.AnyEvent]) -> tuple[list[str], Exception | None]:
+    """Apply what happened to one order, one event after the other; the ids of those that were, and what went wrong.
 
-    An event that does not fit its order stops its order's later ones, nobody else's, and stays on offer."""
+    An event that cannot be applied stops its order's later ones, nobody else's, and stays on offer.
+    """
     applied: list[str] = []
     for event in events:
         try:
             await ctx.store.run(event.campus_id, _applying(event))
-        except Unavailable:
-            raise
-        except Exception:
-            log.exception("a payment event does not fit its order", extra={"fields": {"event": event.id}})
-            break
+        except Exception as error:
+            log.exception("a payment event could not be applied", extra={"fields": {"event": event.id}})
+            return applied, error
         applied.append(event.id)
-    return applied
+    return applied, None
 
 
 def _applying(event: port.AnyEvent) -> Callable[[UnitOfWork], None]:
