@@ -61,11 +61,19 @@ def run_child(settings: Settings, *, role: str, index: int, listen_fd: int | Non
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, stopping.set)
+        # For a process that seems to hang: kill -USR1 PID, and the log says what every task waits for.
+        loop.add_signal_handler(signal.SIGUSR1, _log_tasks)
         async with open_parts(settings, f"{role}-{index}") as parts:
             await run(parts, listen_fd, ready, stopping)
 
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         runner.run(main())
+
+
+def _log_tasks() -> None:
+    for task in asyncio.all_tasks():
+        where = [f"{frame.f_code.co_filename}:{frame.f_lineno}" for frame in task.get_stack(limit=8)]
+        log.warning("task %s waits at %s", task.get_name(), " < ".join(reversed(where)))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from .index import Entry, Nearby
 from .point import Point, checked
@@ -34,7 +34,7 @@ def _text(value: bytes | str) -> str:
 class RedisGeoIndex:
     """One campus's index. The campus id is the keys' hash tag, so that both sets share a cluster slot."""
 
-    def __init__(self, redis: Redis, campus_id: str) -> None:
+    def __init__(self, redis: Redis | RedisCluster, campus_id: str) -> None:
         self._redis: Any = redis
         self.geo_key = f"{{{campus_id}}}:geo"
         self.seen_key = f"{{{campus_id}}}:seen"

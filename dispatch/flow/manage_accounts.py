@@ -17,8 +17,9 @@ from ..model import ids
 from ..model.account import Account, Membership, Role, RunnerStatus
 from ..model.errors import InvalidInput, NotFound, NotPermitted, WrongState
 from ..model.event import EventKind
+from ..model.operator_views import AccountPage
 from ..model.requests import BlockAccount, EditProfile, ReviewRunner, SetRoles
-from ..model.views import AccountPage, AccountView
+from ..model.views import AccountView
 from ..store.unit_of_work import GlobalUnit, UnitOfWork
 from .account_view import account_view
 from .context import Context

@@ -147,6 +147,13 @@ def runner_card(people: People, runner_id: str) -> RunnerCard | None:
     )
 
 
+def is_late(order: Order, now: datetime) -> bool:
+    """Whether the promise was broken, or is broken while the errand is under way."""
+    if order.delivered_at is not None:
+        return order.delivered_at > order.promised_at
+    return order.status in LIVE | {OrderStatus.OPEN} and now > order.promised_at
+
+
 def order_view(
     order: Order,
     task: Task | None,
@@ -165,8 +172,6 @@ def order_view(
     is_personal = is_student or (is_carrier and order.status in RUNNER_SHOWN)
     student = people.accounts.get(order.student_id)
     shows_runner = order.runner_id is not None and (is_operator or is_carrier or order.status in RUNNER_SHOWN)
-    is_closed = order.status in (OrderStatus.SETTLED, OrderStatus.CLOSED, OrderStatus.CANCELLED)
-    done_at = order.delivered_at or (None if not is_closed else order.promised_at)
     price = cancel_price_fen(order, settings.cancel, now) if is_student or is_operator else None
     if order.status is OrderStatus.CARRYING and not is_operator:
         price = None  # once it is on its way only the campus team cancels
@@ -200,7 +205,7 @@ def order_view(
         captured_fen=order.captured_fen,
         released_fen=order.released_fen,
         refunded_fen=order.refunded_fen,
-        is_late=(done_at or now) > order.promised_at and order.status is not OrderStatus.AWAITING_PAYMENT,
+        is_late=is_late(order, now),
         confirmed_at_ms=ms(order.confirmed_at) if order.confirmed_at else None,
         settle_at_ms=(
             ms(order.confirmed_at + timedelta(seconds=settings.settle_after_s)) if order.confirmed_at else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.audit import AuditEntry
-from ..model.views import AuditPage, AuditRow
+from ..model.operator_views import AuditPage, AuditRow
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
 from .order_view import ms

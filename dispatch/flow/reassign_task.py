@@ -15,18 +15,12 @@ from ..model.account import Membership, RunnerStatus
 from ..model.decision import Decision
 from ..model.errors import NotAvailable, StaleVersion, WrongState
 from ..model.event import EventKind
+from ..model.operator_views import CandidateView, DecisionView, ReassignOption, ReassignOptionsView, WhyView
 from ..model.order import Order, OrderMove, OrderStatus, next_status
 from ..model.requests import Reassign, UndoReassign
 from ..model.task import Task, TaskMove
 from ..model.task import next_status as next_task_status
-from ..model.views import (
-    CandidateView,
-    DecisionView,
-    OrderView,
-    ReassignOption,
-    ReassignOptionsView,
-    WhyView,
-)
+from ..model.views import OrderView
 from ..store.unit_of_work import UnitOfWork
 from .assign_tasks import why_waiting
 from .cancel_order import withdraw_offer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
+from ..model.operator_views import RevealView
 from ..model.requests import Reveal
-from ..model.views import RevealView
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
 from .order_view import stop_view

@@ -13,8 +13,9 @@ from geo.point import Point
 from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.alert import Alert
+from ..model.operator_views import AlertView, ConsoleRunner, ConsoleView, KpiView, MoneyView
 from ..model.order import Order
-from ..model.views import AlertView, ConsoleRunner, ConsoleView, KpiView, MoneyView, OrderView
+from ..model.views import OrderView
 from ..store.unit_of_work import UnitOfWork
 from .campus_ground import CampusGround
 from .context import Context

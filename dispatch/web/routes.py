@@ -22,6 +22,7 @@ from ..flow import (
     sign_in,
     watch_console,
 )
+from ..model import operator_views as ov
 from ..model import requests as rq
 from ..model import views as vw
 from . import queries as qs
@@ -67,7 +68,7 @@ async def _orders(call: Call) -> vw.OrderPage:
     )
 
 
-async def _accounts(call: Call) -> vw.AccountPage:
+async def _accounts(call: Call) -> ov.AccountPage:
     q = call.query
     return await manage_accounts.list_accounts(call.ctx, call.me, q=q.q, role=q.role, limit=q.limit, before=q.before)
 
@@ -162,11 +163,11 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/photos/{id}", _READS, _photo, bytes, "A photo of a hand-over", party="party"),
     # --- operating
     Route("GET", "/console", P.ORDERS_READ_ANY, lambda c: watch_console.console(c.ctx, c.me, c.query.datum),
-          vw.ConsoleView, "The console's snapshot", query=qs.InDatum),
+          ov.ConsoleView, "The console's snapshot", query=qs.InDatum),
     Route("GET", "/orders/{id}/why", P.ORDERS_READ_ANY, lambda c: reassign_task.why(c.ctx, c.me, c.id),
-          vw.WhyView, "Why this runner"),
+          ov.WhyView, "Why this runner"),
     Route("GET", "/orders/{id}/reassign-options", P.ORDERS_REASSIGN,
-          lambda c: reassign_task.options(c.ctx, c.me, c.id), vw.ReassignOptionsView,
+          lambda c: reassign_task.options(c.ctx, c.me, c.id), ov.ReassignOptionsView,
           "What it would cost to give it to whom"),
     Route("POST", "/orders/{id}/reassign", P.ORDERS_REASSIGN,
           lambda c: reassign_task.reassign(c.ctx, c.me, c.id, c.body), vw.OrderView,
@@ -178,12 +179,12 @@ ROUTES: tuple[Route, ...] = (
           lambda c: cancel_order.operator_cancel(c.ctx, c.me, c.id, c.body), vw.OrderView,
           "Cancel it as an operator", request=rq.OperatorCancel, key="optional"),
     Route("POST", "/orders/{id}/reveal", P.PERSONAL_REVEAL,
-          lambda c: reveal_personal.reveal(c.ctx, c.me, c.id, c.body), vw.RevealView,
+          lambda c: reveal_personal.reveal(c.ctx, c.me, c.id, c.body), ov.RevealView,
           "See masked personal data; audited", request=rq.Reveal),
     Route("POST", "/alerts/{id}/acknowledge", P.ORDERS_READ_ANY,
-          lambda c: watch_console.acknowledge(c.ctx, c.me, c.id), vw.AlertView, "Take note of an alert",
+          lambda c: watch_console.acknowledge(c.ctx, c.me, c.id), ov.AlertView, "Take note of an alert",
           key="optional"),
-    Route("GET", "/accounts", P.ACCOUNTS_MANAGE, _accounts, vw.AccountPage, "The accounts of the campus",
+    Route("GET", "/accounts", P.ACCOUNTS_MANAGE, _accounts, ov.AccountPage, "The accounts of the campus",
           query=qs.ListAccounts),
     Route("POST", "/accounts/{id}/block", P.ACCOUNTS_MANAGE,
           lambda c: manage_accounts.block_account(c.ctx, c.me, c.id, c.body), vw.AccountView,
@@ -198,8 +199,8 @@ ROUTES: tuple[Route, ...] = (
           lambda c: describe_campus.edit_settings(c.ctx, c.me, c.body), vw.CampusView,
           "Change the campus's settings", request=rq.EditCampus),
     Route("GET", "/audit", P.AUDIT_READ,
-          lambda c: read_audit.audit(c.ctx, c.me, limit=c.query.limit, before=c.query.before), vw.AuditPage,
+          lambda c: read_audit.audit(c.ctx, c.me, limit=c.query.limit, before=c.query.before), ov.AuditPage,
           "Who changed what, and why", query=qs.ListAudit),
-    Route("GET", "/money", P.MONEY_READ, lambda c: watch_console.money(c.ctx, c.me), vw.MoneyView,
+    Route("GET", "/money", P.MONEY_READ, lambda c: watch_console.money(c.ctx, c.me), ov.MoneyView,
           "The campus's money, from the books"),
 )  # fmt: skip
