@@ -217,7 +217,7 @@ def _seen(state: Student, order: Body, now_ms: int, luck: Random) -> Did:
     if int(order["version"]) < state.version and status != state.status and state.status:
         return state, ()
     notes: list[Action] = [Note("status", state.order_id, text=status)] if status != state.status else []
-    is_news = status != state.status
+    is_just_paid = status in ("open", "assigned") and state.status in ("", "awaiting_payment")
     state = replace(state, status=status, version=int(order["version"]))
     if order.get("pin") and not state.is_pin_told:
         state = replace(state, is_pin_told=True)
@@ -227,7 +227,7 @@ def _seen(state: Student, order: Body, now_ms: int, luck: Random) -> Did:
     if status == "awaiting_payment":
         state, actions = _pay(state, order, now_ms, luck)
         return state, (*notes, *actions)
-    if status == "open" and is_news and luck.random() < state.habits.cancels:
+    if is_just_paid and luck.random() < state.habits.cancels:
         return replace(state, todo="cancel"), (*notes, Wake(now_ms + luck.randint(10, 240) * 1000))
     if status in _DELIVERED and state.phase == "ordered":
         does_confirm = status == "delivered" and luck.random() < state.habits.confirms
@@ -266,7 +266,7 @@ def _woke(state: Student, now_ms: int, luck: Random) -> Did:
             outcome = "insufficient" if state.tries == 0 and luck.random() < state.habits.lacks_money else "ok"
             body: dict[str, Any] = {"token": state.credential, "outcome": outcome}
             state = replace(state, has_paid=True, todo="look", tries=state.tries + (outcome != "ok"))
-            call = Call("sandbox_pay", "POST", "/sandbox/pay", body, expected=(409,))
+            call = Call("sandbox_pay", "POST", "/sandbox/pay", body, expected=(402, 409))
             return state, (Note("paying", state.order_id), call, Wake(now_ms + 30_000))
         case "cancel":
             return state, (Call("look_before_cancel", "GET", order), Wake(now_ms + SAFETY_LOOK_S * 1000))
