@@ -230,6 +230,8 @@ def reencode(body: bytes) -> tuple[bytes, int, int]:
             picture = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnsupportedMedia("this is no image that can be read") from error
+    # Comments and profiles would be written out again.
+    picture.info.clear()
     for side, quality in ((SIDE, 82), (1280, 75), (1024, 65), (800, 55), (640, 40)):
         picture.thumbnail((side, side))
         out = io.BytesIO()
