@@ -134,7 +134,9 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding
 h1{font-size:1.6rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}table{border-collapse:collapse}
 td,th{padding:.2rem .8rem;border-bottom:1px solid #dde3ea;text-align:right}
 td:first-child,th:first-child{text-align:left}
-figure{margin:1rem 0}svg{max-width:100%;height:auto}.fault{color:#a8071a;font-weight:600}.ok{color:#1a7f37}
+figure{margin:0}svg{width:100%;height:auto}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(30rem,1fr));gap:0 2rem}
+.fault{color:#a8071a;font-weight:600}.ok{color:#1a7f37}
 """
 
 
@@ -146,8 +148,11 @@ def as_html(outcome: Outcome) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8><title>Lunch peak</title>",
         f"<style>{_STYLE}</style><h1>Lunch peak, profile {html.escape(outcome.options.profile.name)}</h1>",
     ]
-    for title, svg in plots(outcome.figures):
-        parts.append(f"<h2>{html.escape(title)}</h2><figure>{svg}</figure>")
+    drawn = [
+        f"<section><h2>{html.escape(title)}</h2><figure>{svg}</figure></section>"
+        for title, svg in plots(outcome.figures)
+    ]
+    parts.append(f"<div class=plots>{''.join(drawn)}</div>")
     for title, head, rows in tables(outcome):
         parts.append(f"<h2>{html.escape(title)}</h2>{_html_table(head, rows)}")
     if outcome.findings:

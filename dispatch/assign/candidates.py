@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,10 +59,12 @@ def reach(tasks: Sequence[TaskIn], runners: Sequence[RunnerIn], walk_m: WalkM, n
     if not tasks or not able:
         return Reach(pickup_m, is_near, trip_m)
     near = _Nearest(starts, np.array(able, dtype=np.intp))
+    place = {runners[i].id: position for position, i in enumerate(able)}
+    spare_g = np.array([runners[i].capacity_g - runners[i].carried_g for i in able])
     for row, task in enumerate(tasks):
         if not is_due(task, now_ms, params):
             continue
-        fit = np.array([exclusion(task, runners[i]) is None for i in able], dtype=np.bool_)
+        fit = _fitting(task, spare_g, place)
         columns = near.columns(task, fit, params.nearest)
         if len(columns) == 0:
             continue
@@ -75,6 +77,18 @@ def reach(tasks: Sequence[TaskIn], runners: Sequence[RunnerIn], walk_m: WalkM, n
         metres = np.where((metres >= 0) & (metres <= params.max_pickup_m), metres, np.inf)
         pickup_m[row, columns] = metres
     return Reach(pickup_m, is_near, trip_m)
+
+
+def _fitting(task: TaskIn, spare_g: NDArray[np.int_], place: Mapping[str, int]) -> NDArray[np.bool_]:
+    """The rules of ``exclusion`` over all able runners at once; ``place``: their positions by id."""
+    fit = spare_g >= task.weight_g
+    if task.pinned is not None:
+        only = np.zeros_like(fit)
+        if task.pinned in place:
+            only[place[task.pinned]] = True
+        fit &= only
+    fit[[place[name] for name in task.forbidden if name in place]] = False
+    return fit
 
 
 class _Nearest:

@@ -74,7 +74,8 @@ def why_not(
     """The tick played again, asked about one pair. KeyError when the tick knew no such task or runner."""
     task = {task.id: task for task in tasks}[task_id]
     runner = {runner.id: runner for runner in runners}[runner_id]
-    made = plan(tasks, runners, walk_m, now_ms, replace(params, explained=max(1, len(runners))), method)
+    asked = replace(params, explained=max(1, len(runners)), excluded_most=len(runners))
+    made = plan(tasks, runners, walk_m, now_ms, asked, method)
     decision = next((a for a in made.assignments if a.task_id == task_id), None)
     if decision is None:
         rule = candidates.exclusion(task, runner)

@@ -110,7 +110,8 @@ def _assignment(
 ) -> Assignment:
     """The decision with its reasons: the chosen, the runner-up, the best others, and why the rest could not."""
     line = costs.total[row]
-    ranked = [int(i) for i in np.argsort(line, kind="stable") if np.isfinite(line[i])]
+    finite = np.flatnonzero(np.isfinite(line))
+    ranked = [int(i) for i in finite[np.argsort(line[finite], kind="stable")]]
     best = tuple(
         Candidate(
             runners[i].id,
@@ -130,12 +131,13 @@ def _assignment(
         runner_up=None if runner_up is None else runners[runner_up].id,
         regret_s=None if runner_up is None else round(float(line[runner_up] - line[column]), 3),
         candidates=best,
-        excluded={
-            runner.id: str(_excluded_by(tasks[row], runner, bool(reached.is_near[row, i])))
-            for i, runner in enumerate(runners)
-            if not np.isfinite(line[i])
-        },
+        excluded=_excluded(tasks[row], runners, reached, row) if len(runners) <= params.excluded_most else {},
     )
+
+
+def _excluded(task: TaskIn, runners: Sequence[RunnerIn], reached: candidates.Reach, row: int) -> dict[str, str]:
+    out = np.flatnonzero(~reached.is_candidate[row]).tolist()
+    return {runners[i].id: str(_excluded_by(task, runners[i], bool(reached.is_near[row, i]))) for i in out}
 
 
 def _kept(ranked: list[int], chosen: int, count: int) -> list[int]:

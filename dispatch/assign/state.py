@@ -67,6 +67,7 @@ class Params:
     max_pickup_m: float = 4000.0
     nearest: int = 60  # candidates looked at per task
     explained: int = 10  # candidates kept with each decision
+    excluded_most: int = 200  # with more runners than this, their exclusions are derived on demand (``why_not``)
     dense_cells: int = 250_000  # a larger matrix is solved as a sparse one
 
 
@@ -127,7 +128,8 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """A task put to a runner. ``regret_s``: how much dearer the best other runner for this task is; below zero where
-    this task gave its best runner up to another task."""
+    this task gave its best runner up to another task. ``excluded``: every runner who is no candidate with the rule,
+    empty where there are more than ``Params.excluded_most``."""
 
     task_id: str
     runner_id: str

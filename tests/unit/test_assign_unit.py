@@ -155,6 +155,14 @@ def test_only_the_nearest_are_looked_at_and_the_others_are_told_so() -> None:
     assert max(asked) == 3
 
 
+def test_with_many_runners_exclusions_are_told_on_demand() -> None:
+    runners = [runner("near"), runner("stale", is_stale=True)]
+    few = replace(PARAMS, excluded_most=1)
+    assert planned([task("t")], runners, few).assignments[0].excluded == {}
+    answer = why_not([task("t")], runners, distances_m, NOW_MS, few, "t", "stale")
+    assert answer.rule == Exclusion.STALE_POSITION
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1.0])
 def test_a_distance_that_is_none_leaves_the_runner_out(bad: float) -> None:
     made = plan([task("t", at(0))], [runner("r")], lambda points, to: np.full(len(points), bad), NOW_MS, PARAMS)
