@@ -28,7 +28,7 @@ def busy(tmp_path: Path) -> Iterator[Server]:
     """A server on which students order and runners carry, over the real interfaces."""
     server = make_server(tmp_path / "data", time_scale=SCALE, DISPATCH_OFFER_TTL_S="60")
     plan = tmp_path / "plan.json"
-    server.command("demo-setup", "--plan", str(plan), "--students", "12", "--runners", "8")
+    server.command("--inherit", "demo-setup", "--plan", str(plan), "--students", "12", "--runners", "8")
     server.plan = json.loads(plan.read_text())
     server.start()
     people = subprocess.Popen(
