@@ -23,6 +23,7 @@ OFFER_TTL_S = 300
 PATIENCE_MS = 20_000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+AUDIT = Path(__file__).with_name("audit.js").read_text()
 NEEDS = {"console": "operator", "track": "student", "runner": "runner"}
 
 
@@ -153,6 +154,12 @@ async def stage(server: Server) -> AsyncIterator[Stage]:
                 await context.close()
             await browser.close()
     assert not made.faults, made.faults
+
+
+async def audit(page: Page) -> list[str]:
+    """What a screen reader or weak eyes would miss on the page as it stands."""
+    found: list[str] = await page.evaluate(AUDIT)
+    return found
 
 
 def shown_keys(text: str) -> list[str]:

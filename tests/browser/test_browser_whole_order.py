@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, Stage
+from tests.browser.conftest import PATIENCE_MS, Stage, audit
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -55,6 +55,8 @@ async def test_an_order_through_three_pages(stage: Stage) -> None:
     await expect(step).to_have_text("我到了")
     await step.click()
 
+    for page in (student, runner):
+        assert await audit(page) == []
     pin = "".join(await student.locator(".pin-code span").all_inner_texts())
     await runner.locator("#pin").fill("0000" if pin != "0000" else "1111")
     await step.click()
@@ -75,6 +77,8 @@ async def test_an_order_through_three_pages(stage: Stage) -> None:
     await row.click()
     await console.locator("#tab-timeline").click()
     await expect(console.locator(".timeline")).to_contain_text("已确认收货")
+    for page in (student, runner, console):
+        assert await audit(page) == []
 
 
 async def test_a_declined_payment_is_said_at_once_and_can_be_tried_again(stage: Stage) -> None:

@@ -3,7 +3,7 @@
 import { $, h, render } from "./dom.js";
 import { applyLanguage, onLanguage, t } from "./i18n.js";
 import { icon, mark } from "./icons.js";
-import { applyLook, lookButtons } from "./shell.js";
+import { lookButtons } from "./shell.js";
 
 const SIGNS = { "to-track": "parcel", "to-runner": "bike", "to-console": "map" };
 
@@ -28,7 +28,6 @@ function paint() {
   for (const [id, name] of Object.entries(SIGNS)) render($(`#${id} .door-sign`), icon(name));
 }
 
-applyLook();
 $("#art").append(art());
 onLanguage(paint);
 paint();

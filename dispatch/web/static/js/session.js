@@ -5,7 +5,7 @@ import { syncClock } from "./clock.js";
 import { showFailure } from "./failure.js";
 import { applyLanguage, setTimeZone } from "./i18n.js";
 import { Live } from "./live.js";
-import { applyLook, showForbidden } from "./shell.js";
+import { showForbidden } from "./shell.js";
 import { askToSignIn } from "./sign-in.js";
 
 /**
@@ -25,7 +25,6 @@ import { askToSignIn } from "./sign-in.js";
  * @param {(session: Session) => void | Promise<void>} options.begin
  */
 export async function boot({ slot, needs, acks = false, begin }) {
-  applyLook();
   applyLanguage();
   const api = new Api(slot);
   const start = async () => {

@@ -7,18 +7,13 @@ import { icon, mark } from "./icons.js";
 const THEME = "dispatch.theme";
 const TEXT = "dispatch.text";
 
-export function applyLook() {
-  const root = document.documentElement;
-  const theme = read(THEME);
-  if (theme === "dark" || theme === "light") root.dataset.theme = theme;
-  else delete root.dataset.theme;
-  if (read(TEXT) === "large") root.dataset.text = "large";
-  else delete root.dataset.text;
+/** Tell `look.js` that a choice has changed. */
+function applyLook() {
+  dispatchEvent(new Event("look"));
 }
 
 function isDark() {
-  const theme = document.documentElement.dataset.theme;
-  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  return document.documentElement.dataset.theme === "dark";
 }
 
 function iconButton(name, label, onclick, props = {}) {
