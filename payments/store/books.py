@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from payments.ledger import Entry, changes, check_floors
+from payments.ledger import FLOORED, Entry, changes, check_floors
 from payments.money import Fen
 from payments.port import EntryView, StatementLine
 from payments.store import tables as t
@@ -29,7 +29,8 @@ class Books:
         posting = list(entries)
         after: dict[str, Fen] = {}
         for account, change_fen in changes(posting).items():
-            if change_fen < 0:
+            # Only where there is a floor: the institution's account sums up everything that ever happened.
+            if change_fen < 0 and account.startswith(FLOORED):
                 after[account] = Fen(self.balance_fen(account) + change_fen)
         check_floors(after)
         self._connection.execute(

@@ -35,7 +35,7 @@ class Instructions:
 
     def unfinished(self, kind: str) -> list[Instruction]:
         """Everything of a kind that is not done."""
-        return self._select(sa.and_(t.instructions.c.kind == kind, t.instructions.c.is_done.is_(False)))
+        return self._select(sa.and_(t.instructions.c.due_at.is_not(None), t.instructions.c.kind == kind))
 
     def refunds_asked_fen(self, intent_id: str) -> Fen:
         """What refunds of captured money, done or not, add up to."""

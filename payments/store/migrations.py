@@ -104,7 +104,7 @@ FIRST = (
     "CREATE INDEX entries_debit ON entries (debit, seq)",
     "CREATE INDEX entries_credit ON entries (credit, seq)",
     "CREATE INDEX entries_order ON entries (order_ref)",
-    "CREATE INDEX entries_campus ON entries (campus_id)",
+    "CREATE INDEX entries_campus ON entries (campus_id, kind, credit, amount_fen)",
     """
     CREATE TABLE inbox (
         id TEXT PRIMARY KEY,
