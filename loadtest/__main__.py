@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument(
         "--longest-gap-s", type=float, default=300.0, help="pauses in a track are cut to this (%(default)g)"
     )
+    again.add_argument(
+        "--spread-s", type=float, default=240.0, help="real seconds within which the tracks begin (%(default)g)"
+    )
     again.add_argument("--url", default="", help="a running server instead of one of its own")
     again.add_argument("--plan", type=Path, help="with --url: its accounts (dispatch load-accounts)")
     again.add_argument("--data-dir", type=Path, help="the server's folder")
@@ -126,6 +129,7 @@ def _replay(told: argparse.Namespace) -> int:
         watchers=told.watchers,
         days=told.days,
         longest_gap_s=told.longest_gap_s,
+        spread_s=told.spread_s,
         most_fixes=told.most_fixes,
         url=told.url.rstrip("/"),
         plan=told.plan,

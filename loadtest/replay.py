@@ -42,6 +42,7 @@ class Options:
     watchers: int = 3
     days: int = 0
     longest_gap_s: float = 300.0
+    spread_s: float = 240.0
     most_fixes: int = 0
     url: str = ""
     plan: Path | None = None
@@ -137,7 +138,8 @@ class Tally:
 
 
 async def replay(options: Options) -> Tally:
-    """Stream every person-day; all begin together, each fix at its own time."""
+    """Stream every person-day, each fix at its own time; the days begin within ``spread_s`` real seconds of each other,
+    the fullest first, as runners do not all come on duty in the same instant."""
     days = [without_long_gaps(day, options.longest_gap_s) for day in read_tracks(options.tracks)]
     days = sorted(days, key=lambda day: -len(day.readings))[: options.days or len(days)]
     if options.most_fixes:
@@ -185,8 +187,10 @@ async def _stream(options: Options, days: list[PersonDay], url: str, plan: PlanF
         print(f"{len(streams)} runners and {len(watchers)} watchers are connected; streaming …", flush=True)
         try:
             look = _Index(redis, plan.campus_id)
-            pairs = zip(streams, riding, strict=True)
-            await asyncio.gather(*(_ride(stream, hub, clock, begin_ms, look) for stream, hub in pairs))
+            step_ms = int(options.spread_s * 1000 * clock.rate / len(streams))
+            begins = [begin_ms + i * step_ms for i in range(len(streams))]
+            trios = zip(streams, riding, begins, strict=True)
+            await asyncio.gather(*(_ride(stream, hub, clock, at_ms, look) for stream, hub, at_ms in trios))
             await asyncio.sleep(END_S)
         finally:
             await join.leave()

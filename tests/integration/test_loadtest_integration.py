@@ -131,7 +131,9 @@ def test_recorded_tracks_are_delivered_one_by_one(tmp_path: Path, capsys: pytest
             rows.append(f"{40.0 + i * 3e-5 + who * 1e-3 + jump * 0.5:.6f},116.32,{at:%Y-%m-%d %H:%M:%S},{who:03}")
     tracks = tmp_path / "tracks.txt.gz"
     tracks.write_bytes(gzip.compress("\n".join(rows).encode()))
-    code = main(["replay", "--tracks", str(tracks), "--watchers", "2", "--data-dir", str(tmp_path / "own")])
+    code = main(
+        ["replay", "--tracks", str(tracks), "--watchers", "2", "--spread-s", "1", "--data-dir", str(tmp_path / "own")]
+    )
     printed = capsys.readouterr().out
     assert code == 0, printed
     assert "sent                         180" in printed
