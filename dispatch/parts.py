@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from dispatch.access.tokens import Tokens
 from dispatch.clock import Clock
 from dispatch.flow.campus_ground import CampusGrounds
-from dispatch.flow.context import Context, Options
+from dispatch.flow.context import Context, Options, SignInLimits
 from dispatch.keys import Secrets, load_secrets
 from dispatch.live.bus import Bus
 from dispatch.live.connect import RedisClient, connect
@@ -100,19 +100,21 @@ async def open_parts(settings: Settings, name: str, announce: Callable[[], None]
         store=store,
         payments=payments,
         presence=Presence(redis),
-        tracks=Tracks(redis),
+        tracks=Tracks(redis, ttl_s=settings.track_days * 86_400),
         counters=Counters(redis, time.time),
         bus=bus,
         grounds=CampusGrounds(store, clock),
         clock=clock,
         new_id=ids_of(clock),
-        tokens=Tokens({"1": keys.token_key}, "1", lambda: datetime.now(UTC), access_ttl_s=round(settings.access_ttl_s)),
-        sms=sms,
-        options=Options(
-            offer_ttl=timedelta(seconds=settings.offer_ttl_s),
-            channels=settings.channels,
-            public_url=settings.effective_public_url,
+        tokens=Tokens(
+            {"1": keys.token_key},
+            "1",
+            lambda: datetime.now(UTC),
+            access_ttl_s=round(settings.access_ttl_s),
+            refresh_ttl_s=round(settings.refresh_ttl_s),
         ),
+        sms=sms,
+        options=_options(settings),
         sandbox=payments.bank,
         announce=announce or waker.wake,
     )
@@ -128,6 +130,20 @@ async def open_parts(settings: Settings, name: str, announce: Callable[[], None]
         await payments.stop()
         await store.stop()
         await redis.aclose()
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        offer_ttl=timedelta(seconds=settings.offer_ttl_s),
+        channels=settings.channels,
+        public_url=settings.effective_public_url,
+        link_ttl=timedelta(seconds=settings.link_ttl_s),
+        limits=SignInLimits(
+            codes_per_phone_hour=settings.codes_per_phone_hour,
+            codes_per_ip_hour=settings.codes_per_ip_hour,
+            codes_per_campus_hour=settings.codes_per_campus_hour,
+        ),
+    )
 
 
 class _Waker:

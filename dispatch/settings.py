@@ -127,8 +127,7 @@ class Settings:
         "signs the sandbox channel's callbacks")  # fmt: skip
 
     # What is kept and told
-    track_days: int = _setting("DISPATCH_TRACK_DAYS", parse.integer(1, 3650), 30, "days that tracks are kept")
-    photo_days: int = _setting("DISPATCH_PHOTO_DAYS", parse.integer(1, 3650), 30, "days that delivery photos are kept")
+    track_days: int = _setting("DISPATCH_TRACK_DAYS", parse.integer(1, 30), 1, "days that a runner's track is kept")
     log_level: str = _setting("DISPATCH_LOG_LEVEL", parse.one_of("debug", "info", "warning", "error"), "info",
         "least important message that is logged")  # fmt: skip
     log_format: str = _setting("DISPATCH_LOG_FORMAT", parse.one_of("auto", "json", "text"), "auto",

@@ -51,6 +51,7 @@ class Tokens:
         *,
         access_ttl_s: int = ACCESS_TTL_S,
         socket_ttl_s: int = SOCKET_TTL_S,
+        refresh_ttl_s: int = REFRESH_TTL_S,
     ) -> None:
         if current not in keys:
             raise ValueError(f"the current signing key {current!r} is not among the keys")
@@ -61,6 +62,7 @@ class Tokens:
         self._now_real = now_real
         self.access_ttl_s = access_ttl_s
         self.socket_ttl_s = socket_ttl_s
+        self.refresh_ttl_s = refresh_ttl_s
 
     def now(self) -> datetime:
         return self._now_real()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 from payments import port
 
@@ -16,6 +17,7 @@ from ..model.order import Order, OrderMove, OrderStatus, next_status
 from ..model.task import Task, TaskStatus
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
+from .order_view import ms
 from .tell import tell
 
 BATCH = 100
@@ -103,12 +105,15 @@ def _paid(uow: UnitOfWork, order: Order, event: port.Paid) -> None:
         # Cancelled while the payment was under way: the release that was ordered then gives it back by rule.
         uow.orders.save(replace(order, version=order.version + 1, held_fen=held))
         return
+    # The promise is made at payment: nobody is sent before, so it starts to run then, and never moves again.
+    waited = timedelta(0) if order.pickup_after is not None else uow.now - order.placed_at
     paid = replace(
         order,
         status=next_status(order.status, OrderMove.PAY),
         version=order.version + 1,
         held_fen=held,
         paid_at=uow.now,
+        promised_at=order.promised_at + waited,
     )
     uow.orders.save(paid)
     uow.jobs.cancel("expire_unpaid", order.id)
@@ -122,8 +127,8 @@ def _paid(uow: UnitOfWork, order: Order, event: port.Paid) -> None:
         opened_at=uow.now,
     )
     uow.tasks.insert(task)
-    uow.jobs.schedule("check_late", order.id, order.promised_at)
-    tell(uow, EventKind.ORDER_PAID, paid, task, channel=event.channel)
+    uow.jobs.schedule("check_late", order.id, paid.promised_at)
+    tell(uow, EventKind.ORDER_PAID, paid, task, channel=event.channel, promised_at_ms=ms(paid.promised_at))
 
 
 def _settled(uow: UnitOfWork, order: Order, event: port.Settled) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, Protocol
 
 from payments.port import PaymentsPort
 
+from ..access.codes import LINK_CODE_TTL
 from ..access.tokens import Tokens
 from ..clock import Clock
 from ..live.bus import Bus
@@ -28,6 +29,18 @@ class SandboxWallet(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SignInLimits:
+    """How often, in real seconds. The phone's protect a person's inbox; a whole campus may share one IP address."""
+
+    resend_gap: timedelta = timedelta(seconds=60)
+    codes_per_phone_hour: int = 5
+    codes_per_ip_hour: int = 120
+    codes_per_campus_hour: int = 6_000
+    tries_per_ip: int = 3_000
+    tries_per_ip_window_s: int = 300
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """The few settings that rules of the business depend on."""
 
@@ -37,6 +50,9 @@ class Options:
     report_every_s: float = 5.0
     channels: tuple[str, ...] = ("sandbox",)
     public_url: str = "http://127.0.0.1:8888"
+    #: Real time: how long a one-time link may wait for its click.
+    link_ttl: timedelta = LINK_CODE_TTL
+    limits: SignInLimits = field(default_factory=SignInLimits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ..access.codes import LINK_CODE_TTL, SMS_CODE_TTL, new_link_code, new_sms_code
+from ..access.codes import SMS_CODE_TTL, new_link_code, new_sms_code
 from ..access.passwords import hash_password, is_outdated, is_password
 from ..access.permissions import effective_roles
 from ..access.phones import normal_phone
 from ..access.principal import Principal
-from ..access.tokens import REFRESH_TTL_S
 from ..model import ids
 from ..model.account import Account, Membership, Role
 from ..model.errors import AccountBlocked, InvalidInput, LockedOut, NotFound, NotSignedIn, SignInFailed, TooMany
@@ -27,19 +26,6 @@ from .context import Context
 NEW_NAME = "同学"
 
 
-@dataclass(frozen=True, slots=True)
-class SignInLimits:
-    """How often, in real seconds. The phone's protect a person's inbox; a whole campus may share one IP address."""
-
-    resend_gap: timedelta = timedelta(seconds=60)
-    codes_per_phone_hour: int = 5
-    codes_per_ip_hour: int = 120
-    codes_per_campus_hour: int = 6_000
-    tries_per_ip: int = 3_000
-    tries_per_ip_window_s: int = 300
-
-
-LIMITS = SignInLimits()
 #: Wrong codes or passwords before a phone is locked, and for how long.
 MAX_FAILURES = 5
 LOCKED_FOR = timedelta(minutes=15)
@@ -50,9 +36,9 @@ async def ask_code(ctx: Context, request: AskCode, ip: str) -> None:
     await ctx.grounds.get(request.campus_id)
     phone = normal_phone(request.phone)
     for key, limit in (
-        (f"code:phone:{ctx.tokens.digest('phone', phone).hex()}", LIMITS.codes_per_phone_hour),
-        (f"code:ip:{ip}", LIMITS.codes_per_ip_hour),
-        (f"code:campus:{request.campus_id}", LIMITS.codes_per_campus_hour),
+        (f"code:phone:{ctx.tokens.digest('phone', phone).hex()}", ctx.options.limits.codes_per_phone_hour),
+        (f"code:ip:{ip}", ctx.options.limits.codes_per_ip_hour),
+        (f"code:campus:{request.campus_id}", ctx.options.limits.codes_per_campus_hour),
     ):
         if not await ctx.counters.hit(key, limit, 3600):
             raise TooMany("too many codes were asked for", retry_after_s=ctx.counters.retry_after_s(3600))
@@ -62,8 +48,8 @@ async def ask_code(ctx: Context, request: AskCode, ip: str) -> None:
 
     def put(unit: GlobalUnit) -> None:
         sent_at = unit.codes.sent_at(phone, request.campus_id)
-        if sent_at is not None and now < sent_at + LIMITS.resend_gap:
-            wait_s = (sent_at + LIMITS.resend_gap - now).total_seconds()
+        if sent_at is not None and now < sent_at + ctx.options.limits.resend_gap:
+            wait_s = (sent_at + ctx.options.limits.resend_gap - now).total_seconds()
             raise TooMany("a code was sent a moment ago; wait and ask again", retry_after_s=max(1, round(wait_s)))
         unit.codes.put(phone, request.campus_id, digest, now + SMS_CODE_TTL, now)
 
@@ -76,8 +62,10 @@ async def sign_in(ctx: Context, request: SignIn, ip: str) -> SessionView:
     if (request.code is None) == (request.password is None):
         raise InvalidInput("give the code or the password", field="code")
     await ctx.grounds.get(request.campus_id)
-    if not await ctx.counters.hit(f"signin:ip:{ip}", LIMITS.tries_per_ip, LIMITS.tries_per_ip_window_s):
-        raise TooMany(retry_after_s=ctx.counters.retry_after_s(LIMITS.tries_per_ip_window_s))
+    if not await ctx.counters.hit(
+        f"signin:ip:{ip}", ctx.options.limits.tries_per_ip, ctx.options.limits.tries_per_ip_window_s
+    ):
+        raise TooMany(retry_after_s=ctx.counters.retry_after_s(ctx.options.limits.tries_per_ip_window_s))
     phone = normal_phone(request.phone)
     await _refuse_locked(ctx, phone)
     if request.code is not None:
@@ -165,12 +153,12 @@ def _code_hash(ctx: Context, phone: str, campus_id: str, code: str) -> bytes:
 
 
 async def create_link(
-    ctx: Context, account_id: str, campus_id: str, roles: frozenset[Role] | None = None, ttl: timedelta = LINK_CODE_TTL
+    ctx: Context, account_id: str, campus_id: str, roles: frozenset[Role] | None = None, ttl: timedelta | None = None
 ) -> str:
     """A code that opens one session for this account, narrowed to ``roles``; for the command line, never over HTTP."""
     code = new_link_code()
     digest = ctx.tokens.digest("link", code)
-    expires_at = ctx.tokens.now() + ttl
+    expires_at = ctx.tokens.now() + (ttl or ctx.options.link_ttl)
     await ctx.store.run_global(lambda unit: unit.links.put(digest, account_id, campus_id, expires_at, roles))
     return code
 
@@ -196,7 +184,13 @@ async def open_session(
     session_id = ctx.new_id(ids.SESSION)
     refresh_token, refresh_hash = ctx.tokens.new_refresh(session_id)
     session = Session(
-        session_id, account_id, campus_id, refresh_hash, now, now + timedelta(seconds=REFRESH_TTL_S), roles=roles
+        session_id,
+        account_id,
+        campus_id,
+        refresh_hash,
+        now,
+        now + timedelta(seconds=ctx.tokens.refresh_ttl_s),
+        roles=roles,
     )
 
     def open_it(unit: GlobalUnit) -> tuple[Account, Membership]:

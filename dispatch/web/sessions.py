@@ -14,7 +14,7 @@ from tornado.web import RequestHandler
 
 from ..access.permissions import effective_roles
 from ..access.principal import Principal
-from ..access.tokens import REFRESH_TTL_S, Tokens
+from ..access.tokens import Tokens
 from ..model.account import Role
 from ..model.errors import AccountBlocked, InvalidInput, NotFound, NotPermitted, NotSignedIn
 from ..model.views import SessionView
@@ -134,8 +134,8 @@ def put_cookies(
     """Moves the answer's tokens into the slot's cookies; what is left for the page's script is the CSRF token."""
     for name, text, path, max_age in (
         (ACCESS, view.access_token, "/api", tokens.access_ttl_s),
-        (REFRESH, view.refresh_token, "/api/v1/auth", REFRESH_TTL_S),
-        (CSRF, view.csrf_token, "/", REFRESH_TTL_S),
+        (REFRESH, view.refresh_token, "/api/v1/auth", tokens.refresh_ttl_s),
+        (CSRF, view.csrf_token, "/", tokens.refresh_ttl_s),
     ):
         is_hidden = name != CSRF
         handler.set_cookie(
