@@ -86,7 +86,7 @@ class Settings:
     offer_ttl_s: float = _setting("DISPATCH_OFFER_TTL_S", parse.number(3, 600), 15.0, "how long an offer stands")
 
     # Time and money
-    channels: tuple[str, ...] = _setting("DISPATCH_CHANNELS", parse.each(parse.one_of(*SANDBOX_CHANNELS)), ("sandbox",),
+    channels: tuple[str, ...] = _setting("DISPATCH_CHANNELS", parse.each(parse.one_of(*SANDBOX_CHANNELS)), SANDBOX_CHANNELS,
         "payment channels in order of preference, separated by commas")  # fmt: skip
     time_scale: float = _setting("DISPATCH_TIME_SCALE", parse.number(0.1, 1000), 1.0,
         "how fast business time runs; other than 1 only with sandbox channels")  # fmt: skip
