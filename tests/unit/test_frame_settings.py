@@ -16,7 +16,7 @@ def read(**environ: str) -> Settings:
 
 def test_without_settings_the_server_is_local_and_sandboxed():
     settings = read()
-    assert (settings.host, settings.port, settings.channels) == ("127.0.0.1", 8888, ("sandbox",))
+    assert (settings.host, settings.port, settings.channels) == ("127.0.0.1", 8888, ("sandbox", "sandbox_backup"))
     assert settings.roles == ("web", "hub", "planner", "jobs")
     assert settings.effective_public_url == "http://127.0.0.1:8888"
     assert not settings.is_tls
