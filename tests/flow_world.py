@@ -217,8 +217,11 @@ class World:
     async def assigned(self, student: Principal, runner: Principal, **changes: Any) -> str:
         """An order that the runner took from the hall."""
         order_id = await self.paid(student, **changes)
-        await answer_offer.grab(self.ctx, runner, order_id)
+        await self.assign(runner, order_id)
         return order_id
+
+    async def assign(self, runner: Principal, order_id: str) -> None:
+        await answer_offer.grab(self.ctx, runner, order_id)
 
     async def carrying(self, student: Principal, runner: Principal, **changes: Any) -> str:
         order_id = await self.assigned(student, runner, **changes)

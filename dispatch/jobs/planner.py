@@ -30,7 +30,7 @@ class Planner:
         self._renewed_s: dict[str, float] = {}
         self.waiting: dict[str, Mapping[str, str]] = {}
         self.ticks = 0
-        self.loop = Loop("planner", self._tick, max(0.1, ctx.clock.real_s(tick_s)), ctx.clock)
+        self.loop = Loop("planner", self.tick, max(0.1, ctx.clock.real_s(tick_s)), ctx.clock)
 
     def start(self) -> None:
         self.loop.start()
@@ -40,9 +40,10 @@ class Planner:
         for campus_id, fence in list(self._fences.items()):
             await self._ctx.store.run_global(partial(self._release, campus_id, fence))
 
-    async def _tick(self) -> int:
+    async def tick(self) -> int:
+        """Plan every campus that this planner leads, once."""
         for campus in await self._ctx.store.read_global(lambda unit: unit.campuses.all()):
-            fence = await self._lead(campus.id)
+            fence = await self.lead(campus.id)
             if fence is None:
                 continue
             try:
@@ -55,7 +56,11 @@ class Planner:
         self.ticks += 1
         return 0
 
-    async def _lead(self, campus_id: str) -> int | None:
+    def fence(self, campus_id: str) -> int | None:
+        """The fencing number under which this planner leads the campus, as far as it knows."""
+        return self._fences.get(campus_id)
+
+    async def lead(self, campus_id: str) -> int | None:
         """The fencing number of our lease of this campus; None while another planner leads it."""
         now_s, ttl_s = self._ctx.clock.monotonic_s(), LEASE_S * self._ctx.clock.rate
         fence = self._fences.get(campus_id)

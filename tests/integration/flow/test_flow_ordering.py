@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import time, timedelta
 from typing import Any
 
@@ -183,8 +184,6 @@ async def test_who_may_place(home: World) -> None:
         await place_order.place_order(home.ctx, operator, home.wish(1), "k")
 
     def block(unit: Any) -> None:
-        from dataclasses import replace
-
         unit.accounts.save(replace(unit.accounts.get(student.account_id), is_blocked=True))
 
     await home.ctx.store.run_global(block)

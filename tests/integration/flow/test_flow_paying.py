@@ -17,6 +17,7 @@ from dispatch.model import ids
 from dispatch.model.errors import InvalidInput, NotFound, PaymentDeclined, Refusal, WrongState
 from dispatch.model.order import OrderStatus
 from dispatch.model.requests import CancelOrder, SandboxPay
+from dispatch.model.task import Task, TaskStatus
 from dispatch.store.unit_of_work import UnitOfWork
 from payments.port import Release
 from tests.flow_world import World, run
@@ -201,8 +202,6 @@ async def test_an_event_that_does_not_fit_holds_up_no_other_order(home: World) -
     def spoil(uow: UnitOfWork) -> None:
         # As if the task were there already: the payment cannot be applied.
         order = uow.orders.get(first.id)
-        from dispatch.model.task import Task, TaskStatus
-
         task = Task(ids.derived_id(ids.TASK, order.id), uow.campus_id, order.id, TaskStatus.OPEN, 1, None, uow.now)
         uow.tasks.insert(task)
 
