@@ -1,7 +1,8 @@
 () => {
   const complaints = [];
   const isShown = (element) => element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
-  const describe = (element) => `${element.tagName.toLowerCase()}.${element.className?.baseVal ?? element.className} "${(element.textContent ?? "").trim().slice(0, 24)}"`;
+  const describe = (element) =>
+    `${element.tagName.toLowerCase()}.${element.className?.baseVal ?? element.className} "${(element.textContent ?? "").trim().slice(0, 24)}"`;
 
   for (const control of document.querySelectorAll("button, a[href], input, select, textarea, [role=option], summary")) {
     if (!isShown(control) || control.type === "hidden") continue;
@@ -10,7 +11,8 @@
     if (!name?.trim()) complaints.push(`no name: ${describe(control)}`);
   }
   for (const image of document.querySelectorAll("img, [role=img]")) {
-    if (isShown(image) && !image.getAttribute("alt") && !image.getAttribute("aria-label")) complaints.push(`no text: ${describe(image)}`);
+    if (isShown(image) && !image.getAttribute("alt") && !image.getAttribute("aria-label"))
+      complaints.push(`no text: ${describe(image)}`);
   }
   const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
   for (const id of new Set(ids)) if (ids.filter((other) => other === id).length > 1) complaints.push(`id twice: ${id}`);
@@ -43,7 +45,12 @@
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const element = texts.currentNode.parentElement;
-    if (!texts.currentNode.data.trim() || !isShown(element) || element.closest(".map, .sr-only, .skip, :disabled, option")) continue;
+    if (
+      !texts.currentNode.data.trim() ||
+      !isShown(element) ||
+      element.closest(".map, .sr-only, .skip, :disabled, option")
+    )
+      continue;
     const style = getComputedStyle(element);
     const under = ground(element);
     if (!under) continue;
@@ -54,4 +61,4 @@
     if (ratio < (isLarge ? 3 : 4.5) - 0.02) complaints.push(`contrast ${ratio.toFixed(2)}: ${describe(element)}`);
   }
   return complaints;
-}
+};

@@ -164,6 +164,6 @@ async def audit(page: Page) -> list[str]:
 
 def shown_keys(text: str) -> list[str]:
     """Keys of texts that nobody has written, as they would stand on the page."""
-    roots = Path(__file__).resolve().parents[2] / "dispatch/web/static/js/strings.en.js"
-    known = set(re.findall(r'"([a-z_]+)\.[\w.-]+": "', roots.read_text()))
+    texts = Path(__file__).resolve().parents[2] / "dispatch/web/static/js/strings/en"
+    known = {root for text in texts.glob("*.js") for root in re.findall(r'"([a-z_]+)\.[\w.-]+": "', text.read_text())}
     return [key for key in re.findall(r"\b[a-z_]+(?:\.[a-z_]+)+\b", text) if key.split(".")[0] in known]

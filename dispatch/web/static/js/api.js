@@ -111,7 +111,7 @@ export class Api {
     }
     if (response.status === 204) return null;
     const text = await response.text().catch(() => "");
-    let answer = null;
+    let answer;
     try {
       answer = text ? JSON.parse(text) : null;
     } catch {
@@ -119,8 +119,13 @@ export class Api {
     }
     if (response.ok) return answer;
     const error = answer?.error ?? {};
-    throw new ApiError(response.status, error.code ?? "failed", error.message ?? response.statusText, error.field,
-      error.detail);
+    throw new ApiError(
+      response.status,
+      error.code ?? "failed",
+      error.message ?? response.statusText,
+      error.field,
+      error.detail,
+    );
   }
 
   /** Exchange the refresh cookie; several callers at once share one exchange, since a spent token ends the session. */

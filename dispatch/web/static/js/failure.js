@@ -18,14 +18,22 @@ export function showFailure({ error, isOutage, retry }) {
     hideFailure();
     await retry();
   };
-  const paint = () => screen && render(screen, h("div", { class: "card gate-card failure-card" },
-    auntie(),
-    h("h1", {}, t(navigator.onLine ? "failure.title" : "failure.offline")),
-    h("p", {}, t(isOutage ? "failure.text" : "failure.bug")),
-    h("p", { class: "muted" }, t("failure.kept")),
-    h("p", { class: "failure-count", "aria-hidden": "true" }, t("failure.again_in", { n: left })),
-    h("button", { class: "button primary wide", onclick: again }, t("failure.again")),
-    h("p", { class: "hint" }, error?.code ? `${error.status || ""} ${error.code}` : "")));
+  const paint = () =>
+    screen &&
+    render(
+      screen,
+      h(
+        "div",
+        { class: "card gate-card failure-card" },
+        auntie(),
+        h("h1", {}, t(navigator.onLine ? "failure.title" : "failure.offline")),
+        h("p", {}, t(isOutage ? "failure.text" : "failure.bug")),
+        h("p", { class: "muted" }, t("failure.kept")),
+        h("p", { class: "failure-count", "aria-hidden": "true" }, t("failure.again_in", { n: left })),
+        h("button", { class: "button primary wide", onclick: again }, t("failure.again")),
+        h("p", { class: "hint" }, error?.code ? `${error.status || ""} ${error.code}` : ""),
+      ),
+    );
   timer = setInterval(() => {
     left -= 1;
     if (left <= 0) again();
@@ -46,7 +54,9 @@ export function hideFailure() {
 /** The canteen auntie with her ladle: she ran out for a moment, she is cooking more. */
 export function auntie() {
   const shape = (tag, props) => h(tag, props);
-  return h("svg", { class: "auntie", viewBox: "0 0 240 200", role: "img", "aria-label": t("failure.picture") },
+  return h(
+    "svg",
+    { class: "auntie", viewBox: "0 0 240 200", role: "img", "aria-label": t("failure.picture") },
     shape("ellipse", { cx: 120, cy: 186, rx: 96, ry: 8, class: "a-shadow" }),
     // apron and arms
     shape("path", { d: "M70 182c0-40 18-62 50-62s50 22 50 62z", class: "a-coat" }),
@@ -75,5 +85,6 @@ export function auntie() {
     shape("path", { d: "M103 84q5-4 10-1M127 83q5-3 10 1", class: "a-brow" }),
     shape("circle", { cx: 100, cy: 102, r: 6, class: "a-cheek" }),
     shape("circle", { cx: 140, cy: 102, r: 6, class: "a-cheek" }),
-    shape("path", { d: "M110 107q10 9 20 0", class: "a-smile" }));
+    shape("path", { d: "M110 107q10 9 20 0", class: "a-smile" }),
+  );
 }

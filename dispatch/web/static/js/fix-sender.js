@@ -50,7 +50,10 @@ export class FixSender {
   /** After a gap: the newest batch goes first, so that the dot on the map is right before the track is whole. */
   resume() {
     this.isOpen = true;
-    const backlog = [...this.waiting.values()].flat().sort((a, b) => b.at - a.at).slice(0, KEPT);
+    const backlog = [...this.waiting.values()]
+      .flat()
+      .sort((a, b) => b.at - a.at)
+      .slice(0, KEPT);
     this.waiting.clear();
     for (let start = 0; start < backlog.length; start += BATCH) {
       const batch = backlog.slice(start, start + BATCH);

@@ -106,13 +106,22 @@ export function yuan(fen) {
 export function clockTime(ms, withSeconds = false) {
   if (ms === null || ms === undefined) return "–";
   return new Intl.DateTimeFormat(language, {
-    hour: "2-digit", minute: "2-digit", second: withSeconds ? "2-digit" : undefined, hourCycle: "h23", timeZone,
+    hour: "2-digit",
+    minute: "2-digit",
+    second: withSeconds ? "2-digit" : undefined,
+    hourCycle: "h23",
+    timeZone,
   }).format(ms);
 }
 
 export function dayAndTime(ms) {
   return new Intl.DateTimeFormat(language, {
-    month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone,
+    month: "short",
+    day: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+    timeZone,
   }).format(ms);
 }
 

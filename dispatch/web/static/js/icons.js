@@ -6,7 +6,8 @@ const PATHS = {
   parcel: "M4 8l8-4 8 4v8l-8 4-8-4zM4 8l8 4 8-4M12 12v8M8 6l8 4",
   meal: "M4 12h16a8 8 0 0 1-5 6.500V20H9v-1.500A8 8 0 0 1 4 12zM9 8c0-1.500 1-1.500 1-3M13 8c0-1.500 1-1.500 1-3",
   carry: "M6 8h12l1 12H5zM9 8V7a3 3 0 0 1 6 0v1",
-  queue: "M5.500 8a2 2 0 1 0 0-4 2 2 0 0 0 0 4zM12 8a2 2 0 1 0 0-4 2 2 0 0 0 0 4zM18.500 8a2 2 0 1 0 0-4 2 2 0 0 0 0 4zM3 20v-6a2.500 2.500 0 0 1 5 0v6M9.500 20v-6a2.500 2.500 0 0 1 5 0v6M16 20v-6a2.500 2.500 0 0 1 5 0v6",
+  queue:
+    "M5.500 8a2 2 0 1 0 0-4 2 2 0 0 0 0 4zM12 8a2 2 0 1 0 0-4 2 2 0 0 0 0 4zM18.500 8a2 2 0 1 0 0-4 2 2 0 0 0 0 4zM3 20v-6a2.500 2.500 0 0 1 5 0v6M9.500 20v-6a2.500 2.500 0 0 1 5 0v6M16 20v-6a2.500 2.500 0 0 1 5 0v6",
   shop: "M3 5h2l2.500 11h10l2-8H6M9 20.500a.5.5 0 1 0 0-1 .5.5 0 0 0 0 1zM16 20.500a.5.5 0 1 0 0-1 .5.5 0 0 0 0 1z",
   help: "M7 13V6.500a1.500 1.500 0 0 1 3 0V11V4.500a1.500 1.500 0 0 1 3 0V11V6a1.500 1.500 0 0 1 3 0v6V9a1.500 1.500 0 0 1 3 0v5c0 4-2.500 7-6 7s-5-1.500-6.500-4L5 13.500c-.8-1.300.9-2.600 2-1.200z",
   pin: "M12 21s-7-6.500-7-11.500a7 7 0 0 1 14 0C19 14.500 12 21 12 21zM12 12a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5z",
@@ -28,7 +29,8 @@ const PATHS = {
   walk: "M13 6a1.800 1.800 0 1 0 0-3.600A1.800 1.800 0 0 0 13 6zM8 12l2.500-3.500h3L15 12l3 1.500M11 8.500L10 14l3.500 3v4.500M10 14l-1 4-2.500 3.500",
   undo: "M8 5L4 9l4 4M4 9h10a5.500 5.500 0 0 1 0 11H9",
   warning: "M12 4l9 16H3zM12 10v4.500M12 17.300v.2",
-  offline: "M4 4l16 16M8.500 15.500a5 5 0 0 1 6 0M5 12a10 10 0 0 1 4-2.300M12.500 9A10 10 0 0 1 19 12M2.500 8.500A14 14 0 0 1 7 6M11 5.100a14 14 0 0 1 10.500 3.400M12 19v.2",
+  offline:
+    "M4 4l16 16M8.500 15.500a5 5 0 0 1 6 0M5 12a10 10 0 0 1 4-2.300M12.500 9A10 10 0 0 1 19 12M2.500 8.500A14 14 0 0 1 7 6M11 5.100a14 14 0 0 1 10.500 3.400M12 19v.2",
   locate: "M12 18a6 6 0 1 0 0-12 6 6 0 0 0 0 12zM12 2.500V6M12 18v3.500M2.500 12H6M18 12h3.500",
   plus: "M12 5v14M5 12h14",
   camera: "M4 8h4l1.500-2.500h5L16 8h4v11H4zM12 16.500a3 3 0 1 0 0-6 3 3 0 0 0 0 6z",
@@ -37,7 +39,8 @@ const PATHS = {
   eye: "M2.500 12S6 5.500 12 5.500 21.500 12 21.500 12 18 18.500 12 18.500 2.500 12 2.500 12zM12 15a3 3 0 1 0 0-6 3 3 0 0 0 0 6z",
   history: "M4 5v4h4M4.500 9A8.500 8.500 0 1 1 3.500 13M12 8v4.500l3 2",
   user: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.500 20.500c.8-4 3.800-6 7.500-6s6.700 2 7.500 6",
-  users: "M9 11.500a3.500 3.500 0 1 0 0-7 3.500 3.500 0 0 0 0 7zM2.500 19.500c.6-3.500 3-5.500 6.500-5.500s5.900 2 6.500 5.500M15.500 4.800a3.500 3.500 0 0 1 0 6.400M17.500 14.500c2.200.8 3.500 2.500 4 5",
+  users:
+    "M9 11.500a3.500 3.500 0 1 0 0-7 3.500 3.500 0 0 0 0 7zM2.500 19.500c.6-3.500 3-5.500 6.500-5.500s5.900 2 6.500 5.500M15.500 4.800a3.500 3.500 0 0 1 0 6.400M17.500 14.500c2.200.8 3.500 2.500 4 5",
   back: "M14.500 5L7.500 12l7 7",
   next: "M9.500 5l7 7-7 7",
   down: "M5 9l7 7 7-7",
@@ -53,8 +56,11 @@ const PATHS = {
 
 /** @param {keyof typeof PATHS | string} name @param {string} [extra] further classes */
 export function icon(name, extra = "") {
-  return h("svg", { class: `icon ${extra}`, viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" },
-    h("path", { d: PATHS[name] ?? PATHS.info }));
+  return h(
+    "svg",
+    { class: `icon ${extra}`, viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" },
+    h("path", { d: PATHS[name] ?? PATHS.info }),
+  );
 }
 
 /** What stands for a kind of errand. */
@@ -64,9 +70,12 @@ export function typeIcon(code, extra = "") {
 
 /** The mark: a route that bends to its goal. */
 export function mark() {
-  return h("svg", { class: "mark", viewBox: "0 0 32 32", "aria-hidden": "true" },
+  return h(
+    "svg",
+    { class: "mark", viewBox: "0 0 32 32", "aria-hidden": "true" },
     h("rect", { width: 32, height: 32, rx: 9, class: "mark-ground" }),
     h("path", { d: "M8.500 22.500c0-6 4.500-4.500 7.500-6.500s2-6.500 6-6.500", class: "mark-way" }),
     h("circle", { cx: 8.5, cy: 22.5, r: 2.6, class: "mark-start" }),
-    h("circle", { cx: 23, cy: 9.5, r: 3.4, class: "mark-goal" }));
+    h("circle", { cx: 23, cy: 9.5, r: 3.4, class: "mark-goal" }),
+  );
 }

@@ -49,7 +49,10 @@ export class Live {
     /** @type {Map<string, {listener: Listener, seat: Seat, isFollowed: boolean}>} */
     this.topics = new Map();
     this.watchers = new Set();
-    this.fixes = new FixSender((frame) => this.send(frame), () => this.notify());
+    this.fixes = new FixSender(
+      (frame) => this.send(frame),
+      () => this.notify(),
+    );
     this.socket = null;
     this.isWanted = false;
     this.requests = 0;

@@ -19,9 +19,13 @@ function runnerShape(look, text) {
     late: h("path", { d: "M15 2.500L27.500 15 15 27.500 2.500 15z" }),
     off: h("circle", { cx: 15, cy: 15, r: 6.5 }),
   }[look];
-  return h("svg", { viewBox: "0 0 30 30", "aria-hidden": "true" },
-    h("path", { class: "heading", d: "M15 -3L19.500 3.800h-9z" }), h("g", { class: "body" }, body),
-    h("text", { x: 15, y: 19 }, text));
+  return h(
+    "svg",
+    { viewBox: "0 0 30 30", "aria-hidden": "true" },
+    h("path", { class: "heading", d: "M15 -3L19.500 3.800h-9z" }),
+    h("g", { class: "body" }, body),
+    h("text", { x: 15, y: 19 }, text),
+  );
 }
 
 export class RunnerLayer {
@@ -48,8 +52,10 @@ export class RunnerLayer {
       const element = h("div", { class: "runner-dot" });
       const tip = h("span", {});
       const marker = L.marker([position.lat, position.lon], {
-        icon: L.divIcon({ html: element, className: "runner-icon", iconSize: [30, 30] }), keyboard: Boolean(this.onPick),
-        alt: face.name, zIndexOffset: 500,
+        icon: L.divIcon({ html: element, className: "runner-icon", iconSize: [30, 30] }),
+        keyboard: Boolean(this.onPick),
+        alt: face.name,
+        zIndexOffset: 500,
       }).addTo(this.map);
       if (this.onPick) {
         marker.on("click", () => this.onPick(id));
@@ -133,7 +139,11 @@ export class StopLayer {
    * @param {{isLate?: boolean, isWaiting?: boolean, isJoined?: boolean, title?: string, isSmall?: boolean}} [look]
    */
   put(id, stops, look = {}) {
-    const key = JSON.stringify([stops.map((stop) => [stop.lat, stop.lon, stop.role]), look, document.documentElement.lang]);
+    const key = JSON.stringify([
+      stops.map((stop) => [stop.lat, stop.lon, stop.role]),
+      look,
+      document.documentElement.lang,
+    ]);
     if (this.orders.get(id)?.key === key) return;
     this.remove(id);
     const group = L.layerGroup();
@@ -148,14 +158,24 @@ export class StopLayer {
 
   pin(id, stop, { isLate, isWaiting, isSmall, isJoined, title }) {
     const flags = `${isLate ? "is-late" : ""} ${isWaiting ? "is-waiting" : ""} ${isSmall && !isJoined ? "is-small" : ""} ${isJoined ? "is-joined" : ""}`;
-    const element = h("div", { class: `stop-pin is-${stop.role} ${flags}` }, h("span", {}, t(`stop.short.${stop.role}`)));
+    const element = h(
+      "div",
+      { class: `stop-pin is-${stop.role} ${flags}` },
+      h("span", {}, t(`stop.short.${stop.role}`)),
+    );
     const marker = L.marker([stop.lat, stop.lon], {
-      icon: L.divIcon({ html: element, className: "stop-icon", iconSize: [26, 26] }), interactive: Boolean(this.onPick),
-      keyboard: false, zIndexOffset: isJoined ? 900 : isWaiting ? 300 : 100,
+      icon: L.divIcon({ html: element, className: "stop-icon", iconSize: [26, 26] }),
+      interactive: Boolean(this.onPick),
+      keyboard: false,
+      zIndexOffset: isJoined ? 900 : isWaiting ? 300 : 100,
     });
     if (this.onPick) {
       marker.on("click", () => this.onPick(id));
-      marker.bindTooltip(h("span", {}, title ?? stop.label), { direction: "top", offset: [0, -12], className: "runner-tip" });
+      marker.bindTooltip(h("span", {}, title ?? stop.label), {
+        direction: "top",
+        offset: [0, -12],
+        className: "runner-tip",
+      });
     }
     return marker;
   }
@@ -203,7 +223,11 @@ export class OwnPlaceLayer {
 
   show(point, accuracyM) {
     if (!this.circle) {
-      this.circle = L.circle([point.lat, point.lon], { radius: accuracyM ?? 0, className: "own-accuracy", interactive: false });
+      this.circle = L.circle([point.lat, point.lon], {
+        radius: accuracyM ?? 0,
+        className: "own-accuracy",
+        interactive: false,
+      });
       this.circle.addTo(this.map);
     }
     this.circle.setLatLng([point.lat, point.lon]);
@@ -214,5 +238,7 @@ export class OwnPlaceLayer {
 /** When a position was taken, in words. */
 export function positionAge(atMs) {
   const seconds = (now() - atMs) / 1000;
-  return seconds > PALE_AFTER_S ? t("map.last_seen_at", { time: clockTime(atMs) }) : t("map.updated", { age: duration(seconds) });
+  return seconds > PALE_AFTER_S
+    ? t("map.last_seen_at", { time: clockTime(atMs) })
+    : t("map.updated", { age: duration(seconds) });
 }

@@ -6,12 +6,37 @@ import { h } from "./dom.js";
 const L = /** @type {any} */ (globalThis).L;
 /** Drawn from the ground up; everything of one class is one SVG path, so that a large campus stays light. */
 const ORDER = [
-  "boundary", "area-green", "area-wood", "area-pitch", "area-plaza", "area-parking", "area-water", "path-road-case",
-  "path-road", "path-cycleway", "path-footway", "path-crossing", "path-steps", "building", "building-canteen",
-  "building-dormitory", "building-library", "building-parcel", "building-sports", "zone-no_go", "zone-quiet",
+  "boundary",
+  "area-green",
+  "area-wood",
+  "area-pitch",
+  "area-plaza",
+  "area-parking",
+  "area-water",
+  "path-road-case",
+  "path-road",
+  "path-cycleway",
+  "path-footway",
+  "path-crossing",
+  "path-steps",
+  "building",
+  "building-canteen",
+  "building-dormitory",
+  "building-library",
+  "building-parcel",
+  "building-sports",
+  "zone-no_go",
+  "zone-quiet",
 ];
 /** Ground widths in metres: a road keeps its width on the ground when one zooms. */
-const WIDTH_M = { "path-road": 7, "path-road-case": 8.5, "path-cycleway": 3, "path-footway": 2.6, "path-crossing": 2.6, "path-steps": 2.6 };
+const WIDTH_M = {
+  "path-road": 7,
+  "path-road-case": 8.5,
+  "path-cycleway": 3,
+  "path-footway": 2.6,
+  "path-crossing": 2.6,
+  "path-steps": 2.6,
+};
 const COLOURED_KINDS = new Set(["canteen", "dormitory", "library", "parcel", "sports"]);
 const LABEL_GAP_PX = 6;
 
@@ -26,8 +51,15 @@ export class CampusMap {
     element.setAttribute("aria-label", label);
     this.element = element;
     this.leaflet = L.map(element, {
-      zoomControl: false, attributionControl: false, zoomSnap: 0.25, zoomDelta: 0.5, wheelPxPerZoomLevel: 120,
-      maxZoom: 21, minZoom: 12, renderer: L.svg({ padding: 0.6 }), maxBoundsViscosity: 0.8,
+      zoomControl: false,
+      attributionControl: false,
+      zoomSnap: 0.25,
+      zoomDelta: 0.5,
+      wheelPxPerZoomLevel: 120,
+      maxZoom: 21,
+      minZoom: 12,
+      renderer: L.svg({ padding: 0.6 }),
+      maxBoundsViscosity: 0.8,
     });
     this.ground = L.layerGroup().addTo(this.leaflet);
     this.labels = new Labels(this.leaflet);
@@ -74,12 +106,15 @@ export class CampusMap {
   }
 
   addControls() {
-    const button = (text, label, run) => h("button", { type: "button", "aria-label": label, title: label, onclick: run }, text);
+    const button = (text, label, run) =>
+      h("button", { type: "button", "aria-label": label, title: label, onclick: run }, text);
     const box = h("div", { class: "map-controls" });
-    const paint = () => box.replaceChildren(
-      button("+", t("map.zoom_in"), () => this.leaflet.zoomIn()),
-      button("−", t("map.zoom_out"), () => this.leaflet.zoomOut()),
-      button("⤢", t("map.whole"), () => this.fit()));
+    const paint = () =>
+      box.replaceChildren(
+        button("+", t("map.zoom_in"), () => this.leaflet.zoomIn()),
+        button("−", t("map.zoom_out"), () => this.leaflet.zoomOut()),
+        button("⤢", t("map.whole"), () => this.fit()),
+      );
     paint();
     onLanguage(paint);
     L.DomEvent.disableClickPropagation(box);
@@ -124,8 +159,9 @@ export class CampusMap {
 
   /** Whether a point lies on the campus. */
   contains(point) {
-    const area = this.geojson.features.find((f) => f.properties.layer === "service")
-      ?? this.geojson.features.find((f) => f.properties.layer === "boundary");
+    const area =
+      this.geojson.features.find((f) => f.properties.layer === "service") ??
+      this.geojson.features.find((f) => f.properties.layer === "boundary");
     return !area || isInside(point, area.geometry.coordinates[0]);
   }
 }
@@ -149,14 +185,18 @@ function groupFeatures(features) {
   const groups = new Map();
   const put = (name, shape) => (groups.has(name) ? groups.get(name).push(shape) : groups.set(name, [shape]));
   const turn = (line) => line.map(([lon, lat]) => [lat, lon]);
-  for (const { properties: { layer, kind }, geometry: { type, coordinates } } of features) {
+  for (const {
+    properties: { layer, kind },
+    geometry: { type, coordinates },
+  } of features) {
     if (type.endsWith("LineString")) {
       for (const line of type === "LineString" ? [coordinates] : coordinates) {
         put(`path-${kind}`, turn(line));
         if (kind === "road") put("path-road-case", turn(line));
       }
     } else if (type.endsWith("Polygon")) {
-      const isPlain = layer === "boundary" || layer === "service" || (layer === "building" && !COLOURED_KINDS.has(kind));
+      const isPlain =
+        layer === "boundary" || layer === "service" || (layer === "building" && !COLOURED_KINDS.has(kind));
       for (const rings of type === "Polygon" ? [coordinates] : coordinates) {
         put(isPlain ? layer : `${layer}-${kind}`, rings.map(turn));
       }
@@ -171,7 +211,11 @@ function boundsOf(features) {
   return [Math.min(...lons), Math.min(...lats), Math.max(...lons), Math.max(...lats)];
 }
 
-function gate({ geometry: { coordinates: [lon, lat] } }) {
+function gate({
+  geometry: {
+    coordinates: [lon, lat],
+  },
+}) {
   return L.circleMarker([lat, lon], { radius: 2.5, className: "ground gate", interactive: false });
 }
 
@@ -241,7 +285,12 @@ class Labels {
       const widthPx = [...text].reduce((sum, c) => sum + (c > "⺀" ? 12 : 6.6), 0);
       if (Math.sqrt(item.area) / metresPerPx < Math.min(widthPx * 0.55, 26)) continue;
       const at = this.leaflet.latLngToLayerPoint([item.centre.lat, item.centre.lon]);
-      const box = [at.x - widthPx / 2 - LABEL_GAP_PX, at.y - 8 - LABEL_GAP_PX, at.x + widthPx / 2 + LABEL_GAP_PX, at.y + 8 + LABEL_GAP_PX];
+      const box = [
+        at.x - widthPx / 2 - LABEL_GAP_PX,
+        at.y - 8 - LABEL_GAP_PX,
+        at.x + widthPx / 2 + LABEL_GAP_PX,
+        at.y + 8 + LABEL_GAP_PX,
+      ];
       if (taken.some((b) => b[0] < box[2] && b[2] > box[0] && b[1] < box[3] && b[3] > box[1])) continue;
       taken.push(box);
       item.element.textContent = text;

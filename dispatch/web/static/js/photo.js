@@ -9,14 +9,23 @@ const addresses = new Map();
 
 /** @param {import("./api.js").Api} api @param {string} id */
 export function photo(api, id) {
-  const image = h("img", { class: "photo", alt: t("people.photo"), key: id, own: true, src: addresses.get(id) ?? null });
+  const image = h("img", {
+    class: "photo",
+    alt: t("people.photo"),
+    key: id,
+    own: true,
+    src: addresses.get(id) ?? null,
+  });
   if (!addresses.has(id)) {
-    api.picture(`/photos/${id}`).then((address) => {
-      addresses.set(id, address);
-      for (const shown of document.querySelectorAll("img.photo")) {
-        if (/** @type {any} */ (shown).morphKey === id) shown.setAttribute("src", address);
-      }
-    }, (error) => console.warn("photo:", error.code));
+    api.picture(`/photos/${id}`).then(
+      (address) => {
+        addresses.set(id, address);
+        for (const shown of document.querySelectorAll("img.photo")) {
+          if (/** @type {any} */ (shown).morphKey === id) shown.setAttribute("src", address);
+        }
+      },
+      (error) => console.warn("photo:", error.code),
+    );
   }
   return image;
 }

@@ -1,7 +1,7 @@
 /** What all pages share around their content: top bar, look (language, theme, text size), toasts, dialogs, refusals. */
 
 import { h, render, $ } from "./dom.js";
-import { codeText, currentLanguage, onLanguage, read, remember, setLanguage, t } from "./i18n.js";
+import { codeText, currentLanguage, onLanguage, remember, setLanguage, t } from "./i18n.js";
 import { icon, mark } from "./icons.js";
 
 const THEME = "dispatch.theme";
@@ -17,29 +17,48 @@ function isDark() {
 }
 
 function iconButton(name, label, onclick, props = {}) {
-  return h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...props },
-    icon(name));
+  return h(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...props },
+    icon(name),
+  );
 }
 
 /** Language, theme and text size. */
 export function lookButtons() {
   const isLarge = document.documentElement.dataset.text === "large";
   const other = currentLanguage() === "en" ? "zh-CN" : "en";
-  return h("div", { class: "look", role: "group", "aria-label": t("look.label") },
-    h("button", {
-      type: "button", class: "icon-button language", lang: other, "aria-label": t("look.language"),
-      title: t("look.language"), onclick: () => setLanguage(other),
-    }, other === "en" ? "EN" : "中"),
+  return h(
+    "div",
+    { class: "look", role: "group", "aria-label": t("look.label") },
+    h(
+      "button",
+      {
+        type: "button",
+        class: "icon-button language",
+        lang: other,
+        "aria-label": t("look.language"),
+        title: t("look.language"),
+        onclick: () => setLanguage(other),
+      },
+      other === "en" ? "EN" : "中",
+    ),
     iconButton(isDark() ? "sun" : "moon", t(isDark() ? "look.light" : "look.dark"), () => {
       remember(THEME, isDark() ? "light" : "dark");
       applyLook();
       setLanguage(currentLanguage());
     }),
-    iconButton("text", t("look.large"), () => {
-      remember(TEXT, isLarge ? null : "large");
-      applyLook();
-      setLanguage(currentLanguage());
-    }, { "aria-pressed": String(isLarge) }));
+    iconButton(
+      "text",
+      t("look.large"),
+      () => {
+        remember(TEXT, isLarge ? null : "large");
+        applyLook();
+        setLanguage(currentLanguage());
+      },
+      { "aria-pressed": String(isLarge) },
+    ),
+  );
 }
 
 /** The connection in words, never silently stale. @param {import("./live.js").Live} live */
@@ -52,9 +71,17 @@ export function connectionChip(live) {
     text = t("live.retry_in", { n: wait });
   }
   if (live.state === "ended") text = codeText("close", String(live.closeCode), t("live.ended"));
-  return h("button", {
-    type: "button", class: `connection is-${live.state}`, title: t("live.hint"), onclick: () => live.hurry(),
-  }, h("span", { class: "dot", "aria-hidden": "true" }), h("span", {}, text));
+  return h(
+    "button",
+    {
+      type: "button",
+      class: `connection is-${live.state}`,
+      title: t("live.hint"),
+      onclick: () => live.hurry(),
+    },
+    h("span", { class: "dot", "aria-hidden": "true" }),
+    h("span", {}, text),
+  );
 }
 
 /**
@@ -80,17 +107,41 @@ export function topBar({ page, session, middle, extra }) {
       lastState = live.state;
       spoken.textContent = t(`live.${live.state}`);
     }
-    render(bar,
-      h("a", { class: "brand", href: "/", title: t("nav.home") }, mark(),
-        h("span", { class: "brand-text" }, h("b", {}, t(`page.${page}`)), h("small", {}, campus.name))),
+    render(
+      bar,
+      h(
+        "a",
+        { class: "brand", href: "/", title: t("nav.home") },
+        mark(),
+        h("span", { class: "brand-text" }, h("b", {}, t(`page.${page}`)), h("small", {}, campus.name)),
+      ),
       h("div", { class: "top-middle" }, middle?.()),
-      h("div", { class: "top-end" }, connectionChip(live), extra?.(), lookButtons(),
-        h("details", { class: "menu" },
+      h(
+        "div",
+        { class: "top-end" },
+        connectionChip(live),
+        extra?.(),
+        lookButtons(),
+        h(
+          "details",
+          { class: "menu" },
           h("summary", { class: "icon-button", "aria-label": t("nav.account"), title: account.name }, icon("user")),
-          h("div", { class: "menu-card card" },
-            h("b", {}, account.name), h("p", { class: "muted" }, account.phone), lookButtons(),
-            h("button", { type: "button", class: "button quiet wide", onclick: leave }, icon("exit"),
-              t("nav.sign_out"))))));
+          h(
+            "div",
+            { class: "menu-card card" },
+            h("b", {}, account.name),
+            h("p", { class: "muted" }, account.phone),
+            lookButtons(),
+            h(
+              "button",
+              { type: "button", class: "button quiet wide", onclick: leave },
+              icon("exit"),
+              t("nav.sign_out"),
+            ),
+          ),
+        ),
+      ),
+    );
   };
   live.watch(paint);
   onLanguage(paint);
@@ -107,13 +158,28 @@ export function topBar({ page, session, middle, extra }) {
  */
 export function toast(text, { kind = "info", seconds = 6, action } = {}) {
   const left = h("span", { class: "toast-left", "aria-hidden": "true" });
-  const box = h("div", { class: `toast is-${kind}` },
-    icon(kind === "good" ? "check" : kind === "bad" ? "warning" : "info"), h("span", { class: "grow" }, text),
-    action && h("button", {
-      type: "button", class: "button small", onclick: () => (close(), action.run()),
-    }, action.label, left),
-    h("button", { type: "button", class: "icon-button", "aria-label": t("nav.close"), onclick: () => close() },
-      icon("close")));
+  const box = h(
+    "div",
+    { class: `toast is-${kind}` },
+    icon(kind === "good" ? "check" : kind === "bad" ? "warning" : "info"),
+    h("span", { class: "grow" }, text),
+    action &&
+      h(
+        "button",
+        {
+          type: "button",
+          class: "button small",
+          onclick: () => (close(), action.run()),
+        },
+        action.label,
+        left,
+      ),
+    h(
+      "button",
+      { type: "button", class: "icon-button", "aria-label": t("nav.close"), onclick: () => close() },
+      icon("close"),
+    ),
+  );
   const endsAt = performance.now() + seconds * 1000;
   const tick = setInterval(() => {
     const rest = Math.ceil((endsAt - performance.now()) / 1000);
@@ -132,7 +198,9 @@ export function toast(text, { kind = "info", seconds = 6, action } = {}) {
 /** Say what the server refused. @param {any} error */
 export function toastError(error) {
   const text = error?.code ? codeText("error", error.code, error.message) : String(error?.message ?? error);
-  toast(error?.field ? `${text} (${error.field})` : text, { kind: "bad", seconds: 8 });
+  // Which field it was helps where the page did not foresee the mistake.
+  const field = error?.code === "invalid_input" && error.field ? ` (${error.field})` : "";
+  toast(text + field, { kind: "bad", seconds: 8 });
 }
 
 // --- dialogs ---------------------------------------------------------------------------------------------------------
@@ -149,11 +217,21 @@ export function ask({ title, content }) {
       dialog.remove();
       resolve(value);
     };
-    const dialog = h("dialog", { class: "card dialog", "aria-label": title, oncancel: () => close(null) },
-      h("div", { class: "dialog-head" }, h("h2", {}, title),
-        h("button", { type: "button", class: "icon-button", "aria-label": t("nav.close"), onclick: () => close(null) },
-          icon("close"))),
-      content(close));
+    const dialog = h(
+      "dialog",
+      { class: "card dialog", "aria-label": title, oncancel: () => close(null) },
+      h(
+        "div",
+        { class: "dialog-head" },
+        h("h2", {}, title),
+        h(
+          "button",
+          { type: "button", class: "icon-button", "aria-label": t("nav.close"), onclick: () => close(null) },
+          icon("close"),
+        ),
+      ),
+      content(close),
+    );
     document.body.append(dialog);
     dialog.showModal();
   });
@@ -184,19 +262,28 @@ export function showForbidden({ api, account, needs, slot, retry }) {
   const paint = () => {
     const isApplicant = slot === "runner" && account.runner_status === "none";
     const hasApplied = slot === "runner" && account.runner_status === "applied";
-    render(screen,
+    render(
+      screen,
       h("div", { class: "gate-corner" }, lookButtons()),
-      h("div", { class: "card gate-card" },
-        h("div", { class: "gate-head" }, mark(), h("div", {}, h("h1", {}, t("forbidden.title")),
-          h("p", { class: "muted" }, account.name))),
+      h(
+        "div",
+        { class: "card gate-card" },
+        h(
+          "div",
+          { class: "gate-head" },
+          mark(),
+          h("div", {}, h("h1", {}, t("forbidden.title")), h("p", { class: "muted" }, account.name)),
+        ),
         h("p", {}, t("forbidden.text", { permission: needs })),
         hasApplied && h("p", { class: "note" }, icon("clock"), t("forbidden.applied")),
-        isApplicant && h("button", { type: "button", class: "button primary wide", onclick: apply },
-          t("forbidden.apply")),
-        hasApplied && h("button", { type: "button", class: "button primary wide", onclick: check },
-          t("forbidden.check")),
+        isApplicant &&
+          h("button", { type: "button", class: "button primary wide", onclick: apply }, t("forbidden.apply")),
+        hasApplied &&
+          h("button", { type: "button", class: "button primary wide", onclick: check }, t("forbidden.check")),
         h("button", { type: "button", class: "button wide", onclick: leave }, t("forbidden.other_account")),
-        h("a", { class: "button quiet wide", href: "/" }, t("nav.home"))));
+        h("a", { class: "button quiet wide", href: "/" }, t("nav.home")),
+      ),
+    );
   };
   onLanguage(() => screen.isConnected && paint());
   paint();

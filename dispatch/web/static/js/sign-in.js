@@ -14,7 +14,12 @@ const RESEND_AFTER_S = 60;
 export async function askToSignIn({ api, slot, onSignedIn }) {
   const campuses = await api.get("/campuses");
   const state = {
-    way: "code", phone: read(REMEMBERED_PHONE) ?? "", secret: "", error: "", isBusy: false, resendAt: 0,
+    way: "code",
+    phone: read(REMEMBERED_PHONE) ?? "",
+    secret: "",
+    error: "",
+    isBusy: false,
+    resendAt: 0,
     campus: campuses.find((campus) => campus.id === read(REMEMBERED_CAMPUS))?.id ?? campuses[0]?.id ?? "",
   };
   const screen = h("main", { class: "gate", id: "sign-in" });
@@ -35,24 +40,31 @@ export async function askToSignIn({ api, slot, onSignedIn }) {
     paint();
   };
 
-  const askCode = () => attempt(async () => {
-    await api.post("/auth/code", { phone: state.phone, campus_id: state.campus });
-    state.resendAt = performance.now() + RESEND_AFTER_S * 1000;
-    $("#sign-in-secret").focus();
-  });
+  const askCode = () =>
+    attempt(async () => {
+      await api.post("/auth/code", { phone: state.phone, campus_id: state.campus });
+      state.resendAt = performance.now() + RESEND_AFTER_S * 1000;
+      $("#sign-in-secret").focus();
+    });
 
-  const signIn = () => attempt(async () => {
-    const secret = state.way === "code" ? { code: state.secret } : { password: state.secret };
-    api.adopt(await api.post("/auth/sign-in", {
-      phone: state.phone, campus_id: state.campus, use_cookies: true, ...secret,
-    }));
-    remember(REMEMBERED_PHONE, state.phone);
-    remember(REMEMBERED_CAMPUS, state.campus);
-    clearInterval(ticking);
-    screen.remove();
-    document.body.classList.remove("is-gated");
-    onSignedIn();
-  });
+  const signIn = () =>
+    attempt(async () => {
+      const secret = state.way === "code" ? { code: state.secret } : { password: state.secret };
+      api.adopt(
+        await api.post("/auth/sign-in", {
+          phone: state.phone,
+          campus_id: state.campus,
+          use_cookies: true,
+          ...secret,
+        }),
+      );
+      remember(REMEMBERED_PHONE, state.phone);
+      remember(REMEMBERED_CAMPUS, state.campus);
+      clearInterval(ticking);
+      screen.remove();
+      document.body.classList.remove("is-gated");
+      onSignedIn();
+    });
 
   const paint = () => render(screen, form({ state, slot, campuses, askCode, signIn, paint }));
   onLanguage(() => screen.isConnected && paint());
@@ -69,33 +81,89 @@ function form({ state, slot, campuses, askCode, signIn, paint }) {
   };
   return [
     h("div", { class: "gate-corner" }, lookButtons()),
-    h("form", { class: "card gate-card", novalidate: true, onsubmit: (event) => (event.preventDefault(), signIn()) },
-      h("div", { class: "gate-head" }, mark(), h("div", {},
-        h("h1", {}, t(`page.${slot}`)), h("p", { class: "muted" }, t("sign_in.lead")))),
-      campuses.length > 1 && h("label", { class: "field" }, h("span", {}, t("sign_in.campus")),
-        h("select", { value: state.campus, onchange: (event) => (state.campus = event.target.value) },
-          campuses.map((campus) => h("option", { value: campus.id }, campus.name)))),
-      h("div", { class: "segmented", role: "radiogroup", "aria-label": t("sign_in.way") },
-        ["code", "password"].map((way) => h("button", {
-          type: "button", role: "radio", "aria-checked": String(state.way === way), onclick: () => choose(way),
-        }, t(`sign_in.by_${way}`)))),
-      h("label", { class: "field" }, h("span", {}, t("sign_in.phone")),
+    h(
+      "form",
+      { class: "card gate-card", novalidate: true, onsubmit: (event) => (event.preventDefault(), signIn()) },
+      h(
+        "div",
+        { class: "gate-head" },
+        mark(),
+        h("div", {}, h("h1", {}, t(`page.${slot}`)), h("p", { class: "muted" }, t("sign_in.lead"))),
+      ),
+      campuses.length > 1 &&
+        h(
+          "label",
+          { class: "field" },
+          h("span", {}, t("sign_in.campus")),
+          h(
+            "select",
+            { value: state.campus, onchange: (event) => (state.campus = event.target.value) },
+            campuses.map((campus) => h("option", { value: campus.id }, campus.name)),
+          ),
+        ),
+      h(
+        "div",
+        { class: "segmented", role: "radiogroup", "aria-label": t("sign_in.way") },
+        ["code", "password"].map((way) =>
+          h(
+            "button",
+            {
+              type: "button",
+              role: "radio",
+              "aria-checked": String(state.way === way),
+              onclick: () => choose(way),
+            },
+            t(`sign_in.by_${way}`),
+          ),
+        ),
+      ),
+      h(
+        "label",
+        { class: "field" },
+        h("span", {}, t("sign_in.phone")),
         h("input", {
-          id: "sign-in-phone", type: "tel", autocomplete: "tel", inputmode: "tel", required: true, value: state.phone,
+          id: "sign-in-phone",
+          type: "tel",
+          autocomplete: "tel",
+          inputmode: "tel",
+          required: true,
+          value: state.phone,
           oninput: (event) => (state.phone = event.target.value.replaceAll(/[\s-]/g, "")),
-        })),
-      h("div", { class: "field-row" },
-        h("label", { class: "field grow" }, h("span", {}, t(isCode ? "sign_in.code" : "sign_in.password")),
+        }),
+      ),
+      h(
+        "div",
+        { class: "field-row" },
+        h(
+          "label",
+          { class: "field grow" },
+          h("span", {}, t(isCode ? "sign_in.code" : "sign_in.password")),
           h("input", {
-            id: "sign-in-secret", key: state.way, type: isCode ? "text" : "password", value: state.secret,
-            inputmode: isCode ? "numeric" : "text", autocomplete: isCode ? "one-time-code" : "current-password",
-            maxlength: isCode ? 6 : 200, oninput: (event) => (state.secret = event.target.value.trim()),
-          })),
-        isCode && h("button", {
-          type: "button", class: "button quiet", disabled: wait > 0 || state.isBusy || !state.phone, onclick: askCode,
-        }, wait > 0 ? t("sign_in.resend_in", { n: wait }) : t("sign_in.send_code"))),
+            id: "sign-in-secret",
+            key: state.way,
+            type: isCode ? "text" : "password",
+            value: state.secret,
+            inputmode: isCode ? "numeric" : "text",
+            autocomplete: isCode ? "one-time-code" : "current-password",
+            maxlength: isCode ? 6 : 200,
+            oninput: (event) => (state.secret = event.target.value.trim()),
+          }),
+        ),
+        isCode &&
+          h(
+            "button",
+            {
+              type: "button",
+              class: "button quiet",
+              disabled: wait > 0 || state.isBusy || !state.phone,
+              onclick: askCode,
+            },
+            wait > 0 ? t("sign_in.resend_in", { n: wait }) : t("sign_in.send_code"),
+          ),
+      ),
       h("p", { class: "form-error", role: "alert", hidden: !state.error }, state.error),
       h("button", { class: "button primary wide", disabled: state.isBusy }, t("sign_in.go")),
-      h("p", { class: "hint" }, t("sign_in.first_time"))),
+      h("p", { class: "hint" }, t("sign_in.first_time")),
+    ),
   ];
 }

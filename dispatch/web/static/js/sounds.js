@@ -4,7 +4,14 @@ import { read, remember } from "./i18n.js";
 
 const REMEMBERED = "dispatch.sound";
 /** Frequencies in hertz, played one after the other. */
-const TUNES = { money_alert: [220, 220, 220], order_late: [440, 330], order_placed: [660], offer: [660, 880, 990], good: [660, 990], other: [520] };
+const TUNES = {
+  money_alert: [220, 220, 220],
+  order_late: [440, 330],
+  order_placed: [660],
+  offer: [660, 880, 990],
+  good: [660, 990],
+  other: [520],
+};
 const NOTE_S = 0.14;
 let context = null;
 

@@ -1,96 +1,10 @@
-/** Chinese texts, by key. */
+/** Chinese texts of all pages, by key. */
+
+import { common } from "./strings/zh-CN/common.js";
+import { console } from "./strings/zh-CN/console.js";
+import { track } from "./strings/zh-CN/track.js";
+import { runner } from "./strings/zh-CN/runner.js";
+import { errors } from "./strings/zh-CN/errors.js";
 
 /** @type {Record<string, string>} */
-export const strings = {
-  "page.console": "调度台", "page.track": "校园跑腿", "page.runner": "骑手端", "page.title.console": "调度台 · 校园跑腿",
-  "page.title.track": "我的跑腿 · 校园跑腿", "page.title.runner": "骑手端 · 校园跑腿", "page.title.landing": "校园跑腿",
-  "unit.s": "{n} 秒", "unit.min": "{n} 分钟", "unit.h": "{n} 小时", "unit.d": "{n} 天", "unit.m": "{n} 米", "unit.km": "{n} 公里", "unit.g": "{n} 克", "unit.kg": "{n} 公斤",
-  "nav.home": "首页", "nav.back": "返回", "nav.close": "关闭", "nav.account": "账号", "nav.sign_out": "退出登录", "nav.skip": "跳到正文",
-  "look.label": "外观", "look.language": "Switch to English", "look.dark": "深色模式", "look.light": "浅色模式", "look.large": "大字",
-  "live.connecting": "连接中…", "live.live": "实时", "live.waiting": "连接中断", "live.offline": "已离线", "live.ended": "已断开",
-  "live.age": "实时 · {n} 秒", "live.retry_in": "{n} 秒后重连", "live.hint": "与服务器的连接，以及最新位置的时间；点按立即重连",
-  "close.4500": "请重新登录", "close.4501": "账号已停用", "close.4502": "请刷新页面", "close.4503": "请刷新页面", "close.4504": "没有权限",
-  "close.4505": "打开的窗口太多", "close.not_signed_in": "请重新登录",
-
-  "landing.lead": "身边的同学马上接单，全程看得见，钱先托管，办完才付。",
-  "landing.track": "我要下单", "landing.track_hint": "同学：三步下单，看着它送到",
-  "landing.runner": "我要跑腿", "landing.runner_hint": "骑手：接单、送达、收款",
-  "landing.console": "调度台", "landing.console_hint": "校园团队：所有订单和骑手，实时掌握",
-  "landing.docs": "开发者", "landing.noscript": "本页需要 JavaScript。",
-
-  "sign_in.lead": "用手机号登录", "sign_in.campus": "校区", "sign_in.way": "登录方式", "sign_in.by_code": "短信验证码", "sign_in.by_password": "密码",
-  "sign_in.phone": "手机号", "sign_in.code": "6 位验证码", "sign_in.password": "密码", "sign_in.send_code": "获取验证码", "sign_in.resend_in": "{n} 秒后重发",
-  "sign_in.go": "登录", "sign_in.first_time": "首次用验证码登录即完成注册。",
-  "forbidden.title": "这个账号不能使用本页", "forbidden.text": "需要权限“{permission}”。请联系校园团队，或换一个账号登录。",
-  "forbidden.apply": "申请成为骑手", "forbidden.applied": "申请已提交，校园团队正在审核，可以在这里再查一次。", "forbidden.check": "再查一次",
-  "forbidden.other_account": "换账号登录",
-  "failure.title": "阿姨正在加菜，马上就好！", "failure.offline": "网络断开了", "failure.text": "窗口前人太多啦，稍等一分钟，我们会自动重试。",
-  "failure.bug": "页面出了点小问题，我们会自动重试。", "failure.kept": "您填的内容都保存在这台设备上。",
-  "failure.again_in": "{n} 秒后自动重试", "failure.again": "马上重试", "failure.picture": "拿着饭勺和小钟的食堂阿姨",
-
-  "map.zoom_in": "放大", "map.zoom_out": "缩小", "map.whole": "看全校", "map.last_seen": "{age}前出现", "map.last_seen_at": "最后出现于 {time}", "map.updated": "{age}前更新", "map.no_position": "暂无位置",
-  "type.parcel": "代取快递", "type.meal": "代买餐食", "type.carry": "代送物品", "type.queue": "代排队", "type.shop": "代购商品", "type.help": "校内帮忙",
-  "stop.pickup": "取件", "stop.dropoff": "送达", "stop.place": "地点", "stop.short.pickup": "取", "stop.short.dropoff": "送", "stop.short.place": "排", "stop.floor": "{n} 楼",
-  "status.awaiting_payment": "待支付", "status.open": "找骑手中", "status.assigned": "已接单", "status.carrying": "配送中", "status.delivered": "已送达", "status.confirmed": "已确认",
-  "status.settled": "已完成", "status.cancelled": "已取消", "status.closed": "已关闭", "task.waiting": "待分配", "task.offered": "派单中",
-  "step.accepted": "已接单", "step.picked_up": "已取件", "step.on_the_way": "配送中", "step.delivered": "已送达",
-  "vehicle.walk": "步行", "vehicle.e_bike": "电动车",
-  "money.total": "合计", "money.held": "托管中", "money.captured": "实付", "money.released": "已退回", "money.refunded": "已退款", "money.goods_actual": "小票金额", "money.settles": "分账时间", "money.rule": "计价规则 {version} · 计划用时 {time}",
-
-  "event.order_placed": "已下单", "event.payment_ready": "可以支付", "event.payment_failed": "支付失败", "event.order_paid": "已支付，资金托管中", "event.task_offered": "已派给骑手",
-  "event.offer_declined": "骑手谢绝", "event.offer_expired": "派单超时", "event.offer_withdrawn": "派单撤回", "event.task_assigned": "骑手已接单", "event.task_reassigned": "已改派",
-  "event.task_reopened": "重新寻找骑手", "event.runner_arrived": "骑手已到达", "event.order_picked_up": "已取件", "event.order_delivered": "已送达", "event.order_confirmed": "已确认收货",
-  "event.order_cancelled": "已取消", "event.order_settled": "已分账", "event.order_closed": "已关闭", "event.order_rated": "已评价", "event.money_alert": "资金需要处理", "event.order_late": "超过承诺时间",
-  "reason.runner_unreachable": "联系不上骑手", "reason.runner_asked": "骑手要求", "reason.student_asked": "同学要求", "reason.too_late": "来不及", "reason.accident": "意外", "reason.other": "其他", "reason.unpaid": "超时未支付",
-
-  "console.map": "骑手和订单地图", "console.queue": "订单队列", "console.search": "单号、地点、骑手", "console.filter": "显示", "console.filter.all": "全部", "console.filter.unassigned": "未分配", "console.filter.late": "已超时", "console.filter.carried": "进行中",
-  "console.empty.all": "没有进行中的订单，难得清静。", "console.empty.unassigned": "每一单都有骑手了。", "console.empty.late": "没有超时的订单。", "console.empty.carried": "没有骑手在配送。",
-  "console.loading": "加载中…", "console.more": "还有 {n} 单，请缩小范围", "console.waits_since": "已等 {n} 分钟", "console.late": "超时", "console.slack": "余量",
-  "kpi.label": "指标", "kpi.active": "进行中", "kpi.unassigned": "未分配", "kpi.late": "超时", "kpi.online": "在线骑手", "kpi.done": "今日完成", "kpi.turnover": "流水", "kpi.students": "下单同学", "kpi.yesterday": "昨日此时 {n} 单",
-  "legend.idle": "空闲", "legend.carrying": "配送中", "legend.late": "超时", "legend.stale": "一段时间没有位置", "legend.off": "已下线",
-  "keys.queue": "逐单查看", "keys.reassign": "改派", "keys.undo": "撤销", "keys.search": "搜索", "keys.why": "为什么派给他", "keys.alert": "确认下一条提醒", "keys.close": "关闭",
-  "pane.queue": "队列", "pane.map": "地图", "pane.order": "订单", "pane.tray": "团队",
-  "order.none": "请在队列或地图上选一单。", "order.eta": "预计 {from}–{to} 到", "order.promised": "承诺 {at} 前", "order.tabs": "订单信息", "order.tab.why": "派单理由", "order.tab.timeline": "时间线", "order.tab.money": "资金", "order.tab.people": "联系人", "order.pressed_at": "点击处距地址 {d}",
-  "people.student": "同学", "people.phone": "电话", "people.photo": "送达照片", "people.reason": "查看原因", "people.reveal": "查看个人信息", "people.reveal_hint": "您的原因会记入审计日志。", "people.show": "查看",
-  "why.none": "还没有决策。", "why.caption": "本次决策的候选骑手", "why.runner": "骑手", "why.cost": "代价", "why.way": "路程", "why.no_candidates": "没有保留候选人。", "why.regret": "次优 +{age}",
-  "why.mode.optimizer": "优化派单", "why.mode.greedy": "就近派单", "why.mode.grab": "大厅抢单", "why.mode.forced": "人工改派",
-  "why.term.walk": "路程", "why.term.load": "负载", "why.term.waiting": "等待", "why.term.lateness": "超时", "why.term.credit": "信用", "why.term.idle": "空闲", "why.term.ageing": "等待", "why.term.late": "超时", "why.term.busy": "忙碌",
-  "excluded.stale_position": "位置过旧", "excluded.at_capacity": "订单已满", "excluded.too_heavy": "超重", "excluded.offered_before": "已派过此单", "excluded.pinned_to_another": "指定给他人", "excluded.too_far": "太远", "excluded.not_among_nearest": "不在最近的候选中", "excluded.off_duty": "已下线", "excluded.blocked": "已停用", "excluded.no_position": "暂无位置",
-  "waiting.not_due": "未到取件时间。", "waiting.no_runners": "没有骑手在线。", "waiting.all_positions_stale": "所有骑手的位置都过旧。", "waiting.all_at_capacity": "所有骑手订单已满。", "waiting.all_offered_before": "已派给过所有骑手。", "waiting.all_too_far": "骑手都太远。", "waiting.pinned_runner_unavailable": "指定的骑手不在线。", "waiting.nobody_fits": "没有合适的骑手，原因各不相同。", "waiting.outbid": "其他订单更急。",
-  "reassign.title": "改派", "reassign.assign": "指派", "reassign.current": "当前骑手", "reassign.load": "{a} → {b} 单", "reassign.nobody": "收回订单", "reassign.nobody_hint": "由系统重新分配", "reassign.reason": "原因", "reassign.note": "备注（可选）",
-  "reassign.reason.runner_unreachable": "联系不上骑手", "reassign.reason.runner_asked": "骑手要求", "reassign.reason.student_asked": "同学要求", "reassign.reason.too_late": "会来不及", "reassign.reason.accident": "意外", "reassign.reason.other": "其他",
-  "reassign.confirm": "立即改派", "reassign.reason_first": "请选择骑手和原因", "reassign.done": "{code} 已改派给 {name}", "reassign.freed": "{code} 正在等待新骑手", "reassign.undo": "撤销", "reassign.undone": "已撤销", "reassign.somebody": "有人", "reassign.conflict": "{who}先操作了：{what}。这是最新状态。",
-  "cancel.short": "取消", "cancel.operator_title": "取消订单 {code}", "cancel.reason": "原因", "cancel.charge": "服务费付给骑手的比例", "cancel.confirm": "确认取消", "cancel.done": "{code} 已取消", "cancel.title": "确定取消？", "cancel.free": "取消订单（免费）", "cancel.costs": "取消订单（需付 {price}）", "cancel.free_text": "现在取消不收费，全额退回。", "cancel.costs_text": "骑手已经出发：{price} 付给骑手，{back} 退回给您。", "cancel.keep": "不取消了", "cancel.reason.changed_mind": "不需要了", "cancel.reason.mistake": "填错了", "cancel.reason.too_slow": "等太久了",
-  "alerts.title": "提醒", "alerts.none": "一切正常。", "alerts.ok": "知道了", "alerts.acknowledged": "已确认", "alerts.new": "新提醒", "alerts.sound_on": "打开提示音", "alerts.sound_off": "关闭提示音",
-  "runners.title": "骑手", "runners.none": "没有骑手在线。", "runners.off_too": "含下线", "runner.credit": "信用 {n}", "runner.load": "{n} 单",
-
-  "track.map": "订单地图", "track.hello": "你好，{name}", "track.what": "需要帮什么忙？", "track.from": "{price} 起", "track.running": "进行中", "track.past": "历史订单", "track.no_orders": "您的订单会显示在这里。", "track.all_orders": "全部订单", "track.closed": "现在休息中，营业时间 {opens}–{closes}。",
-  "track.looking": "正在为您寻找附近的骑手…", "track.still_looking": "还在寻找骑手，感谢您的耐心。", "track.arrives": "预计 {from}–{to} 送达", "track.promised": "承诺 {at} 前送达", "track.not_live": "连接中断，信息可能不是最新", "track.low_confidence": "粗略估计", "track.stale": "有一会儿没收到骑手的位置了，地图上的位置可能已过时。",
-  "track.late": "承诺 {promised} 送达，现已晚 {late}。上面是如实的新预计时间。", "track.runner": "您的骑手", "track.runner_there": "骑手已到达", "track.pin": "收货码：拿到东西时再告诉骑手", "track.steps": "进度", "track.received_hint": "骑手说已经送到了，东西都对吗？", "track.confirm": "确认收货", "track.confirmed": "谢谢！24 小时后付款给骑手。",
-  "track.title.awaiting_payment": "等待支付", "track.title.assigned": "骑手已出发", "track.title.carrying": "正在送来", "track.title.delivered": "已送达", "track.title.confirmed": "已收货，谢谢！", "track.title.settled": "已完成", "track.title.cancelled": "已取消", "track.title.closed": "已关闭",
-  "rating.ask": "这次服务怎么样？", "rating.n": "{n} 星", "rating.given": "您给了 {n} 星", "rating.comment": "想说点什么？(可选)", "rating.send": "提交评价", "rating.thanks": "谢谢！",
-  "escrow.before": "款项先由机构托管，您收到后才付给骑手。", "escrow.held": "款项托管中，确认收货 24 小时后付给骑手。", "escrow.until": "款项托管至 {at}。", "escrow.settled": "已付给骑手，未用部分已退回。", "escrow.releasing": "款项正在退回。", "escrow.released": "款项已退回。",
-  "order_form.title": "新订单", "order_form.step": "第 {n} 步，共 3 步", "order_form.step_1": "地点", "order_form.step_2": "详情与价格", "order_form.step_3": "支付", "order_form.pickup": "从哪里取？", "order_form.dropoff": "送到哪里？", "order_form.place": "在哪里排队？",
-  "order_form.search": "搜索楼栋、校门、商店…", "order_form.no_place": "没有找到", "order_form.or_tap": "或在地图上点选", "order_form.outside": "超出校园范围", "order_form.map_point": "地图上的位置", "order_form.no_stops": "不需要地址：下一步说明要帮什么、在哪里碰面。", "order_form.same_place": "取件和送达是同一个地点。", "order_form.next": "下一步", "order_form.from_price": "{price} · {d} · {at} 前送达",
-  "order_form.description": "要做什么？", "order_form.hint.parcel": "如：取件码 5-2-1034,小盒子", "order_form.hint.meal": "如：牛肉面不要香菜，一杯豆浆", "order_form.hint.carry": "如：一袋书送到 402", "order_form.hint.queue": "如：奶茶店排队，快到了叫我", "order_form.hint.shop": "如：A5 笔记本两本，黑笔一支", "order_form.hint.help": "如：帮忙搬桌子，2 号门见",
-  "order_form.weight": "重量", "order_form.up_to": "{n}以内", "order_form.wait": "多长时间？", "order_form.goods": "商品金额上限（按小票实付）", "order_form.floor": "楼层", "order_form.detail": "房间、门牌", "order_form.detail_hint": "如：402,左手门", "order_form.contact": "联系人", "order_form.phone": "电话（可选）", "order_form.phone_hint": "仅骑手可见", "order_form.privacy": "门牌和电话只有您的骑手在配送期间能看到。",
-  "order_form.price": "价格", "order_form.pricing": "正在计算价格…", "order_form.no_price": "没有网络，恢复后显示价格。", "order_form.promise": "承诺送达", "order_form.to_pay": "去支付", "order_form.describe_first": "请先填写说明",
-  "pay.title": "支付", "pay.with": "支付方式", "pay.demo": "演示，不是真钱", "pay.escrow": "款项先托管，确认收货 24 小时后才付给骑手。", "pay.safety": "请勿在公共 Wi-Fi 下支付。我们不会打电话索要密码或验证码。", "pay.go": "支付 {price}", "pay.placing": "提交中…", "pay.ready": "可以支付了", "pay.cashier": "这是演示钱包。", "pay.insufficient": "模拟余额不足", "pay.expires": "请在 {left} 内支付", "pay.again_with": "用{channel}支付",
-  "pay.state.pending": "正在准备支付…", "pay.state.processing": "正在准备支付…", "pay.state.success": "支付成功", "pay.state.failed": "没有支付成功", "pay.state.suspicious": "正在核对这笔支付", "pay.hint.pending": "请稍候。", "pay.hint.processing": "请稍候。", "pay.hint.ready": "点一下，马上开始找骑手。", "pay.hint.success": "资金已托管。", "pay.hint.failed": "没有扣款。", "pay.hint.suspicious": "不会重复扣款，我们向银行核实后在这里告诉您。",
-  "pay.reason.insufficient": "钱包余额不足。", "pay.reason.insufficient_funds": "钱包余额不足。", "pay.reason.expired": "支付超时。", "pay.reason.declined": "银行拒绝了。", "pay.reason.user_cancelled": "您取消了支付。",
-  "held.title": "已保存在这台设备上", "held.text": "暂时连不上服务器。网络一恢复就会自动提交，只提交一次。", "held.now": "现在提交", "held.edit": "修改订单",
-
-  "runner.map": "配送地图", "runner.you": "我", "runner.tab.now": "当前", "runner.tab.hall": "大厅", "runner.tab.wallet": "钱包", "duty.on": "接单中", "duty.off": "已下线", "duty.vehicle": "出行方式",
-  "offer.title": "新订单", "offer.pickup": "距取件 {d}", "offer.trip": "全程 {d}", "offer.by": "{at} 前", "offer.goods": "垫付至多 {price}", "offer.accept": "接单", "offer.decline": "谢绝", "offer.expired": "派单已超时", "offer.withdrawn": "派单已撤回",
-  "hall.none": "暂时没有可抢的单。", "hall.look": "在地图上看", "hall.grab": "抢单", "hall.grabbed": "抢到了", "hall.duty_first": "上线后才能抢单。", "hall.dispatch_only": "本校由系统派单，请等待派单。",
-  "task.go.arrived_pickup": "前往取件", "task.go.picked_up": "在此取件", "task.go.arrived_dropoff": "送往", "task.go.delivered": "在此交付", "task.go.arrived_place": "前往排队", "task.go.done": "已交付于",
-  "task.do.arrived_pickup": "我到了", "task.do.picked_up": "已取件", "task.do.arrived_dropoff": "我到了", "task.do.delivered": "已送达", "task.do.arrived_place": "开始排队", "task.call": "打电话", "task.pin": "同学的 4 位收货码", "task.photo": "或拍照", "task.photo_taken": "已拍照", "task.uploading": "正在上传照片…", "task.receipt": "小票金额（元，至多 {max}）", "task.sending": "已完成，有网络就提交。", "task.delivered": "{code} 已送达，辛苦了！", "task.taken_away": "{code} 已改派给其他骑手", "task.given": "{code} 改派给了你", "task.cancelled": "{code} 已取消",
-  "rest.waiting": "等待派单", "rest.waiting_hint": "待在食堂、快递点附近，保持本页打开。", "rest.off": "你已下线", "rest.off_hint": "上线后才会收到派单。",
-  "day.title": "今日", "day.orders": "单", "day.earned": "收入", "day.on_time": "准时", "day.credit": "信用",
-  "position.off": "未共享位置", "position.asking": "正在获取位置…", "position.exact": "正在共享位置", "position.coarse": "位置不够精确", "position.denied": "位置权限被拒绝", "position.unavailable": "没有位置", "position.walking": "演示：页面替你走", "position.walk": "替我走（演示）", "position.use_device": "用真实位置", "position.refused": "{n} 个位置未被采纳", "position.help.denied": "请在浏览器设置中允许本页获取位置。", "position.help.unavailable": "请打开定位、到室外，或稍等。手机只向 HTTPS 页面提供位置。",
-  "offline.title": "没有网络", "offline.sending": "正在提交", "offline.actions": "{n} 个操作等待中，自 {at}", "offline.last_fix": "最后位置 {at}", "offline.fixes": "{n} 个位置待上传",
-  "wallet.available": "可用", "wallet.available_hint": "在托管机构", "wallet.pending": "待结算", "wallet.pending_hint": "确认 24 小时后到账", "wallet.releases": "预计 {at}", "wallet.none_pending": "没有待结算。", "wallet.lines": "明细", "wallet.none": "暂无记录。",
-  "wallet.kind.pending": "跑腿收入", "wallet.kind.earning": "跑腿收入", "wallet.kind.share": "跑腿收入", "wallet.kind.settle": "跑腿收入", "wallet.kind.settlement": "跑腿收入", "wallet.kind.goods": "垫付商品", "wallet.kind.payout": "提现", "wallet.kind.withdrawal": "提现", "wallet.kind.correction": "更正",
-
-  "error.unreachable": "连不上服务器。", "error.failed": "没有成功。", "error.invalid_input": "这个值不合适。", "error.not_signed_in": "请先登录。", "error.not_permitted": "这个账号没有权限。", "error.not_found": "没有找到。", "error.stale_version": "别人先改动了。", "error.wrong_state": "当前状态下不能这样做。", "error.already_taken": "被别的骑手抢先了。", "error.offer_expired": "派单已超时。", "error.not_available": "这位骑手现在不能接。", "error.idempotency_key_reused": "之前用别的内容提交过。", "error.outside_area": "这个地点超出服务范围。", "error.outside_hours": "现在不在服务时间。", "error.quote_expired": "价格有变化，请看新价格。", "error.payment_declined": "支付被拒绝。", "error.wrong_pin": "收货码不对。", "error.pin_locked": "输错太多次，请改用拍照。", "error.too_many": "操作太频繁，请稍候。", "error.sign_in_failed": "手机号、验证码或密码不对。", "error.locked_out": "错误次数过多，请 15 分钟后再试。", "error.account_blocked": "账号已停用，请联系校园团队。", "error.too_large": "文件太大。", "error.unsupported_media": "不支持这种文件。", "error.unavailable": "服务器忙，请一分钟后再试。",
-};
+export const strings = { ...common, ...console, ...track, ...runner, ...errors };

@@ -57,7 +57,11 @@ export class Board {
     const { kind, data } = event;
     if (data.order) this.put(data.order);
     else if (data.order_id) this.refetch(data.order_id);
-    if (KINDS_THAT_ALERT.has(kind) || KINDS_OF_RUNNERS.has(kind) || (data.runner_id && !this.runners.has(data.runner_id))) {
+    if (
+      KINDS_THAT_ALERT.has(kind) ||
+      KINDS_OF_RUNNERS.has(kind) ||
+      (data.runner_id && !this.runners.has(data.runner_id))
+    ) {
       this.reload(400);
     }
     this.onChange();
@@ -195,7 +199,12 @@ export class Board {
     return [...this.runners.values()]
       .filter((runner) => isOffShown || runner.is_on_duty || this.ordersOf(runner.id).length)
       .map((runner) => ({ runner, face: this.faceOf(runner.id), orders: this.ordersOf(runner.id) }))
-      .sort((a, b) => Number(b.face.look === "late") - Number(a.face.look === "late") || b.face.load - a.face.load
-        || Number(b.runner.is_on_duty) - Number(a.runner.is_on_duty) || (a.runner.name < b.runner.name ? -1 : 1));
+      .sort(
+        (a, b) =>
+          Number(b.face.look === "late") - Number(a.face.look === "late") ||
+          b.face.load - a.face.load ||
+          Number(b.runner.is_on_duty) - Number(a.runner.is_on_duty) ||
+          (a.runner.name < b.runner.name ? -1 : 1),
+      );
   }
 }

@@ -15,8 +15,12 @@ export class OrderDrag {
     this.orderId = null;
     this.label = h("div", { class: "drag-label", hidden: true, role: "status" });
     document.body.append(this.label);
-    mapElement.addEventListener("dragover", (event) => this.over(event, runnerLayer.nearestTo(event.clientX, event.clientY)));
-    mapElement.addEventListener("drop", (event) => this.drop(event, runnerLayer.nearestTo(event.clientX, event.clientY)));
+    mapElement.addEventListener("dragover", (event) =>
+      this.over(event, runnerLayer.nearestTo(event.clientX, event.clientY)),
+    );
+    mapElement.addEventListener("drop", (event) =>
+      this.drop(event, runnerLayer.nearestTo(event.clientX, event.clientY)),
+    );
     mapElement.addEventListener("dragleave", (event) => this.leave(event));
   }
 

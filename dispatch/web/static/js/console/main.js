@@ -21,7 +21,8 @@ const LIST_GAP_MS = 200;
 const REFRESH_MS = 30_000;
 
 boot({
-  slot: "console", needs: "orders.read_any",
+  slot: "console",
+  needs: "orders.read_any",
   begin(session) {
     new Console(session).begin();
   },
@@ -47,11 +48,14 @@ class Console {
     this.runnerLayer = new RunnerLayer(this.map, { onPick: (id) => this.chooseRunner(id) });
     this.stopLayer = new StopLayer(this.map, { onPick: (id) => this.choose(id) });
     this.drag = new OrderDrag({
-      reassigner: this.reassigner, runnerLayer: this.runnerLayer, mapElement: $("#map"),
+      reassigner: this.reassigner,
+      runnerLayer: this.runnerLayer,
+      mapElement: $("#map"),
       onDrop: (orderId, runnerId) => this.choose(orderId, () => this.reassigner.open(orderId, runnerId)),
     });
     this.paintTop = topBar({
-      page: "console", session: this.session,
+      page: "console",
+      session: this.session,
       middle: () => kpiStrip(this.board, { filter: this.view.filter, onFilter: (filter) => this.filter(filter) }),
       extra: () => this.soundButton(),
     });
@@ -85,10 +89,18 @@ class Console {
   soundButton() {
     const isOn = isSoundOn();
     const label = t(isOn ? "alerts.sound_off" : "alerts.sound_on");
-    return h("button", {
-      type: "button", class: "icon-button", "aria-label": label, title: label, "aria-pressed": String(isOn),
-      onclick: () => (setSound(!isOn), this.paintTop()),
-    }, icon(isOn ? "bell" : "mute"));
+    return h(
+      "button",
+      {
+        type: "button",
+        class: "icon-button",
+        "aria-label": label,
+        title: label,
+        "aria-pressed": String(isOn),
+        onclick: () => (setSound(!isOn), this.paintTop()),
+      },
+      icon(isOn ? "bell" : "mute"),
+    );
   }
 
   // --- what is looked at
@@ -127,7 +139,9 @@ class Console {
     const position = this.board.positions.get(runnerId);
     if (position) this.map.panTo(position);
     if (orders.length && !orders.some((order) => order.id === this.view.orderId)) this.choose(orders[0].id);
-    requestAnimationFrame(() => document.querySelector(`[data-runner="${runnerId}"]`)?.scrollIntoView({ block: "nearest", inline: "nearest" }));
+    requestAnimationFrame(() =>
+      document.querySelector(`[data-runner="${runnerId}"]`)?.scrollIntoView({ block: "nearest", inline: "nearest" }),
+    );
   }
 
   // --- painting
@@ -137,40 +151,89 @@ class Console {
     const order = view.orderId ? board.orders.get(view.orderId) : null;
     this.panel.refresh(order);
     paintQueue($("#queue"), {
-      board, view, drag, onSelect: (id) => this.choose(id), onFilter: (filter) => this.filter(filter),
-      onSearch: (text) => this.change({ text }), onHover: (id) => this.hover(id),
+      board,
+      view,
+      drag,
+      onSelect: (id) => this.choose(id),
+      onFilter: (filter) => this.filter(filter),
+      onSearch: (text) => this.change({ text }),
+      onHover: (id) => this.hover(id),
     });
-    render($("#order"), this.panel.view({
-      tab: view.tab, onTab: (tab) => this.change({ tab }), onClose: () => this.choose(null),
-      onCancel: (shown) => cancelOrder({ api: this.api, board, order: shown }), onRunner: (id) => this.chooseRunner(id),
-    }));
+    render(
+      $("#order"),
+      this.panel.view({
+        tab: view.tab,
+        onTab: (tab) => this.change({ tab }),
+        onClose: () => this.choose(null),
+        onCancel: (shown) => cancelOrder({ api: this.api, board, order: shown }),
+        onRunner: (id) => this.chooseRunner(id),
+      }),
+    );
     this.paintTray();
     this.paintStops();
     this.paintDots(true);
     this.paintWay(order);
     this.paintTop();
     document.body.dataset.pane = view.pane;
-    render($("#panes"), ["queue", "map", "order", "tray"].map((pane) => h("button", {
-      type: "button", "aria-pressed": String(view.pane === pane), onclick: () => this.change({ pane }),
-    }, icon({ queue: "list", map: "map", order: "parcel", tray: "users" }[pane]), t(`pane.${pane}`))));
+    render(
+      $("#panes"),
+      ["queue", "map", "order", "tray"].map((pane) =>
+        h(
+          "button",
+          {
+            type: "button",
+            "aria-pressed": String(view.pane === pane),
+            onclick: () => this.change({ pane }),
+          },
+          icon({ queue: "list", map: "map", order: "parcel", tray: "users" }[pane]),
+          t(`pane.${pane}`),
+        ),
+      ),
+    );
   }
 
   paintTray() {
     const { board, view, drag } = this;
     const openAlerts = board.alerts.filter((alert) => !alert.is_acknowledged).length;
-    render($("#tray"),
-      h("div", { class: "tray-alerts" },
-        h("div", { class: "panel-head" }, h("h2", {}, t("alerts.title"), openAlerts > 0 && h("span", { class: "badge" }, openAlerts))),
-        alertList(board, { onAcknowledge: (alert) => this.acknowledge(alert), onOrder: (id) => this.choose(id) })),
-      h("div", { class: "tray-runners" },
-        h("div", { class: "panel-head" }, h("h2", {}, t("runners.title")),
-          h("label", { class: "switch small" },
-            h("input", { type: "checkbox", checked: view.isOffShown, onchange: (event) => this.change({ isOffShown: event.target.checked }) }),
-            h("span", {}, t("runners.off_too")))),
+    render(
+      $("#tray"),
+      h(
+        "div",
+        { class: "tray-alerts" },
+        h(
+          "div",
+          { class: "panel-head" },
+          h("h2", {}, t("alerts.title"), openAlerts > 0 && h("span", { class: "badge" }, openAlerts)),
+        ),
+        alertList(board, { onAcknowledge: (alert) => this.acknowledge(alert), onOrder: (id) => this.choose(id) }),
+      ),
+      h(
+        "div",
+        { class: "tray-runners" },
+        h(
+          "div",
+          { class: "panel-head" },
+          h("h2", {}, t("runners.title")),
+          h(
+            "label",
+            { class: "switch small" },
+            h("input", {
+              type: "checkbox",
+              checked: view.isOffShown,
+              onchange: (event) => this.change({ isOffShown: event.target.checked }),
+            }),
+            h("span", {}, t("runners.off_too")),
+          ),
+        ),
         runnerTable(board, {
-          isOffShown: view.isOffShown, chosenId: view.runnerId, onRunner: (id) => this.chooseRunner(id),
-          onOrder: (id) => this.choose(id), drag,
-        })));
+          isOffShown: view.isOffShown,
+          chosenId: view.runnerId,
+          onRunner: (id) => this.chooseRunner(id),
+          onOrder: (id) => this.choose(id),
+          drag,
+        }),
+      ),
+    );
   }
 
   paintStops() {
@@ -179,8 +242,11 @@ class Console {
       if (!this.board.isActive(order)) continue;
       shown.add(order.id);
       this.stopLayer.put(order.id, order.stops, {
-        isLate: this.board.isLate(order), isWaiting: this.board.isWaiting(order), isSmall: true,
-        isJoined: order.id === this.view.orderId || order.id === this.hoverId, title: order.code,
+        isLate: this.board.isLate(order),
+        isWaiting: this.board.isWaiting(order),
+        isSmall: true,
+        isJoined: order.id === this.view.orderId || order.id === this.hoverId,
+        title: order.code,
       });
     }
     this.stopLayer.keepOnly(shown);

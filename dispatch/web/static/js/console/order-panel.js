@@ -34,10 +34,14 @@ export class OrderPanel {
     }
     if (this.fetchedVersion === order.version) return;
     this.fetchedVersion = order.version;
-    const take = (name, path) => this.api.get(path).then((answer) => {
-      if (this.orderId === order.id) this[name] = answer;
-      this.paint();
-    }, (error) => console.warn(path, error.code));
+    const take = (name, path) =>
+      this.api.get(path).then(
+        (answer) => {
+          if (this.orderId === order.id) this[name] = answer;
+          this.paint();
+        },
+        (error) => console.warn(path, error.code),
+      );
     take("why", `/orders/${order.id}/why`);
     take("timeline", `/orders/${order.id}/timeline`);
   }
@@ -47,35 +51,95 @@ export class OrderPanel {
     if (!order) return this.nothing();
     const actions = this.board.isActive(order);
     return [
-      h("header", { class: "order-head", key: `head-${order.id}` },
+      h(
+        "header",
+        { class: "order-head", key: `head-${order.id}` },
         h("span", { class: "order-type" }, typeIcon(order.type_code)),
-        h("div", { class: "grow" }, h("h2", { id: "order-title", tabindex: "-1" }, order.code),
-          h("span", { class: "muted" }, t(`type.${order.type_code}`), " · ", yuan(order.quote.total_fen))),
+        h(
+          "div",
+          { class: "grow" },
+          h("h2", { id: "order-title", tabindex: "-1" }, order.code),
+          h("span", { class: "muted" }, t(`type.${order.type_code}`), " · ", yuan(order.quote.total_fen)),
+        ),
         this.slack(order),
-        h("button", { type: "button", class: "icon-button", "aria-label": t("nav.close"), onclick: onClose }, icon("close"))),
-      h("p", { class: "order-state", role: "status" },
+        h(
+          "button",
+          { type: "button", class: "icon-button", "aria-label": t("nav.close"), onclick: onClose },
+          icon("close"),
+        ),
+      ),
+      h(
+        "p",
+        { class: "order-state", role: "status" },
         h("span", { class: `pill is-${order.status}` }, t(machineState(order))),
         order.is_late && h("span", { class: "pill is-late" }, icon("warning"), t("console.late")),
-        order.eta && h("span", { class: "muted" }, t("order.eta", {
-          from: clockTime(order.eta.from_ms), to: clockTime(order.eta.to_ms),
-        })),
-        h("span", { class: "muted" }, t("order.promised", { at: clockTime(order.promised_at_ms) }))),
+        order.eta &&
+          h(
+            "span",
+            { class: "muted" },
+            t("order.eta", {
+              from: clockTime(order.eta.from_ms),
+              to: clockTime(order.eta.to_ms),
+            }),
+          ),
+        h("span", { class: "muted" }, t("order.promised", { at: clockTime(order.promised_at_ms) })),
+      ),
       this.runner(order, onRunner),
-      actions && !this.isReassigning(order) && h("div", { class: "actions" },
-        h("button", { type: "button", class: "button primary grow", onclick: () => this.reassigner.open(order.id) },
-          icon("swap"), t(order.runner ? "reassign.title" : "reassign.assign"), h("kbd", {}, "R")),
-        h("button", { type: "button", class: "button danger quiet", onclick: () => onCancel(order) }, t("cancel.short"))),
+      actions &&
+        !this.isReassigning(order) &&
+        h(
+          "div",
+          { class: "actions" },
+          h(
+            "button",
+            { type: "button", class: "button primary grow", onclick: () => this.reassigner.open(order.id) },
+            icon("swap"),
+            t(order.runner ? "reassign.title" : "reassign.assign"),
+            h("kbd", {}, "R"),
+          ),
+          h(
+            "button",
+            { type: "button", class: "button danger quiet", onclick: () => onCancel(order) },
+            t("cancel.short"),
+          ),
+        ),
       this.reassigner.view(order),
       stops(order),
-      h("p", { class: "description" }, order.description, h("small", { class: "muted" },
-        ` ${weight(order.weight_g)} · ${distance(order.quote.distance_m)}`)),
-      h("div", { class: "tabs", role: "tablist", "aria-label": t("order.tabs"), onkeydown: (event) => walkTabs(event, tab, onTab) },
-        TABS.map((name) => h("button", {
-          type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(tab === name), "aria-controls": "tab-panel",
-          tabindex: tab === name ? "0" : "-1", onclick: () => onTab(name),
-        }, t(`order.tab.${name}`)))),
-      h("div", { class: "tab-panel", role: "tabpanel", id: "tab-panel", key: `panel-${tab}`, "aria-labelledby": `tab-${tab}` },
-        this.tab(order, tab)),
+      h(
+        "p",
+        { class: "description" },
+        order.description,
+        h("small", { class: "muted" }, ` ${weight(order.weight_g)} · ${distance(order.quote.distance_m)}`),
+      ),
+      h(
+        "div",
+        {
+          class: "tabs",
+          role: "tablist",
+          "aria-label": t("order.tabs"),
+          onkeydown: (event) => walkTabs(event, tab, onTab),
+        },
+        TABS.map((name) =>
+          h(
+            "button",
+            {
+              type: "button",
+              role: "tab",
+              id: `tab-${name}`,
+              "aria-selected": String(tab === name),
+              "aria-controls": "tab-panel",
+              tabindex: tab === name ? "0" : "-1",
+              onclick: () => onTab(name),
+            },
+            t(`order.tab.${name}`),
+          ),
+        ),
+      ),
+      h(
+        "div",
+        { class: "tab-panel", role: "tabpanel", id: "tab-panel", key: `panel-${tab}`, "aria-labelledby": `tab-${tab}` },
+        this.tab(order, tab),
+      ),
     ];
   }
 
@@ -84,28 +148,62 @@ export class OrderPanel {
   }
 
   nothing() {
-    return h("div", { class: "nothing", key: "nothing" }, icon("list"), h("p", {}, t("order.none")),
-      h("dl", { class: "legend" }, ["idle", "carrying", "late", "stale"].map((name) => [
-        h("dt", { class: `legend-${name}` }), h("dd", {}, t(`legend.${name}`))])),
-      h("dl", { class: "keys" }, [["↑ ↓", "keys.queue"], ["R", "keys.reassign"], ["U", "keys.undo"], ["/", "keys.search"],
-        ["W", "keys.why"], ["A", "keys.alert"], ["Esc", "keys.close"]].map(([key, text]) => [
-        h("dt", {}, h("kbd", {}, key)), h("dd", {}, t(text))])));
+    return h(
+      "div",
+      { class: "nothing", key: "nothing" },
+      icon("list"),
+      h("p", {}, t("order.none")),
+      h(
+        "dl",
+        { class: "legend" },
+        ["idle", "carrying", "late", "stale"].map((name) => [
+          h("dt", { class: `legend-${name}` }),
+          h("dd", {}, t(`legend.${name}`)),
+        ]),
+      ),
+      h(
+        "dl",
+        { class: "keys" },
+        [
+          ["↑ ↓", "keys.queue"],
+          ["R", "keys.reassign"],
+          ["U", "keys.undo"],
+          ["/", "keys.search"],
+          ["W", "keys.why"],
+          ["A", "keys.alert"],
+          ["Esc", "keys.close"],
+        ].map(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, t(text))]),
+      ),
+    );
   }
 
   slack(order) {
     if (!this.board.isActive(order)) return null;
     const seconds = this.board.slackS(order);
-    return h("span", { class: `slack ${seconds < 0 ? "is-late" : ""}` }, h("b", {}, countdown(seconds)),
-      h("small", {}, t(seconds < 0 ? "console.late" : "console.slack")));
+    return h(
+      "span",
+      { class: `slack ${seconds < 0 ? "is-late" : ""}` },
+      h("b", {}, countdown(seconds)),
+      h("small", {}, t(seconds < 0 ? "console.late" : "console.slack")),
+    );
   }
 
   runner(order, onRunner) {
     if (!order.runner) return null;
     const { id, name, vehicle, credit, stars } = order.runner;
-    return h("button", { type: "button", class: "runner-line", onclick: () => onRunner(id) },
-      icon(vehicle === "e_bike" ? "bike" : "walk"), h("b", {}, name),
-      h("span", { class: "muted" }, t("runner.credit", { n: credit }), stars ? ` · ★ ${stars.toFixed(1)}` : "",
-        ` · ${t("runner.load", { n: this.board.ordersOf(id).length })}`));
+    return h(
+      "button",
+      { type: "button", class: "runner-line", onclick: () => onRunner(id) },
+      icon(vehicle === "e_bike" ? "bike" : "walk"),
+      h("b", {}, name),
+      h(
+        "span",
+        { class: "muted" },
+        t("runner.credit", { n: credit }),
+        stars ? ` · ★ ${stars.toFixed(1)}` : "",
+        ` · ${t("runner.load", { n: this.board.ordersOf(id).length })}`,
+      ),
+    );
   }
 
   tab(order, tab) {
@@ -119,14 +217,31 @@ export class OrderPanel {
     const seen = this.revealed;
     const stopsShown = seen?.stops ?? order.stops;
     return [
-      h("dl", { class: "facts" },
-        h("dt", {}, t("people.student")), h("dd", {}, seen?.name ?? order.student_name ?? "–"),
-        h("dt", {}, t("people.phone")), h("dd", {}, seen?.phone ?? order.student_phone ?? "–"),
-        stopsShown.map((stop) => [h("dt", {}, t(`stop.${stop.role}`)),
-          h("dd", {}, [stop.label, stop.detail, stop.contact_name, stop.contact_phone].filter(Boolean).join(" · "))])),
-      !seen && h("button", { type: "button", class: "button quiet", onclick: () => this.reveal(order) }, icon("eye"),
-        t("people.reveal")),
-      order.photo_ids?.length > 0 && h("div", { class: "photos" }, order.photo_ids.map((id) => photo(this.api, id))),
+      h(
+        "dl",
+        { class: "facts" },
+        h("dt", {}, t("people.student")),
+        h("dd", {}, seen?.name ?? order.student_name ?? "–"),
+        h("dt", {}, t("people.phone")),
+        h("dd", {}, seen?.phone ?? order.student_phone ?? "–"),
+        stopsShown.map((stop) => [
+          h("dt", {}, t(`stop.${stop.role}`)),
+          h("dd", {}, [stop.label, stop.detail, stop.contact_name, stop.contact_phone].filter(Boolean).join(" · ")),
+        ]),
+      ),
+      !seen &&
+        h(
+          "button",
+          { type: "button", class: "button quiet", onclick: () => this.reveal(order) },
+          icon("eye"),
+          t("people.reveal"),
+        ),
+      order.photo_ids?.length > 0 &&
+        h(
+          "div",
+          { class: "photos" },
+          order.photo_ids.map((id) => photo(this.api, id)),
+        ),
     ];
   }
 
@@ -134,11 +249,25 @@ export class OrderPanel {
     const state = { reason: "" };
     const answer = await ask({
       title: t("people.reveal"),
-      content: (close) => h("form", { onsubmit: (event) => (event.preventDefault(), close(state.reason)) },
-        h("p", {}, t("people.reveal_hint")),
-        h("label", { class: "field" }, h("span", {}, t("people.reason")),
-          h("input", { class: "input", required: true, minlength: 3, maxlength: 200, oninput: (event) => (state.reason = event.target.value) })),
-        h("button", { class: "button primary wide" }, t("people.show"))),
+      content: (close) =>
+        h(
+          "form",
+          { onsubmit: (event) => (event.preventDefault(), close(state.reason)) },
+          h("p", {}, t("people.reveal_hint")),
+          h(
+            "label",
+            { class: "field" },
+            h("span", {}, t("people.reason")),
+            h("input", {
+              class: "input",
+              required: true,
+              minlength: 3,
+              maxlength: 200,
+              oninput: (event) => (state.reason = event.target.value),
+            }),
+          ),
+          h("button", { class: "button primary wide" }, t("people.show")),
+        ),
     });
     if (!answer) return;
     try {
@@ -161,30 +290,92 @@ function walkTabs(event, tab, onTab) {
 }
 
 function stops(order) {
-  return h("ol", { class: "stops" }, order.stops.map((stop) => h("li", { class: `stop is-${stop.role}` },
-    h("span", { class: `stop-mark is-${stop.role}` }, t(`stop.short.${stop.role}`)), h("span", {}, stop.label,
-      stop.floor ? h("small", { class: "muted" }, ` ${t("stop.floor", { n: stop.floor })}`) : null))));
+  return h(
+    "ol",
+    { class: "stops" },
+    order.stops.map((stop) =>
+      h(
+        "li",
+        { class: `stop is-${stop.role}` },
+        h("span", { class: `stop-mark is-${stop.role}` }, t(`stop.short.${stop.role}`)),
+        h(
+          "span",
+          {},
+          stop.label,
+          stop.floor ? h("small", { class: "muted" }, ` ${t("stop.floor", { n: stop.floor })}`) : null,
+        ),
+      ),
+    ),
+  );
 }
 
 function timeline(view) {
   if (!view) return h("p", { class: "muted" }, t("console.loading"));
-  return h("ol", { class: "timeline" }, [...view.events].reverse().map((event) => h("li", { key: event.id },
-    h("time", {}, clockTime(event.at_ms, true)), h("span", {}, codeText("event", event.kind),
-      h("small", { class: "muted" }, [event.actor, event.data?.reason && codeText("reason", event.data.reason),
-        event.data?.distance_m !== undefined && event.data.distance_m !== null && t("order.pressed_at", { d: distance(event.data.distance_m) }),
-      ].filter(Boolean).map((text) => ` · ${text}`).join(""))))));
+  return h(
+    "ol",
+    { class: "timeline" },
+    [...view.events].reverse().map((event) =>
+      h(
+        "li",
+        { key: event.id },
+        h("time", {}, clockTime(event.at_ms, true)),
+        h(
+          "span",
+          {},
+          codeText("event", event.kind),
+          h(
+            "small",
+            { class: "muted" },
+            [
+              event.actor,
+              event.data?.reason && codeText("reason", event.data.reason),
+              event.data?.distance_m !== undefined &&
+                event.data.distance_m !== null &&
+                t("order.pressed_at", { d: distance(event.data.distance_m) }),
+            ]
+              .filter(Boolean)
+              .map((text) => ` · ${text}`)
+              .join(""),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 function money(order) {
   const { quote } = order;
   return [
-    h("table", { class: "money" }, h("tbody", {},
-      quote.lines.map((line) => h("tr", {}, h("th", { scope: "row" }, pick(line, "label")), h("td", {}, yuan(line.amount_fen)))),
-      h("tr", { class: "total" }, h("th", { scope: "row" }, t("money.total")), h("td", {}, yuan(quote.total_fen))))),
-    h("dl", { class: "facts" }, ["held", "captured", "released", "refunded"].map((name) => [
-      h("dt", {}, t(`money.${name}`)), h("dd", {}, yuan(order[`${name}_fen`] ?? 0))]),
-    order.goods_actual_fen !== null && order.goods_actual_fen !== undefined && [h("dt", {}, t("money.goods_actual")), h("dd", {}, yuan(order.goods_actual_fen))],
-    order.settle_at_ms && [h("dt", {}, t("money.settles")), h("dd", {}, clockTime(order.settle_at_ms))]),
-    h("p", { class: "muted small" }, t("money.rule", { version: quote.rule_version, time: duration(quote.duration_s) })),
+    h(
+      "table",
+      { class: "money" },
+      h(
+        "tbody",
+        {},
+        quote.lines.map((line) =>
+          h("tr", {}, h("th", { scope: "row" }, pick(line, "label")), h("td", {}, yuan(line.amount_fen))),
+        ),
+        h("tr", { class: "total" }, h("th", { scope: "row" }, t("money.total")), h("td", {}, yuan(quote.total_fen))),
+      ),
+    ),
+    h(
+      "dl",
+      { class: "facts" },
+      ["held", "captured", "released", "refunded"].map((name) => [
+        h("dt", {}, t(`money.${name}`)),
+        h("dd", {}, yuan(order[`${name}_fen`] ?? 0)),
+      ]),
+      order.goods_actual_fen !== null &&
+        order.goods_actual_fen !== undefined && [
+          h("dt", {}, t("money.goods_actual")),
+          h("dd", {}, yuan(order.goods_actual_fen)),
+        ],
+      order.settle_at_ms && [h("dt", {}, t("money.settles")), h("dd", {}, clockTime(order.settle_at_ms))],
+    ),
+    h(
+      "p",
+      { class: "muted small" },
+      t("money.rule", { version: quote.rule_version, time: duration(quote.duration_s) }),
+    ),
   ];
 }

@@ -22,29 +22,66 @@ export function paintQueue(element, { board, view, onSelect, onFilter, onSearch,
     const order = shown[Math.max(0, Math.min(shown.length - 1, next))];
     if (order) onSelect(order.id);
   };
-  render(element,
-    h("div", { class: "panel-head" },
+  render(
+    element,
+    h(
+      "div",
+      { class: "panel-head" },
       h("h2", {}, t("console.queue")),
-      h("label", { class: "search" }, icon("search"),
+      h(
+        "label",
+        { class: "search" },
+        icon("search"),
         h("input", {
-          id: "queue-search", type: "search", placeholder: t("console.search"), "aria-label": t("console.search"),
-          value: view.text, oninput: (event) => onSearch(event.target.value),
-        }))),
-    h("div", { class: "chips", role: "group", "aria-label": t("console.filter") },
-      FILTERS.map((filter) => h("button", {
-        type: "button", class: `chip is-${filter}`, "aria-pressed": String(view.filter === filter),
-        onclick: () => onFilter(filter),
-      }, t(`console.filter.${filter}`), h("b", {}, counts[filter])))),
-    h("ol", {
-      class: "queue", role: "listbox", tabindex: "0", id: "queue-list", "aria-label": t("console.queue"),
-      "aria-activedescendant": view.orderId ? `row-${view.orderId}` : null, onkeydown: step,
-      onmouseleave: () => onHover(null),
-    },
+          id: "queue-search",
+          type: "search",
+          placeholder: t("console.search"),
+          "aria-label": t("console.search"),
+          value: view.text,
+          oninput: (event) => onSearch(event.target.value),
+        }),
+      ),
+    ),
+    h(
+      "div",
+      { class: "chips", role: "group", "aria-label": t("console.filter") },
+      FILTERS.map((filter) =>
+        h(
+          "button",
+          {
+            type: "button",
+            class: `chip is-${filter}`,
+            "aria-pressed": String(view.filter === filter),
+            onclick: () => onFilter(filter),
+          },
+          t(`console.filter.${filter}`),
+          h("b", {}, counts[filter]),
+        ),
+      ),
+    ),
+    h(
+      "ol",
+      {
+        class: "queue",
+        role: "listbox",
+        tabindex: "0",
+        id: "queue-list",
+        "aria-label": t("console.queue"),
+        "aria-activedescendant": view.orderId ? `row-${view.orderId}` : null,
+        onkeydown: step,
+        onmouseleave: () => onHover(null),
+      },
       shown.map((order) => row(order, { board, view, onSelect, onHover, drag })),
-      !shown.length && h("li", { class: "empty", key: "empty", role: "presentation" },
-        board.isLoaded ? t(`console.empty.${view.filter}`) : t("console.loading")),
-      orders.length > ROWS && h("li", { class: "empty", key: "more", role: "presentation" },
-        t("console.more", { n: orders.length - ROWS }))));
+      !shown.length &&
+        h(
+          "li",
+          { class: "empty", key: "empty", role: "presentation" },
+          board.isLoaded ? t(`console.empty.${view.filter}`) : t("console.loading"),
+        ),
+      orders.length > ROWS &&
+        h("li", { class: "empty", key: "more", role: "presentation" }, t("console.more", { n: orders.length - ROWS })),
+    ),
+  );
 }
 
 /** The machine's own state, so that people touch only what it failed at. */
@@ -61,21 +98,48 @@ function row(order, { board, view, onSelect, onHover, drag }) {
   const tone = isLate ? "late" : isWaiting ? "waiting" : isDone ? "done" : slack < 300 ? "soon" : "fine";
   const [from, to] = [order.stops[0], order.stops.at(-1)];
   const minutes = Math.max(0, Math.round((now() - order.placed_at_ms) / 60_000));
-  return h("li", {
-    key: order.id, id: `row-${order.id}`, class: `row is-${tone}`, role: "option", draggable: isDone ? null : "true",
-    "aria-selected": String(order.id === view.orderId), onclick: () => onSelect(order.id),
-    onmouseenter: () => onHover(order.id), ondragstart: (event) => drag.begin(event, order), ondragend: () => drag.end(),
-  },
+  return h(
+    "li",
+    {
+      key: order.id,
+      id: `row-${order.id}`,
+      class: `row is-${tone}`,
+      role: "option",
+      draggable: isDone ? null : "true",
+      "aria-selected": String(order.id === view.orderId),
+      onclick: () => onSelect(order.id),
+      onmouseenter: () => onHover(order.id),
+      ondragstart: (event) => drag.begin(event, order),
+      ondragend: () => drag.end(),
+    },
     h("span", { class: "row-type", title: t(`type.${order.type_code}`) }, typeIcon(order.type_code)),
-    h("span", { class: "row-main" },
-      h("span", { class: "row-line" }, h("b", { class: "code" }, order.code),
+    h(
+      "span",
+      { class: "row-main" },
+      h(
+        "span",
+        { class: "row-line" },
+        h("b", { class: "code" }, order.code),
         h("span", { class: `pill is-${isWaiting ? "open" : order.status}` }, t(machineState(order))),
-        h("span", { class: "row-price" }, yuan(order.quote.service_fen))),
-      h("span", { class: "row-way", lang: currentLanguage() === "en" ? "zh-CN" : null },
-        from ? from.label : t(`type.${order.type_code}`), order.stops.length > 1 && [icon("next"), to.label]),
-      h("span", { class: "row-foot muted" }, order.runner ? [icon("user"), order.runner.name]
-        : t("console.waits_since", { n: minutes }))),
-    h("span", { class: "row-slack" },
+        h("span", { class: "row-price" }, yuan(order.quote.service_fen)),
+      ),
+      h(
+        "span",
+        { class: "row-way", lang: currentLanguage() === "en" ? "zh-CN" : null },
+        from ? from.label : t(`type.${order.type_code}`),
+        order.stops.length > 1 && [icon("next"), to.label],
+      ),
+      h(
+        "span",
+        { class: "row-foot muted" },
+        order.runner ? [icon("user"), order.runner.name] : t("console.waits_since", { n: minutes }),
+      ),
+    ),
+    h(
+      "span",
+      { class: "row-slack" },
       isDone ? icon("check") : h("b", {}, countdown(slack)),
-      h("small", {}, isDone ? t("status.delivered") : t(isLate ? "console.late" : "console.slack"))));
+      h("small", {}, isDone ? t("status.delivered") : t(isLate ? "console.late" : "console.slack")),
+    ),
+  );
 }

@@ -89,7 +89,10 @@ export class Reassigner {
     const timeline = await this.api.get(`/orders/${orderId}/timeline`).catch(() => null);
     const last = timeline?.events.at(-1);
     const who = last?.actor || t("reassign.somebody");
-    toast(t("reassign.conflict", { who, what: last ? codeText("event", last.kind) : "" }), { kind: "bad", seconds: 10 });
+    toast(t("reassign.conflict", { who, what: last ? codeText("event", last.kind) : "" }), {
+      kind: "bad",
+      seconds: 10,
+    });
     if (this.form) await this.fetchOptions(orderId);
   }
 
@@ -108,7 +111,8 @@ export class Reassigner {
     };
     this.undoable = undo;
     setTimeout(() => this.undoable === undo && (this.undoable = null), seconds * 1000);
-    const text = order.runner ? t("reassign.done", { code: order.code, name: order.runner.name })
+    const text = order.runner
+      ? t("reassign.done", { code: order.code, name: order.runner.name })
       : t("reassign.freed", { code: order.code });
     toast(text, { kind: "good", seconds, action: { label: t("reassign.undo"), run: undo } });
   }
@@ -123,38 +127,90 @@ export class Reassigner {
       this.paint();
     };
     const picked = form.runnerId ? this.optionOf(order.id, form.runnerId) : null;
-    return h("section", { class: "reassign", key: "reassign", "aria-label": t("reassign.title") },
-      h("div", { class: "panel-head" }, h("h3", {}, t("reassign.title")),
-        h("button", { type: "button", class: "icon-button", "aria-label": t("nav.close"), onclick: () => this.close() },
-          icon("close"))),
+    return h(
+      "section",
+      { class: "reassign", key: "reassign", "aria-label": t("reassign.title") },
+      h(
+        "div",
+        { class: "panel-head" },
+        h("h3", {}, t("reassign.title")),
+        h(
+          "button",
+          { type: "button", class: "icon-button", "aria-label": t("nav.close"), onclick: () => this.close() },
+          icon("close"),
+        ),
+      ),
       !options && h("p", { class: "muted" }, t("console.loading")),
-      options && h("div", { class: "options", role: "radiogroup", "aria-label": t("why.runner") },
-        order.runner && order.status !== "carrying" && optionRow({
-          key: "nobody", isChosen: form.runnerId === NOBODY, onChoose: () => choose(NOBODY), name: t("reassign.nobody"),
-          detail: t("reassign.nobody_hint"),
-        }),
-        options.map((option) => optionRow({
-          key: option.runner_id, isChosen: form.runnerId === option.runner_id, isOff: option.is_current,
-          onChoose: () => choose(option.runner_id), name: option.runner_name, isWarned: Boolean(option.excluded),
-          detail: option.is_current ? t("reassign.current") : option.excluded ? codeText("excluded", option.excluded)
-            : `${distance(option.distance_m)} · ${t("reassign.load", { a: option.load_before, b: option.load_before + 1 })}`,
-          cost: option.is_current || option.excluded ? null : cost(option), at: option.arrive_at_ms,
-        }))),
+      options &&
+        h(
+          "div",
+          { class: "options", role: "radiogroup", "aria-label": t("why.runner") },
+          order.runner &&
+            order.status !== "carrying" &&
+            optionRow({
+              key: "nobody",
+              isChosen: form.runnerId === NOBODY,
+              onChoose: () => choose(NOBODY),
+              name: t("reassign.nobody"),
+              detail: t("reassign.nobody_hint"),
+            }),
+          options.map((option) =>
+            optionRow({
+              key: option.runner_id,
+              isChosen: form.runnerId === option.runner_id,
+              isOff: option.is_current,
+              onChoose: () => choose(option.runner_id),
+              name: option.runner_name,
+              isWarned: Boolean(option.excluded),
+              detail: option.is_current
+                ? t("reassign.current")
+                : option.excluded
+                  ? codeText("excluded", option.excluded)
+                  : `${distance(option.distance_m)} · ${t("reassign.load", { a: option.load_before, b: option.load_before + 1 })}`,
+              cost: option.is_current || option.excluded ? null : cost(option),
+              at: option.arrive_at_ms,
+            }),
+          ),
+        ),
       picked && !picked.excluded && h("p", { class: "note" }, icon("info"), this.costLine(order.id, form.runnerId)),
-      h("fieldset", { class: "reasons" }, h("legend", {}, t("reassign.reason")),
-        REASONS.map((reason) => h("label", { class: "chip", key: reason },
-          h("input", {
-            type: "radio", name: "reason", value: reason, checked: form.reason === reason,
-            onchange: () => ((form.reason = reason), this.paint()),
-          }), h("span", {}, t(`reassign.reason.${reason}`))))),
+      h(
+        "fieldset",
+        { class: "reasons" },
+        h("legend", {}, t("reassign.reason")),
+        REASONS.map((reason) =>
+          h(
+            "label",
+            { class: "chip", key: reason },
+            h("input", {
+              type: "radio",
+              name: "reason",
+              value: reason,
+              checked: form.reason === reason,
+              onchange: () => ((form.reason = reason), this.paint()),
+            }),
+            h("span", {}, t(`reassign.reason.${reason}`)),
+          ),
+        ),
+      ),
       h("input", {
-        class: "input", "aria-label": t("reassign.note"), placeholder: t("reassign.note"), maxlength: 200,
-        value: form.note, oninput: (event) => (form.note = event.target.value),
+        class: "input",
+        "aria-label": t("reassign.note"),
+        placeholder: t("reassign.note"),
+        maxlength: 200,
+        value: form.note,
+        oninput: (event) => (form.note = event.target.value),
       }),
-      h("button", {
-        type: "button", class: "button primary wide", disabled: this.isBusy || !form.reason || form.runnerId === null,
-        onclick: () => this.confirm(),
-      }, form.reason ? t("reassign.confirm") : t("reassign.reason_first")));
+      h(
+        "button",
+        {
+          type: "button",
+          class: "button primary wide",
+          disabled: this.isBusy || !form.reason || form.runnerId === null,
+          onclick: () => this.confirm(),
+        },
+        form.reason ? t("reassign.confirm") : t("reassign.reason_first"),
+      ),
+    );
   }
 }
 
@@ -164,11 +220,21 @@ function cost(option) {
 }
 
 function optionRow({ key, isChosen, onChoose, name, detail, cost: costText, at, isOff, isWarned }) {
-  return h("button", {
-    key, type: "button", role: "radio", class: `option ${isWarned ? "is-warned" : ""}`, "aria-checked": String(isChosen),
-    disabled: Boolean(isOff), onclick: onChoose,
-  }, h("span", { class: "option-main" }, h("b", {}, name), h("small", { class: "muted" }, detail)),
-  costText && h("span", { class: "option-cost" }, h("b", {}, costText), h("small", { class: "muted" }, clockTime(at))));
+  return h(
+    "button",
+    {
+      key,
+      type: "button",
+      role: "radio",
+      class: `option ${isWarned ? "is-warned" : ""}`,
+      "aria-checked": String(isChosen),
+      disabled: Boolean(isOff),
+      onclick: onChoose,
+    },
+    h("span", { class: "option-main" }, h("b", {}, name), h("small", { class: "muted" }, detail)),
+    costText &&
+      h("span", { class: "option-cost" }, h("b", {}, costText), h("small", { class: "muted" }, clockTime(at))),
+  );
 }
 
 /** Cancel as an operator: the reason and the runner's share are asked for. */
@@ -176,19 +242,43 @@ export async function cancelOrder({ api, board, order }) {
   const state = { reason: "", charge: order.status === "carrying" ? 100 : 0 };
   const answer = await ask({
     title: t("cancel.operator_title", { code: order.code }),
-    content: (close) => h("form", { onsubmit: (event) => (event.preventDefault(), close(state)) },
-      h("label", { class: "field" }, h("span", {}, t("cancel.reason")),
-        h("input", { class: "input", required: true, maxlength: 200, oninput: (event) => (state.reason = event.target.value) })),
-      h("label", { class: "field" }, h("span", {}, t("cancel.charge")),
-        h("select", { value: String(state.charge), onchange: (event) => (state.charge = Number(event.target.value)) },
-          [0, 30, 50, 100].map((percent) => h("option", { value: String(percent) }, `${percent} %`)))),
-      h("button", { class: "button danger wide" }, t("cancel.confirm"))),
+    content: (close) =>
+      h(
+        "form",
+        { onsubmit: (event) => (event.preventDefault(), close(state)) },
+        h(
+          "label",
+          { class: "field" },
+          h("span", {}, t("cancel.reason")),
+          h("input", {
+            class: "input",
+            required: true,
+            maxlength: 200,
+            oninput: (event) => (state.reason = event.target.value),
+          }),
+        ),
+        h(
+          "label",
+          { class: "field" },
+          h("span", {}, t("cancel.charge")),
+          h(
+            "select",
+            { value: String(state.charge), onchange: (event) => (state.charge = Number(event.target.value)) },
+            [0, 30, 50, 100].map((percent) => h("option", { value: String(percent) }, `${percent} %`)),
+          ),
+        ),
+        h("button", { class: "button danger wide" }, t("cancel.confirm")),
+      ),
   });
   if (!answer) return;
   try {
-    board.put(await api.post(`/orders/${order.id}/operator-cancel`, {
-      reason: answer.reason, version: order.version, charge_percent: answer.charge,
-    }));
+    board.put(
+      await api.post(`/orders/${order.id}/operator-cancel`, {
+        reason: answer.reason,
+        version: order.version,
+        charge_percent: answer.charge,
+      }),
+    );
     toast(t("cancel.done", { code: order.code }), { kind: "good" });
   } catch (error) {
     toastError(error);

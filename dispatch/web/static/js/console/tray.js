@@ -8,35 +8,84 @@ import { positionAge } from "../map-layers.js";
 /** @param {import("./board.js").Board} board */
 export function alertList(board, { onAcknowledge, onOrder }) {
   const open = board.alerts.filter((alert) => !alert.is_acknowledged);
-  return h("ul", { class: "alerts", "aria-label": t("alerts.title") },
-    open.map((alert) => h("li", { key: alert.id, class: `alert is-${alert.kind}` }, icon("warning"),
-      h("button", { type: "button", class: "link grow", disabled: !alert.order_id, onclick: () => onOrder(alert.order_id) },
-        h("time", {}, clockTime(alert.at_ms)), " ", pick(alert, "text")),
-      h("button", { type: "button", class: "button small", onclick: () => onAcknowledge(alert) }, icon("check"), t("alerts.ok")))),
-    !open.length && h("li", { class: "empty", key: "none" }, icon("check"), t("alerts.none")));
+  return h(
+    "ul",
+    { class: "alerts", "aria-label": t("alerts.title") },
+    open.map((alert) =>
+      h(
+        "li",
+        { key: alert.id, class: `alert is-${alert.kind}` },
+        icon("warning"),
+        h(
+          "button",
+          { type: "button", class: "link grow", disabled: !alert.order_id, onclick: () => onOrder(alert.order_id) },
+          h("time", {}, clockTime(alert.at_ms)),
+          " ",
+          pick(alert, "text"),
+        ),
+        h(
+          "button",
+          { type: "button", class: "button small", onclick: () => onAcknowledge(alert) },
+          icon("check"),
+          t("alerts.ok"),
+        ),
+      ),
+    ),
+    !open.length && h("li", { class: "empty", key: "none" }, icon("check"), t("alerts.none")),
+  );
 }
 
 /** @param {import("./board.js").Board} board */
 export function runnerTable(board, { isOffShown, chosenId, onRunner, onOrder, drag }) {
   const list = board.runnerList({ isOffShown });
-  return h("ul", { class: "runner-cards", "aria-label": t("runners.title") },
+  return h(
+    "ul",
+    { class: "runner-cards", "aria-label": t("runners.title") },
     list.map(({ runner, face, orders }) => {
       const position = board.positions.get(runner.id);
-      return h("li", {
-        key: runner.id, class: `runner-card is-${face.look} ${chosenId === runner.id ? "is-chosen" : ""}`,
-        "data-runner": runner.id, ondragover: (event) => drag.over(event, runner.id),
-        ondragleave: (event) => drag.leave(event), ondrop: (event) => drag.drop(event, runner.id),
-      },
-        h("button", { type: "button", class: "runner-name", onclick: () => onRunner(runner.id) },
-          h("span", { class: `face is-${face.look}` }, face.text), h("b", {}, runner.name),
-          icon(runner.vehicle === "e_bike" ? "bike" : "walk")),
-        h("span", { class: "runner-orders" }, orders.length
-          ? orders.map((order) => h("button", {
-            type: "button", class: `code-chip ${board.isLate(order) ? "is-late" : ""}`, onclick: () => onOrder(order.id),
-          }, order.code))
-          : h("span", { class: "muted" }, t(runner.is_on_duty ? "legend.idle" : "legend.off"))),
-        h("span", { class: "muted small" }, t("runner.credit", { n: runner.credit }), " · ",
-          position ? positionAge(position.at) : t("map.no_position")));
+      return h(
+        "li",
+        {
+          key: runner.id,
+          class: `runner-card is-${face.look} ${chosenId === runner.id ? "is-chosen" : ""}`,
+          "data-runner": runner.id,
+          ondragover: (event) => drag.over(event, runner.id),
+          ondragleave: (event) => drag.leave(event),
+          ondrop: (event) => drag.drop(event, runner.id),
+        },
+        h(
+          "button",
+          { type: "button", class: "runner-name", onclick: () => onRunner(runner.id) },
+          h("span", { class: `face is-${face.look}` }, face.text),
+          h("b", {}, runner.name),
+          icon(runner.vehicle === "e_bike" ? "bike" : "walk"),
+        ),
+        h(
+          "span",
+          { class: "runner-orders" },
+          orders.length
+            ? orders.map((order) =>
+                h(
+                  "button",
+                  {
+                    type: "button",
+                    class: `code-chip ${board.isLate(order) ? "is-late" : ""}`,
+                    onclick: () => onOrder(order.id),
+                  },
+                  order.code,
+                ),
+              )
+            : h("span", { class: "muted" }, t(runner.is_on_duty ? "legend.idle" : "legend.off")),
+        ),
+        h(
+          "span",
+          { class: "muted small" },
+          t("runner.credit", { n: runner.credit }),
+          " · ",
+          position ? positionAge(position.at) : t("map.no_position"),
+        ),
+      );
     }),
-    !list.length && h("li", { class: "empty", key: "none" }, t("runners.none")));
+    !list.length && h("li", { class: "empty", key: "none" }, t("runners.none")),
+  );
 }

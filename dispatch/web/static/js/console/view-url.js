@@ -10,8 +10,13 @@ export function readView() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const oneOf = (name, known) => (known.includes(fragment.get(name)) ? fragment.get(name) : known[0]);
   return {
-    orderId: fragment.get("order"), runnerId: fragment.get("runner"), filter: oneOf("filter", FILTERS),
-    text: fragment.get("q") ?? "", tab: oneOf("tab", TABS), pane: fragment.has("order") ? "order" : "queue", isOffShown: fragment.has("off"),
+    orderId: fragment.get("order"),
+    runnerId: fragment.get("runner"),
+    filter: oneOf("filter", FILTERS),
+    text: fragment.get("q") ?? "",
+    tab: oneOf("tab", TABS),
+    pane: fragment.has("order") ? "order" : "queue",
+    isOffShown: fragment.has("off"),
   };
 }
 

@@ -1,7 +1,7 @@
 /** Why this runner: every candidate of a decision with its terms in seconds, or the rule that excluded them. */
 
 import { h } from "../dom.js";
-import { clockTime, codeText, distance, duration, t } from "../i18n.js";
+import { clockTime, codeText, countdown, distance, duration, t } from "../i18n.js";
 import { icon } from "../icons.js";
 
 /** @param {any} why WhyView; null while it is fetched */
@@ -13,45 +13,108 @@ export function whyTable(why) {
   return [
     why.waiting && h("p", { class: "note" }, icon("clock"), codeText("waiting", why.waiting)),
     !decisions.length && !why.waiting && h("p", { class: "muted" }, t("why.none")),
-    decisions.map((decision) => h("details", { key: decision.id, class: "decision", open: decision === shown },
-      h("summary", {}, h("b", {}, t(`why.mode.${decision.mode}`)), " ", h("span", { class: "muted" },
-        clockTime(decision.at_ms, true), decision.regret_s ? ` · ${t("why.regret", { age: duration(decision.regret_s) })}` : "")),
-      decision.mode === "forced" && decision.note && h("p", { class: "muted" }, codeText("reason", decision.note)),
-      table(decision))),
+    decisions.map((decision) =>
+      h(
+        "details",
+        { key: decision.id, class: "decision", open: decision === shown },
+        h(
+          "summary",
+          {},
+          h("b", {}, t(`why.mode.${decision.mode}`)),
+          " ",
+          h(
+            "span",
+            { class: "muted" },
+            clockTime(decision.at_ms, true),
+            decision.regret_s ? ` · ${t("why.regret", { age: duration(decision.regret_s) })}` : "",
+          ),
+        ),
+        decision.mode === "forced" && decision.note && h("p", { class: "muted" }, codeText("reason", decision.note)),
+        table(decision),
+      ),
+    ),
   ];
 }
 
 function table(decision) {
   const fit = decision.candidates.filter((candidate) => !candidate.excluded);
   const out = decision.candidates.filter((candidate) => candidate.excluded);
-  const names = [...new Set(fit.flatMap((candidate) => Object.keys(candidate.terms)))]
-    .filter((name) => fit.some((candidate) => Math.round(candidate.terms[name] ?? 0) !== 0));
+  const names = [...new Set(fit.flatMap((candidate) => Object.keys(candidate.terms)))].filter((name) =>
+    fit.some((candidate) => Math.round(candidate.terms[name] ?? 0) !== 0),
+  );
   const worst = Math.max(1, ...fit.map((candidate) => candidate.cost_s ?? 0));
   fit.sort((a, b) => Number(b.is_chosen) - Number(a.is_chosen) || (a.cost_s ?? 0) - (b.cost_s ?? 0));
   return [
-    fit.length > 0 && h("div", { class: "scroll-x" }, h("table", { class: "why" },
-      h("caption", { class: "sr-only" }, t("why.caption")),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("why.runner")), h("th", { scope: "col" }, t("why.cost")),
-        h("th", { scope: "col" }, t("why.way")),
-        names.map((name) => h("th", { scope: "col", key: name }, codeText("why.term", name))))),
-      h("tbody", {}, fit.map((candidate) => h("tr", { key: candidate.runner_id, class: candidate.is_chosen ? "is-chosen" : "" },
-        h("th", { scope: "row" }, candidate.is_chosen && icon("check"), candidate.runner_name || candidate.runner_id.slice(-6)),
-        h("td", { class: "cost" }, bar((candidate.cost_s ?? 0) / worst), seconds(candidate.cost_s)),
-        h("td", {}, distance(candidate.distance_m)),
-        names.map((name) => h("td", { key: name }, seconds(candidate.terms[name])))))))),
-    out.length > 0 && h("ul", { class: "excluded" }, out.map((candidate) => h("li", { key: candidate.runner_id },
-      h("b", {}, candidate.runner_name || candidate.runner_id.slice(-6)), " ", codeText("excluded", candidate.excluded)))),
+    fit.length > 0 &&
+      h(
+        "div",
+        { class: "scroll-x" },
+        h(
+          "table",
+          { class: "why" },
+          h("caption", { class: "sr-only" }, t("why.caption")),
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              h("th", { scope: "col" }, t("why.runner")),
+              h("th", { scope: "col" }, t("why.cost")),
+              h("th", { scope: "col" }, t("why.way")),
+              names.map((name) => h("th", { scope: "col", key: name }, codeText("why.term", name))),
+            ),
+          ),
+          h(
+            "tbody",
+            {},
+            fit.map((candidate) =>
+              h(
+                "tr",
+                { key: candidate.runner_id, class: candidate.is_chosen ? "is-chosen" : "" },
+                h(
+                  "th",
+                  { scope: "row" },
+                  candidate.is_chosen && icon("check"),
+                  candidate.runner_name || candidate.runner_id.slice(-6),
+                ),
+                h("td", { class: "cost" }, bar((candidate.cost_s ?? 0) / worst), seconds(candidate.cost_s)),
+                h("td", {}, distance(candidate.distance_m)),
+                names.map((name) => h("td", { key: name }, seconds(candidate.terms[name]))),
+              ),
+            ),
+          ),
+        ),
+      ),
+    out.length > 0 &&
+      h(
+        "ul",
+        { class: "excluded" },
+        out.map((candidate) =>
+          h(
+            "li",
+            { key: candidate.runner_id },
+            h("b", {}, candidate.runner_name || candidate.runner_id.slice(-6)),
+            " ",
+            codeText("excluded", candidate.excluded),
+          ),
+        ),
+      ),
     !fit.length && !out.length && decision.mode !== "forced" && h("p", { class: "muted" }, t("why.no_candidates")),
   ];
 }
 
-/** A bar by width class of five percent: the policy forbids inline styles in markup, a custom property is enough. */
+/** How the cost compares with the dearest candidate's. */
 function bar(share) {
-  return h("span", { class: "bar", "aria-hidden": "true", css: { "--share": Math.max(0, Math.min(1, share)).toFixed(3) } });
+  return h("span", {
+    class: "bar",
+    "aria-hidden": "true",
+    css: { "--share": Math.max(0, Math.min(1, share)).toFixed(3) },
+  });
 }
 
+/** Minutes and seconds: the terms are times, and times of this length are read like that. */
 function seconds(value) {
   if (value === null || value === undefined) return "–";
-  const rounded = Math.round(value);
-  return rounded ? `${rounded > 0 ? "" : "−"}${Math.abs(rounded)} s` : "0";
+  return Math.abs(value) < 0.5 ? "0" : countdown(Math.round(value));
 }

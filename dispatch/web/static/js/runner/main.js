@@ -2,7 +2,7 @@
 
 import { $, coalesce, h, render } from "../dom.js";
 import { now, timeScale } from "../clock.js";
-import { clockTime, onLanguage, t } from "../i18n.js";
+import { onLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { CampusMap } from "../map.js";
 import { OwnPlaceLayer, RunnerLayer, StopLayer, WayLayer } from "../map-layers.js";
@@ -10,16 +10,19 @@ import { boot } from "../session.js";
 import { toast, toastError, topBar } from "../shell.js";
 import { play } from "../sounds.js";
 import { ActionQueue } from "./action-queue.js";
-import { hallList, offerCard } from "./offer-card.js";
+import { hallList } from "./offer-card.js";
 import { PositionSource } from "./position.js";
 import { nextStep, nextStop, TaskCard } from "./task-card.js";
-import { dayFigures, walletView } from "./wallet.js";
+import { dutyBar, nowView, offlineBanner } from "./view.js";
+import { walletView } from "./wallet.js";
 
 const OFFER_ENDS = new Set(["offer_expired", "offer_withdrawn", "offer_declined"]);
 const TABS = ["now", "hall", "wallet"];
 
 boot({
-  slot: "runner", needs: "tasks.carry", acks: true,
+  slot: "runner",
+  needs: "tasks.carry",
+  acks: true,
   begin(session) {
     return new RunnerPage(session).begin();
   },
@@ -40,11 +43,18 @@ class RunnerPage {
     this.paint = coalesce(() => this.paintNow(), 60);
     this.position = new PositionSource({ onFix: (fix) => this.reportFix(fix), onChange: this.paint });
     this.queue = new ActionQueue({
-      api: this.api, accountId: session.account.id, onAnswer: (order) => this.answered(order),
-      onRefused: (error) => (toastError(error), this.refetch()), onChange: () => this.changed(),
+      api: this.api,
+      accountId: session.account.id,
+      onAnswer: (order) => this.answered(order),
+      onRefused: (error) => (toastError(error), this.refetch()),
+      onChange: () => this.changed(),
     });
     this.taskCard = new TaskCard({
-      api: this.api, queue: this.queue, where: () => this.position.last, paint: this.paint, onError: toastError,
+      api: this.api,
+      queue: this.queue,
+      where: () => this.position.last,
+      paint: this.paint,
+      onError: toastError,
     });
   }
 
@@ -57,9 +67,13 @@ class RunnerPage {
     this.stopLayer = new StopLayer(this.map);
     topBar({ page: "runner", session: this.session });
     this.live.watch(() => this.paint());
-    this.live.follow(`runner:${account.id}`, { onSnapshot: (state) => this.take(state), onEvent: (event) => this.hear(event) });
+    this.live.follow(`runner:${account.id}`, {
+      onSnapshot: (state) => this.take(state),
+      onEvent: (event) => this.hear(event),
+    });
     this.live.follow(`hall:${campus.id}`, {
-      onSnapshot: (hall) => ((this.hall = hall), this.paint()), onEvent: (event) => this.hearHall(event),
+      onSnapshot: (hall) => ((this.hall = hall), this.paint()),
+      onEvent: (event) => this.hearHall(event),
     });
     this.live.start();
     onLanguage(() => this.paint());
@@ -232,8 +246,15 @@ class RunnerPage {
   }
 
   get current() {
-    const orders = (this.state?.orders ?? []).map((order) => this.queue.project(order)).filter((order) => nextStep(order));
-    return orders.find((order) => order.id === this.chosenId) ?? orders.find((order) => order.status === "carrying") ?? orders[0] ?? null;
+    const orders = (this.state?.orders ?? [])
+      .map((order) => this.queue.project(order))
+      .filter((order) => nextStep(order));
+    return (
+      orders.find((order) => order.id === this.chosenId) ??
+      orders.find((order) => order.status === "carrying") ??
+      orders[0] ??
+      null
+    );
   }
 
   /** Something about the orders changed: draw the stops, and ask for the way to the next one. */
@@ -286,16 +307,38 @@ class RunnerPage {
     const { state } = this;
     if (!state) return;
     document.body.dataset.duty = state.is_on_duty ? "on" : "off";
-    render($("#banner"), this.offlineBanner());
-    render($("#sheet"), this.duty(), this.tab === "now" ? this.nowView() : this.tab === "hall"
-      ? hallList({
-        hall: this.hall, isOnDuty: state.is_on_duty, busyId: this.busyId, onGrab: (item) => this.grab(item),
-        onLook: (item) => this.map.fitPoints(item.stops),
-      }) : walletView(this.wallet));
-    render($("#tabs"), TABS.map((tab) => h("button", {
-      type: "button", "aria-pressed": String(this.tab === tab), onclick: () => this.show(tab),
-    }, icon({ now: "bolt", hall: "list", wallet: "wallet" }[tab]), t(`runner.tab.${tab}`),
-    tab === "hall" && this.hall?.items.length > 0 && h("span", { class: "badge" }, this.hall.items.length))));
+    render($("#banner"), offlineBanner(this));
+    render(
+      $("#sheet"),
+      dutyBar(this),
+      this.tab === "now"
+        ? nowView(this)
+        : this.tab === "hall"
+          ? hallList({
+              hall: this.hall,
+              isOnDuty: state.is_on_duty,
+              busyId: this.busyId,
+              onGrab: (item) => this.grab(item),
+              onLook: (item) => this.map.fitPoints(item.stops),
+            })
+          : walletView(this.wallet),
+    );
+    render(
+      $("#tabs"),
+      TABS.map((tab) =>
+        h(
+          "button",
+          {
+            type: "button",
+            "aria-pressed": String(this.tab === tab),
+            onclick: () => this.show(tab),
+          },
+          icon({ now: "bolt", hall: "list", wallet: "wallet" }[tab]),
+          t(`runner.tab.${tab}`),
+          tab === "hall" && this.hall?.items.length > 0 && h("span", { class: "badge" }, this.hall.items.length),
+        ),
+      ),
+    );
   }
 
   show(tab) {
@@ -303,66 +346,6 @@ class RunnerPage {
     if (tab === "wallet") this.loadWallet();
     if (tab === "hall" && !this.hall) this.loadHall();
     this.paint();
-  }
-
-  offlineBanner() {
-    const waiting = this.queue.actions.length;
-    const isLost = this.live.state !== "live";
-    if (!isLost && !waiting) return null;
-    const last = this.live.fixes.newest;
-    return h("div", { class: `offline-banner ${isLost ? "" : "is-sending"}`, role: "status" }, icon(isLost ? "offline" : "history"),
-      h("span", {}, [
-        isLost ? t("offline.title") : t("offline.sending"),
-        waiting ? t("offline.actions", { n: waiting, at: clockTime(this.queue.actions[0].tappedAtMs, true) }) : null,
-        isLost && last ? t("offline.last_fix", { at: clockTime(last.at, true) }) : null,
-        this.live.fixes.backlog ? t("offline.fixes", { n: this.live.fixes.backlog }) : null,
-      ].filter(Boolean).join(" · ")));
-  }
-
-  duty() {
-    const { state } = this;
-    const isOn = state.is_on_duty;
-    return h("section", { class: "duty", key: "duty-bar" },
-      h("button", {
-        type: "button", class: `duty-switch ${isOn ? "is-on" : ""}`, role: "switch", "aria-checked": String(isOn), id: "duty",
-        disabled: this.busyId === "duty", onclick: () => this.setDuty(!isOn),
-      }, h("span", { class: "knob", "aria-hidden": "true" }), h("b", {}, t(isOn ? "duty.on" : "duty.off"))),
-      h("div", { class: "segmented small", role: "radiogroup", "aria-label": t("duty.vehicle") }, ["walk", "e_bike"].map((vehicle) => h("button", {
-        type: "button", role: "radio", "aria-checked": String(state.vehicle === vehicle), "aria-label": t(`vehicle.${vehicle}`),
-        title: t(`vehicle.${vehicle}`), onclick: () => this.setVehicle(vehicle),
-      }, icon(vehicle === "walk" ? "walk" : "bike")))));
-  }
-
-  nowView() {
-    const { state } = this;
-    if (state.offer) {
-      return offerCard({
-        offer: state.offer, isBusy: this.busyId === state.offer.id, onAccept: () => this.actOnOffer("accept"),
-        onDecline: () => this.actOnOffer("decline"),
-      });
-    }
-    const order = this.current;
-    const waiting = state.orders.filter((other) => other.id !== order?.id && nextStep(this.queue.project(other)));
-    return [
-      order ? this.taskCard.view(order) : h("section", { class: "rest card", key: "rest" }, icon(state.is_on_duty ? "clock" : "moon", "large"),
-        h("h1", { role: "status" }, t(state.is_on_duty ? "rest.waiting" : "rest.off")), h("p", { class: "muted" }, t(state.is_on_duty ? "rest.waiting_hint" : "rest.off_hint"))),
-      waiting.length > 0 && h("ul", { class: "next-orders", key: "next" }, waiting.map((other) => h("li", { key: other.id },
-        h("button", { type: "button", class: "order-row card", onclick: () => ((this.chosenId = other.id), this.taskCard.reset(), this.changed()) },
-          h("b", { class: "code" }, other.code), h("span", { class: "grow" }, nextStop(other)?.label ?? other.description), clockTime(other.promised_at_ms))))),
-      dayFigures(state), this.positionLine(),
-    ];
-  }
-
-  positionLine() {
-    const { state, last } = this.position;
-    const accuracy = last?.acc ? ` · ±${Math.round(last.acc)} m` : "";
-    const refusal = this.live.fixes.refused ? ` · ${t("position.refused", { n: this.live.fixes.refused })}` : "";
-    return h("section", { class: `position is-${state}`, key: "position" }, icon(state === "denied" || state === "unavailable" ? "warning" : "locate"),
-      h("span", { class: "grow" }, t(`position.${state}`), accuracy, refusal),
-      this.isDemo && (state === "walking"
-        ? h("button", { type: "button", class: "button small", onclick: () => this.position.useDevice() }, t("position.use_device"))
-        : this.state.is_on_duty && h("button", { type: "button", class: "button small", onclick: () => this.walk() }, t("position.walk"))),
-      (state === "denied" || state === "unavailable") && h("small", { class: "muted" }, t(`position.help.${state}`)));
   }
 }
 

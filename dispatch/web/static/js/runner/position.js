@@ -26,7 +26,10 @@ export class PositionSource {
     this.reportedAt = -Infinity;
     this.vehicle = "walk";
     this.way = [];
-    navigator.getBattery?.().then((battery) => (this.battery = battery), () => null);
+    navigator.getBattery?.().then(
+      (battery) => (this.battery = battery),
+      () => null,
+    );
   }
 
   setState(state) {
@@ -57,7 +60,12 @@ export class PositionSource {
         // The reading's age carries over into business time.
         const at = Math.round(now() - Math.max(0, Date.now() - timestamp) * timeScale());
         this.take({
-          at, lat: coords.latitude, lon: coords.longitude, acc: coords.accuracy, spd: coords.speed, brg: coords.heading,
+          at,
+          lat: coords.latitude,
+          lon: coords.longitude,
+          acc: coords.accuracy,
+          spd: coords.speed,
+          brg: coords.heading,
         });
       },
       (error) => this.setState(error.code === error.PERMISSION_DENIED ? "denied" : "unavailable"),
@@ -76,7 +84,11 @@ export class PositionSource {
       steppedAt = performance.now();
       const moved = this.advance(SPEED_MPS[this.vehicle] * seconds);
       this.take({
-        at: now(), lat: this.here.lat, lon: this.here.lon, acc: WALKED_ACCURACY_M, spd: moved ? SPEED_MPS[this.vehicle] : 0,
+        at: now(),
+        lat: this.here.lat,
+        lon: this.here.lon,
+        acc: WALKED_ACCURACY_M,
+        spd: moved ? SPEED_MPS[this.vehicle] : 0,
         brg: moved,
       });
     }, STEP_MS);
@@ -87,8 +99,12 @@ export class PositionSource {
     this.way = way.map(([lat, lon]) => ({ lat, lon }));
     // The way begins where the server saw us last: go on from the nearest bend, not back.
     if (this.here && this.way.length > 2) {
-      const nearest = this.way.slice(0, 6).reduce((best, point, index) => (
-        distanceM(point, this.here) < distanceM(this.way[best], this.here) ? index : best), 0);
+      const nearest = this.way
+        .slice(0, 6)
+        .reduce(
+          (best, point, index) => (distanceM(point, this.here) < distanceM(this.way[best], this.here) ? index : best),
+          0,
+        );
       this.way = this.way.slice(nearest);
     }
   }
@@ -110,7 +126,10 @@ export class PositionSource {
         metres -= left;
       } else {
         const share = metres / left;
-        this.here = { lat: this.here.lat + (goal.lat - this.here.lat) * share, lon: this.here.lon + (goal.lon - this.here.lon) * share };
+        this.here = {
+          lat: this.here.lat + (goal.lat - this.here.lat) * share,
+          lon: this.here.lon + (goal.lon - this.here.lon) * share,
+        };
         metres = 0;
       }
     }

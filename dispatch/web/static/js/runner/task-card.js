@@ -17,13 +17,23 @@ export function nextStep(order) {
     if (status === "assigned" && roles.includes("place")) return "arrived_place";
     return "delivered";
   }
-  return { assigned: "arrived_pickup", at_pickup: "picked_up", carrying: "arrived_dropoff", at_dropoff: "delivered" }[status] ?? null;
+  return (
+    { assigned: "arrived_pickup", at_pickup: "picked_up", carrying: "arrived_dropoff", at_dropoff: "delivered" }[
+      status
+    ] ?? null
+  );
 }
 
 /** The stop that the next step is about: where to walk. */
 export function nextStop(order) {
   const step = nextStep(order);
-  const role = { arrived_pickup: "pickup", picked_up: "pickup", arrived_dropoff: "dropoff", delivered: "dropoff", arrived_place: "place" }[step];
+  const role = {
+    arrived_pickup: "pickup",
+    picked_up: "pickup",
+    arrived_dropoff: "dropoff",
+    delivered: "dropoff",
+    arrived_place: "place",
+  }[step];
   return order.stops.find((stop) => stop.role === role) ?? order.stops.at(-1) ?? null;
 }
 
@@ -46,7 +56,8 @@ export class TaskCard {
     const here = this.where();
     const tap = { tapped_at_ms: now(), lat: here?.lat ?? null, lon: here?.lon ?? null };
     if (step === "picked_up") {
-      const goods = order.quote.goods_cap_fen > 0 ? { goods_actual_fen: Math.round(Number(this.goods || "0") * 100) } : {};
+      const goods =
+        order.quote.goods_cap_fen > 0 ? { goods_actual_fen: Math.round(Number(this.goods || "0") * 100) } : {};
       this.queue.push(order.id, "picked-up", { ...tap, ...goods });
     } else if (step === "delivered") {
       const proof = this.photoId ? { photo_id: this.photoId } : { pin: this.pin };
@@ -75,21 +86,62 @@ export class TaskCard {
     const step = nextStep(order);
     const stop = nextStop(order);
     const left = (order.promised_at_ms - now()) / 1000;
-    return h("section", { class: "task card", key: `task-${order.id}`, "aria-label": `${t(`type.${order.type_code}`)} ${order.code}` },
-      h("div", { class: "task-head" }, h("span", { class: "type-sign" }, typeIcon(order.type_code)),
-        h("div", { class: "grow" }, h("b", {}, codeText("type", order.type_code), " ", h("span", { class: "code" }, order.code)),
-          h("p", { class: "muted" }, t("offer.by", { at: clockTime(order.promised_at_ms) }))),
-        h("span", { class: `slack ${left < 0 ? "is-late" : ""}` }, h("b", {}, countdown(left)))),
-      stop && h("div", { class: `go-to is-${stop.role}` }, h("span", { class: `stop-mark is-${stop.role}` }, t(`stop.short.${stop.role}`)),
-        h("div", { class: "grow" }, h("p", { class: "muted" }, t(`task.go.${step ?? "done"}`)), h("h1", {}, stop.label),
-          h("p", {}, [stop.floor ? t("stop.floor", { n: stop.floor }) : "", stop.detail, stop.contact_name].filter(Boolean).join(" · "))),
-        stop.contact_phone && h("a", { class: "button quiet", href: `tel:${stop.contact_phone}`, "aria-label": t("task.call") }, icon("phone"))),
+    return h(
+      "section",
+      { class: "task card", key: `task-${order.id}`, "aria-label": `${t(`type.${order.type_code}`)} ${order.code}` },
+      h(
+        "div",
+        { class: "task-head" },
+        h("span", { class: "type-sign" }, typeIcon(order.type_code)),
+        h(
+          "div",
+          { class: "grow" },
+          h("b", {}, codeText("type", order.type_code), " ", h("span", { class: "code" }, order.code)),
+          h("p", { class: "muted" }, t("offer.by", { at: clockTime(order.promised_at_ms) })),
+        ),
+        h("span", { class: `slack ${left < 0 ? "is-late" : ""}` }, h("b", {}, countdown(left))),
+      ),
+      stop &&
+        h(
+          "div",
+          { class: `go-to is-${stop.role}` },
+          h("span", { class: `stop-mark is-${stop.role}` }, t(`stop.short.${stop.role}`)),
+          h(
+            "div",
+            { class: "grow" },
+            h("p", { class: "muted" }, t(`task.go.${step ?? "done"}`)),
+            h("h1", {}, stop.label),
+            h(
+              "p",
+              {},
+              [stop.floor ? t("stop.floor", { n: stop.floor }) : "", stop.detail, stop.contact_name]
+                .filter(Boolean)
+                .join(" · "),
+            ),
+          ),
+          stop.contact_phone &&
+            h(
+              "a",
+              { class: "button quiet", href: `tel:${stop.contact_phone}`, "aria-label": t("task.call") },
+              icon("phone"),
+            ),
+        ),
       h("p", { class: "description" }, order.description),
       this.form(order, step),
-      step && h("button", {
-        type: "button", class: "button primary wide huge", id: "next-step", disabled: !this.isReady(order, step), onclick: () => this.press(order, step),
-      }, t(`task.do.${step}`)),
-      !step && h("p", { class: "note", role: "status" }, icon("check"), t("task.sending")));
+      step &&
+        h(
+          "button",
+          {
+            type: "button",
+            class: "button primary wide huge",
+            id: "next-step",
+            disabled: !this.isReady(order, step),
+            onclick: () => this.press(order, step),
+          },
+          t(`task.do.${step}`),
+        ),
+      !step && h("p", { class: "note", role: "status" }, icon("check"), t("task.sending")),
+    );
   }
 
   isReady(order, step) {
@@ -103,24 +155,55 @@ export class TaskCard {
 
   form(order, step) {
     if (step === "picked_up" && order.quote.goods_cap_fen > 0) {
-      return h("label", { class: "field" }, h("span", {}, t("task.receipt", { max: yuan(order.quote.goods_cap_fen) })),
+      return h(
+        "label",
+        { class: "field" },
+        h("span", {}, t("task.receipt", { max: yuan(order.quote.goods_cap_fen) })),
         h("input", {
-          class: "input", type: "number", min: 0, max: order.quote.goods_cap_fen / 100, step: "0.01", inputmode: "decimal", value: this.goods,
+          class: "input",
+          type: "number",
+          min: 0,
+          max: order.quote.goods_cap_fen / 100,
+          step: "0.01",
+          inputmode: "decimal",
+          value: this.goods,
           oninput: (event) => ((this.goods = event.target.value), this.paint()),
-        }));
+        }),
+      );
     }
     if (step !== "delivered") return null;
-    return h("div", { class: "proof" },
-      h("label", { class: "field" }, h("span", {}, t("task.pin")),
+    return h(
+      "div",
+      { class: "proof" },
+      h(
+        "label",
+        { class: "field" },
+        h("span", {}, t("task.pin")),
         h("input", {
-          class: "input pin-input", id: "pin", inputmode: "numeric", autocomplete: "off", maxlength: 4, pattern: "[0-9]{4}", value: this.pin,
+          class: "input pin-input",
+          id: "pin",
+          inputmode: "numeric",
+          autocomplete: "off",
+          maxlength: 4,
+          pattern: "[0-9]{4}",
+          value: this.pin,
           oninput: (event) => ((this.pin = event.target.value.replaceAll(/\D/g, "").slice(0, 4)), this.paint()),
-        })),
-      h("label", { class: "button quiet wide photo-button" }, icon("camera"), t(this.photoId ? "task.photo_taken" : this.isUploading ? "task.uploading" : "task.photo"),
+        }),
+      ),
+      h(
+        "label",
+        { class: "button quiet wide photo-button" },
+        icon("camera"),
+        t(this.photoId ? "task.photo_taken" : this.isUploading ? "task.uploading" : "task.photo"),
         h("input", {
-          class: "sr-only", type: "file", accept: "image/jpeg,image/png,image/webp", capture: "environment",
+          class: "sr-only",
+          type: "file",
+          accept: "image/jpeg,image/png,image/webp",
+          capture: "environment",
           onchange: (event) => event.target.files[0] && this.takePhoto(order, event.target.files[0]),
-        })),
-      this.photoId && photo(this.api, this.photoId));
+        }),
+      ),
+      this.photoId && photo(this.api, this.photoId),
+    );
   }
 }

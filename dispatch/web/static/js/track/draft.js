@@ -29,8 +29,20 @@ const RECENT_MAX = 6;
 /** @returns {Draft} */
 export function emptyDraft(type = "") {
   return {
-    step: 1, type, stops: {}, doors: {}, description: "", weight_g: 1000, wait_min: 20, goods_cap_fen: 0,
-    contact_name: "", contact_phone: "", channel: null, key: newKey(), isHeld: false, heldBody: null,
+    step: 1,
+    type,
+    stops: {},
+    doors: {},
+    description: "",
+    weight_g: 1000,
+    wait_min: 20,
+    goods_cap_fen: 0,
+    contact_name: "",
+    contact_phone: "",
+    channel: null,
+    key: newKey(),
+    isHeld: false,
+    heldBody: null,
   };
 }
 
@@ -65,7 +77,9 @@ export function rememberPlace(place) {
 /** What POST /quotes takes. @param {Draft} draft @param {import("../types.js").OrderType} type */
 export function quoteRequest(draft, type) {
   return {
-    type_code: draft.type, weight_g: draft.weight_g, wait_min: type.is_timed ? draft.wait_min : 0,
+    type_code: draft.type,
+    weight_g: draft.weight_g,
+    wait_min: type.is_timed ? draft.wait_min : 0,
     goods_cap_fen: type.has_goods ? draft.goods_cap_fen : 0,
     stops: type.stops.map((role) => stopRequest(draft, role)),
   };
@@ -77,8 +91,12 @@ function stopRequest(draft, role) {
   const isLast = role !== "pickup";
   const where = place.place_id ? { place_id: place.place_id } : { lat: place.lat, lon: place.lon };
   return {
-    ...where, label: place.label.slice(0, 80), floor: door.floor, detail: door.detail,
-    contact_name: isLast ? draft.contact_name : "", contact_phone: isLast && draft.contact_phone ? draft.contact_phone : null,
+    ...where,
+    label: place.label.slice(0, 80),
+    floor: door.floor,
+    detail: door.detail,
+    contact_name: isLast ? draft.contact_name : "",
+    contact_phone: isLast && draft.contact_phone ? draft.contact_phone : null,
   };
 }
 

@@ -21,7 +21,8 @@ const TYPE_ORDER = ["parcel", "meal", "shop", "carry", "queue", "help"];
 const OVER = new Set(["settled", "closed", "confirmed", "delivered", "cancelled"]);
 
 boot({
-  slot: "track", needs: "orders.place",
+  slot: "track",
+  needs: "orders.place",
   begin(session) {
     return new Track(session).begin();
   },
@@ -38,18 +39,26 @@ class Track {
     this.unfollow = null;
     this.paint = coalesce(() => this.paintNow(), 60);
     this.form = new OrderForm({
-      session, paint: this.paint, onPlaced: (order) => this.open(order), onLeave: () => this.home(),
+      session,
+      paint: this.paint,
+      onPlaced: (order) => this.open(order),
+      onLeave: () => this.home(),
     });
     this.payCard = new PayCard({ api: this.api, paint: this.paint, refetch: () => this.refetch() });
     this.card = new StatusCard({
-      api: this.api, payCard: this.payCard, paint: this.paint, onOrder: (order) => this.take(order), refetch: () => this.refetch(),
+      api: this.api,
+      payCard: this.payCard,
+      paint: this.paint,
+      onOrder: (order) => this.take(order),
+      refetch: () => this.refetch(),
     });
   }
 
   async begin() {
     const { live, geojson } = this.session;
     this.map = new CampusMap($("#map"), geojson, {
-      label: t("track.map"), onTap: (point) => this.form.tapMap(point, this.map),
+      label: t("track.map"),
+      onTap: (point) => this.form.tapMap(point, this.map),
     });
     this.ways = new WayLayer(this.map);
     this.runnerLayer = new RunnerLayer(this.map);
@@ -70,7 +79,10 @@ class Track {
   goToAddress() {
     const id = new URLSearchParams(location.hash.slice(1)).get("order");
     if (id && id !== this.order?.id) {
-      this.api.get(`/orders/${id}`).then((order) => this.open(order), () => this.home());
+      this.api.get(`/orders/${id}`).then(
+        (order) => this.open(order),
+        () => this.home(),
+      );
       return true;
     }
     return Boolean(id);
@@ -192,7 +204,8 @@ class Track {
     if (this.wayKey === key) return;
     this.wayKey = key;
     const track = await this.api.get(`/orders/${order.id}/track`).catch(() => null);
-    if (track && this.order?.id === order.id && UNDER_WAY.has(this.order.status)) this.ways.show(track.points, track.path);
+    if (track && this.order?.id === order.id && UNDER_WAY.has(this.order.status))
+      this.ways.show(track.points, track.path);
   }
 
   tick() {
@@ -212,12 +225,20 @@ class Track {
     if (view === "form") return render(sheet, this.form.view());
     if (view === "order") {
       const { live } = this.session;
-      return render(sheet,
-        h("button", { type: "button", class: "link back", key: "back", onclick: () => this.home() }, icon("back"), t("track.all_orders")),
+      return render(
+        sheet,
+        h(
+          "button",
+          { type: "button", class: "link back", key: "back", onclick: () => this.home() },
+          icon("back"),
+          t("track.all_orders"),
+        ),
         this.card.view(this.order, {
-          positionAge: this.position ? positionAge(this.position.at) : null, isConnected: live.state === "live",
+          positionAge: this.position ? positionAge(this.position.at) : null,
+          isConnected: live.state === "live",
           isStale: Boolean(this.position) && now() - this.position.at > PALE_AFTER_S * 1000,
-        }));
+        }),
+      );
     }
     render(sheet, this.homeView());
   }
@@ -228,13 +249,41 @@ class Track {
     const past = this.orders.filter((order) => OVER.has(order.status));
     const onOrder = (order) => this.open(order);
     return [
-      h("header", { class: "hello", key: "hello" }, h("h1", {}, t("track.hello", { name: account.name })), h("p", { class: "muted" }, t("track.what"))),
-      !campus.is_open && h("p", { class: "note is-late", key: "closed" }, icon("clock"), t("track.closed", { opens: campus.opens, closes: campus.closes })),
+      h(
+        "header",
+        { class: "hello", key: "hello" },
+        h("h1", {}, t("track.hello", { name: account.name })),
+        h("p", { class: "muted" }, t("track.what")),
+      ),
+      !campus.is_open &&
+        h(
+          "p",
+          { class: "note is-late", key: "closed" },
+          icon("clock"),
+          t("track.closed", { opens: campus.opens, closes: campus.closes }),
+        ),
       orderList(running, { onOrder, title: t("track.running"), key: "running" }),
-      h("ul", { class: "types", key: "types", "aria-label": t("track.what") }, inOrder(campus.types).map((type) => h("li", { key: type.code },
-        h("button", { type: "button", class: `type-tile card is-${type.code}`, onclick: () => this.form.begin(emptyDraft(type.code)) },
-          h("span", { class: "type-sign" }, typeIcon(type.code)), h("b", {}, pick(type, "name")),
-          h("small", { class: "muted" }, t("track.from", { price: yuan(type.base_fen) })))))),
+      h(
+        "ul",
+        { class: "types", key: "types", "aria-label": t("track.what") },
+        inOrder(campus.types).map((type) =>
+          h(
+            "li",
+            { key: type.code },
+            h(
+              "button",
+              {
+                type: "button",
+                class: `type-tile card is-${type.code}`,
+                onclick: () => this.form.begin(emptyDraft(type.code)),
+              },
+              h("span", { class: "type-sign" }, typeIcon(type.code)),
+              h("b", {}, pick(type, "name")),
+              h("small", { class: "muted" }, t("track.from", { price: yuan(type.base_fen) })),
+            ),
+          ),
+        ),
+      ),
       orderList(past, { onOrder, title: t("track.past"), key: "past" }),
       !this.orders.length && h("p", { class: "empty", key: "none" }, t("track.no_orders")),
     ];

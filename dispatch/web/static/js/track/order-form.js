@@ -2,15 +2,14 @@
 
 import { ApiError, newKey } from "../api.js";
 import { h } from "../dom.js";
-import { clockTime, codeText, distance, pick, remember, read, t, weight, yuan } from "../i18n.js";
+import { codeText, pick, read, remember, t } from "../i18n.js";
 import { icon, typeIcon } from "../icons.js";
 import { toast, toastError } from "../shell.js";
-import { isQuotable, isSamePlace, quoteRequest, rememberPlace, saveDraft } from "./draft.js";
+import { isQuotable, quoteRequest, rememberPlace, saveDraft } from "./draft.js";
+import { details, held, pay, where } from "./order-steps.js";
 import { PlacePicker } from "./place-picker.js";
 
-const WEIGHTS_G = [1000, 2000, 5000, 10_000, 20_000];
-const WAITS_MIN = [10, 20, 30, 45, 60, 90];
-const GOODS_FEN = [1000, 2000, 3000, 5000, 10_000, 20_000];
+const USUAL_GOODS_FEN = 3000;
 const QUOTE_AFTER_MS = 300;
 const QUOTE_AGAIN_MS = 60_000;
 const RETRY_MS = 15_000;
@@ -52,13 +51,17 @@ export class OrderForm {
     const [name, phone] = JSON.parse(read(NAME) ?? '["",""]');
     draft.contact_name ||= name || this.session.account.name;
     draft.contact_phone ||= phone;
+    if (this.type?.has_goods) draft.goods_cap_fen ||= USUAL_GOODS_FEN;
     this.activeRole = this.type?.stops.find((role) => !draft.stops[role]) ?? null;
     if (!this.channels.length) {
-      this.api.get("/channels").then((channels) => {
-        this.channels = channels;
-        if (this.draft) this.draft.channel ??= channels[0]?.code ?? null;
-        this.paint();
-      }, () => null);
+      this.api.get("/channels").then(
+        (channels) => {
+          this.channels = channels;
+          if (this.draft) this.draft.channel ??= channels[0]?.code ?? null;
+          this.paint();
+        },
+        () => null,
+      );
     }
     this.change({});
   }
@@ -115,14 +118,16 @@ export class OrderForm {
   // --- placing
 
   async place() {
-    if (this.isBusy || !this.quote && !this.draft.isHeld) return;
+    if (this.isBusy || (!this.quote && !this.draft.isHeld)) return;
     this.isBusy = true;
     this.fault = null;
     this.paint();
     const { draft, type } = this;
     // Held: the very same request again, since the server may have taken it and only its answer was lost.
     const body = draft.heldBody ?? {
-      ...quoteRequest(draft, type), description: this.describe(), expected_total_fen: this.quote.total_fen,
+      ...quoteRequest(draft, type),
+      description: this.describe(),
+      expected_total_fen: this.quote.total_fen,
       channel: draft.channel,
     };
     try {
@@ -167,17 +172,39 @@ export class OrderForm {
   view() {
     const { draft, type } = this;
     if (!type) return null;
-    if (draft.isHeld) return this.held();
-    return h("section", { class: "order-form", key: `form-${draft.step}`, "aria-label": t("order_form.title") },
-      h("div", { class: "form-head" },
-        h("button", { type: "button", class: "icon-button", "aria-label": t("nav.back"), onclick: () => this.goBack() }, icon("back")),
+    if (draft.isHeld) return held(this);
+    return h(
+      "section",
+      { class: "order-form", key: `form-${draft.step}`, "aria-label": t("order_form.title") },
+      h(
+        "div",
+        { class: "form-head" },
+        h(
+          "button",
+          { type: "button", class: "icon-button", "aria-label": t("nav.back"), onclick: () => this.goBack() },
+          icon("back"),
+        ),
         h("h1", {}, typeIcon(type.code), pick(type, "name")),
-        h("ol", { class: "progress", "aria-label": t("order_form.step", { n: draft.step }) }, [1, 2, 3].map((n) => h("li", {
-          class: n < draft.step ? "is-done" : n === draft.step ? "is-now" : "", "aria-current": n === draft.step ? "step" : null,
-        }, h("span", { class: "sr-only" }, t(`order_form.step_${n}`)))))),
-      draft.step === 1 ? this.where() : draft.step === 2 ? this.details() : this.pay(),
-      this.fault && !this.fault.isOutage && h("p", { class: "form-error", role: "alert" },
-        codeText("error", this.fault.code, this.fault.message)));
+        h(
+          "ol",
+          { class: "progress", "aria-label": t("order_form.step", { n: draft.step }) },
+          [1, 2, 3].map((n) =>
+            h(
+              "li",
+              {
+                class: n < draft.step ? "is-done" : n === draft.step ? "is-now" : "",
+                "aria-current": n === draft.step ? "step" : null,
+              },
+              h("span", { class: "sr-only" }, t(`order_form.step_${n}`)),
+            ),
+          ),
+        ),
+      ),
+      draft.step === 1 ? where(this) : draft.step === 2 ? details(this) : pay(this),
+      this.fault &&
+        !this.fault.isOutage &&
+        h("p", { class: "form-error", role: "alert" }, codeText("error", this.fault.code, this.fault.message)),
+    );
   }
 
   goBack() {
@@ -185,123 +212,5 @@ export class OrderForm {
     this.draft = null;
     saveDraft(null);
     this.onLeave();
-  }
-
-  next(isReady, label = t("order_form.next")) {
-    return h("button", {
-      type: "button", class: "button primary wide big", disabled: !isReady, onclick: () => this.change({ step: this.draft.step + 1 }),
-    }, label, icon("next"));
-  }
-
-  where() {
-    const { draft, type } = this;
-    return [
-      type.stops.length ? h("div", { class: "places" }, type.stops.map((role) => this.picker.view({
-        role, place: draft.stops[role] ?? null, isActive: this.activeRole === role,
-        onPick: (place) => this.pickPlace(role, place),
-        onFocus: () => this.activeRole !== role && ((this.activeRole = role), this.paint()),
-      }))) : h("p", { class: "note" }, icon("info"), t("order_form.no_stops")),
-      this.quote && h("p", { class: "peek" }, t("order_form.from_price", {
-        price: yuan(this.quote.total_fen), d: distance(this.quote.distance_m), at: clockTime(this.quote.arrive_by_ms),
-      })),
-      isSamePlace(draft, type) && h("p", { class: "form-error", role: "alert" }, t("order_form.same_place")),
-      this.next(isQuotable(draft, type)),
-    ];
-  }
-
-  details() {
-    const { draft, type } = this;
-    const isReady = draft.description.trim().length >= 2 && Boolean(this.quote);
-    return [
-      h("label", { class: "field" }, h("span", {}, t("order_form.description")),
-        h("textarea", {
-          class: "input", rows: 2, maxlength: 500, value: draft.description, placeholder: t(`order_form.hint.${type.code}`),
-          oninput: (event) => this.change({ description: event.target.value }),
-        })),
-      type.stops.length > 1 && this.choices("weight", WEIGHTS_G, draft.weight_g, (g) => t("order_form.up_to", { n: weight(g) }),
-        (weight_g) => this.change({ weight_g })),
-      type.is_timed && this.choices("wait", WAITS_MIN, draft.wait_min, (n) => t("unit.min", { n }), (wait_min) => this.change({ wait_min })),
-      type.has_goods && this.choices("goods", GOODS_FEN, draft.goods_cap_fen, (fen) => `¥${fen / 100}`,
-        (goods_cap_fen) => this.change({ goods_cap_fen })),
-      type.stops.filter((role) => role !== "pickup").map((role) => this.door(role)),
-      this.price(),
-      this.next(isReady && (!type.has_goods || draft.goods_cap_fen > 0), isReady || !this.quote ? t("order_form.to_pay") : t("order_form.describe_first")),
-    ];
-  }
-
-  choices(name, values, chosen, label, onChoose) {
-    return h("fieldset", { class: "choices" }, h("legend", {}, t(`order_form.${name}`)),
-      h("div", { class: "chips wrap" }, values.map((value) => h("button", {
-        type: "button", class: "chip", "aria-pressed": String(value === chosen), onclick: () => onChoose(value),
-      }, label(value)))));
-  }
-
-  door(role) {
-    const { draft } = this;
-    const door = draft.doors[role] ?? { floor: 0, detail: "" };
-    const set = (part) => this.change({ doors: { ...draft.doors, [role]: { ...door, ...part } } });
-    return h("div", { class: "door", key: `door-${role}` },
-      h("div", { class: "field-row" },
-        h("label", { class: "field narrow" }, h("span", {}, t("order_form.floor")),
-          h("input", {
-            class: "input", type: "number", inputmode: "numeric", min: -5, max: 80, value: door.floor ? String(door.floor) : "",
-            oninput: (event) => set({ floor: Math.max(-5, Math.min(80, Math.trunc(Number(event.target.value)) || 0)) }),
-          })),
-        h("label", { class: "field grow" }, h("span", {}, t("order_form.detail")),
-          h("input", {
-            class: "input", maxlength: 200, value: door.detail, placeholder: t("order_form.detail_hint"),
-            oninput: (event) => set({ detail: event.target.value }),
-          }))),
-      h("div", { class: "field-row" },
-        h("label", { class: "field grow" }, h("span", {}, t("order_form.contact")),
-          h("input", {
-            class: "input", maxlength: 40, autocomplete: "name", value: draft.contact_name,
-            oninput: (event) => this.change({ contact_name: event.target.value }),
-          })),
-        h("label", { class: "field grow" }, h("span", {}, t("order_form.phone")),
-          h("input", {
-            class: "input", type: "tel", autocomplete: "tel", maxlength: 15, value: draft.contact_phone, placeholder: t("order_form.phone_hint"),
-            oninput: (event) => this.change({ contact_phone: event.target.value.replaceAll(/[^\d+]/g, "") }),
-          }))),
-      h("p", { class: "hint" }, icon("shield"), t("order_form.privacy")));
-  }
-
-  price() {
-    const { quote } = this;
-    if (!quote) return h("p", { class: "muted" }, this.fault?.isOutage ? t("order_form.no_price") : t("order_form.pricing"));
-    return h("div", { class: "price card" },
-      h("table", { class: "money" }, h("caption", { class: "sr-only" }, t("order_form.price")), h("tbody", {},
-        quote.lines.map((line) => h("tr", {}, h("th", { scope: "row" }, pick(line, "label")), h("td", {}, yuan(line.amount_fen)))),
-        h("tr", { class: "total" }, h("th", { scope: "row" }, t("money.total")), h("td", {}, yuan(quote.total_fen))))),
-      h("p", { class: "promise" }, icon("clock"), h("span", {}, t("order_form.promise")),
-        h("b", {}, `${clockTime(quote.arrive_from_ms)}–${clockTime(quote.arrive_by_ms)}`)));
-  }
-
-  pay() {
-    const { draft, type, quote } = this;
-    return [
-      h("ol", { class: "stops card" }, type.stops.map((role) => h("li", { class: "stop" },
-        h("span", { class: `stop-mark is-${role}` }, t(`stop.short.${role}`)),
-        h("span", {}, [draft.stops[role].label, draft.doors[role]?.detail].filter(Boolean).join(" · ")))),
-      h("li", { class: "stop" }, icon("text"), h("span", {}, this.describe()))),
-      this.price(),
-      h("fieldset", { class: "channels" }, h("legend", {}, t("pay.with")), this.channels.map((channel) => h("label", { class: "channel", key: channel.code },
-        h("input", {
-          type: "radio", name: "channel", value: channel.code, checked: draft.channel === channel.code,
-          onchange: () => this.change({ channel: channel.code }),
-        }), icon("wallet"), h("span", {}, pick(channel, "name")), channel.is_demo && h("small", { class: "pill" }, t("pay.demo"))))),
-      h("p", { class: "note" }, icon("shield"), t("pay.escrow")),
-      h("p", { class: "hint" }, icon("info"), t("pay.safety")),
-      h("button", {
-        type: "button", class: "button primary wide big", disabled: this.isBusy || !quote, onclick: () => this.place(),
-      }, this.isBusy ? t("pay.placing") : t("pay.go", { price: quote ? yuan(quote.total_fen) : "" })),
-    ];
-  }
-
-  held() {
-    return h("section", { class: "held card", key: "held", role: "status" }, icon("offline", "large"),
-      h("h1", {}, t("held.title")), h("p", {}, t("held.text")),
-      h("button", { type: "button", class: "button primary wide", disabled: this.isBusy, onclick: () => this.place() }, t("held.now")),
-      h("button", { type: "button", class: "button quiet wide", onclick: () => (this.release(), this.paint()) }, t("held.edit")));
   }
 }

@@ -14,7 +14,10 @@ export class PayCard {
     /** Why the wallet said no; the credential can still be paid. @type {string | null} */
     this.declined = null;
     this.channels = [];
-    api.get("/channels").then((channels) => ((this.channels = channels), paint()), () => null);
+    api.get("/channels").then(
+      (channels) => ((this.channels = channels), paint()),
+      () => null,
+    );
   }
 
   async act(work) {
@@ -37,36 +40,83 @@ export class PayCard {
     const state = payment?.state ?? "pending";
     const isSandbox = payment?.credential?.kind === "sandbox" && ["pending", "processing"].includes(state);
     const left = payment?.expires_at_ms ? realSecondsUntil(payment.expires_at_ms) : null;
-    return h("section", { class: `pay-card card is-${state}`, key: "pay", "aria-label": t("pay.title") },
-      h("div", { class: "pay-head" }, h("span", { class: "pay-sign", "aria-hidden": "true" }, sign(state, isSandbox)),
-        h("div", {}, h("h2", { role: "status" }, t(isSandbox ? "pay.ready" : `pay.state.${state}`)),
-          h("p", { class: "muted" }, payment?.reason ? codeText("pay.reason", payment.reason) : t(`pay.hint.${isSandbox ? "ready" : state}`))),
-        h("b", { class: "pay-amount" }, yuan(payment?.amount_fen ?? order.quote.total_fen))),
+    return h(
+      "section",
+      { class: `pay-card card is-${state}`, key: "pay", "aria-label": t("pay.title") },
+      h(
+        "div",
+        { class: "pay-head" },
+        h("span", { class: "pay-sign", "aria-hidden": "true" }, sign(state, isSandbox)),
+        h(
+          "div",
+          {},
+          h("h2", { role: "status" }, t(isSandbox ? "pay.ready" : `pay.state.${state}`)),
+          h(
+            "p",
+            { class: "muted" },
+            payment?.reason ? codeText("pay.reason", payment.reason) : t(`pay.hint.${isSandbox ? "ready" : state}`),
+          ),
+        ),
+        h("b", { class: "pay-amount" }, yuan(payment?.amount_fen ?? order.quote.total_fen)),
+      ),
       isSandbox && this.cashier(payment),
-      left !== null && left > 0 && ["pending", "processing"].includes(state) && h("p", { class: "hint" }, icon("clock"),
-        t("pay.expires", { left: countdown(left) })),
+      left !== null &&
+        left > 0 &&
+        ["pending", "processing"].includes(state) &&
+        h("p", { class: "hint" }, icon("clock"), t("pay.expires", { left: countdown(left) })),
       state === "failed" && this.again(order),
-      h("p", { class: "hint" }, icon("shield"), t("pay.safety")));
+      h("p", { class: "hint" }, icon("shield"), t("pay.safety")),
+    );
   }
 
   /** The demonstration's wallet. */
   cashier(payment) {
-    const pay = (outcome) => this.act(() => this.api.post("/sandbox/pay", { token: payment.credential.token, outcome }));
-    return h("div", { class: "cashier" },
-      this.declined && h("p", { class: "form-error", role: "alert" }, codeText("pay.reason", this.declined), " ", t("pay.hint.failed")),
+    const pay = (outcome) =>
+      this.act(() => this.api.post("/sandbox/pay", { token: payment.credential.token, outcome }));
+    return h(
+      "div",
+      { class: "cashier" },
+      this.declined &&
+        h(
+          "p",
+          { class: "form-error", role: "alert" },
+          codeText("pay.reason", this.declined),
+          " ",
+          t("pay.hint.failed"),
+        ),
       h("p", {}, h("span", { class: "pill" }, t("pay.demo")), " ", t("pay.cashier")),
-      h("button", { type: "button", class: "button primary wide big", disabled: this.isBusy, onclick: () => pay("ok") },
-        t("pay.go", { price: yuan(payment.amount_fen) })),
-      h("button", { type: "button", class: "button quiet wide", disabled: this.isBusy, onclick: () => pay("insufficient") },
-        t("pay.insufficient")));
+      h(
+        "button",
+        { type: "button", class: "button primary wide big", disabled: this.isBusy, onclick: () => pay("ok") },
+        t("pay.go", { price: yuan(payment.amount_fen) }),
+      ),
+      h(
+        "button",
+        { type: "button", class: "button quiet wide", disabled: this.isBusy, onclick: () => pay("insufficient") },
+        t("pay.insufficient"),
+      ),
+    );
   }
 
   again(order) {
     const channels = this.channels.length ? this.channels : [];
-    return h("div", { class: "cashier" }, channels.map((channel) => h("button", {
-      type: "button", class: "button primary wide", key: channel.code, disabled: this.isBusy,
-      onclick: () => this.act(() => this.api.post(`/orders/${order.id}/pay`, { channel: channel.code })),
-    }, t("pay.again_with", { channel: pick(channel, "name") }))));
+    return h(
+      "div",
+      { class: "cashier" },
+      channels.map((channel) =>
+        h(
+          "button",
+          {
+            type: "button",
+            class: "button primary wide",
+            key: channel.code,
+            disabled: this.isBusy,
+            onclick: () => this.act(() => this.api.post(`/orders/${order.id}/pay`, { channel: channel.code })),
+          },
+          t("pay.again_with", { channel: pick(channel, "name") }),
+        ),
+      ),
+    );
   }
 }
 

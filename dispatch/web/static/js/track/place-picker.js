@@ -37,7 +37,10 @@ export class PlacePicker {
   search(role, text) {
     // What was found for another field or another text must not be picked for this one.
     if (this.role !== role || !text.trim()) this.found = [];
-    else this.found = this.found.filter((place) => `${place.name} ${place.name_en}`.toLowerCase().includes(text.trim().toLowerCase()));
+    else
+      this.found = this.found.filter((place) =>
+        `${place.name} ${place.name_en}`.toLowerCase().includes(text.trim().toLowerCase()),
+      );
     this.typed[role] = text;
     this.role = role;
     this.cursor = -1;
@@ -45,7 +48,9 @@ export class PlacePicker {
     clearTimeout(this.timer);
     this.timer = setTimeout(async () => {
       const found = text.trim()
-        ? await this.api.get(`/campuses/${this.campusId}/places`, { q: text.trim().slice(0, 80), limit: 8 }).catch(() => [])
+        ? await this.api
+            .get(`/campuses/${this.campusId}/places`, { q: text.trim().slice(0, 80), limit: 8 })
+            .catch(() => [])
         : this.quick.slice(0, 8);
       if (this.typed[role] !== text) return;
       this.found = found;
@@ -85,37 +90,81 @@ export class PlacePicker {
         this.paint();
       }
     };
-    return h("div", { class: `place ${isActive ? "is-active" : ""}`, key: role },
+    return h(
+      "div",
+      { class: `place ${isActive ? "is-active" : ""}`, key: role },
       h("span", { class: `stop-mark is-${role}`, "aria-hidden": "true" }, t(`stop.short.${role}`)),
-      h("div", { class: "grow" },
+      h(
+        "div",
+        { class: "grow" },
         h("label", { class: "place-label", for: id }, t(`order_form.${role}`)),
         h("input", {
-          id, class: "input", type: "text", role: "combobox", autocomplete: "off", "aria-expanded": String(isOpen),
-          "aria-controls": `${id}-list`, "aria-autocomplete": "list", placeholder: t("order_form.search"),
+          id,
+          class: "input",
+          type: "text",
+          role: "combobox",
+          autocomplete: "off",
+          "aria-expanded": String(isOpen),
+          "aria-controls": `${id}-list`,
+          "aria-autocomplete": "list",
+          placeholder: t("order_form.search"),
           "aria-activedescendant": isOpen && this.cursor >= 0 ? `${id}-${this.cursor}` : null,
-          value: this.typed[role] ?? place?.label ?? "", onkeydown: onKey,
+          value: this.typed[role] ?? place?.label ?? "",
+          onkeydown: onKey,
           oninput: (event) => this.search(role, event.target.value),
           onfocus: (event) => (event.target.select(), onFocus()),
           onblur: () => setTimeout(() => (delete this.typed[role], this.paint()), 200),
         }),
-        isOpen && h("ul", { class: "found card", role: "listbox", id: `${id}-list` },
-          this.found.map((found, index) => h("li", {
-            key: found.id, role: "option", id: `${id}-${index}`, "aria-selected": String(index === this.cursor),
-            onmousedown: (event) => (event.preventDefault(), choose(found)),
-          }, icon("pin"), this.nameOf(found))),
-          !this.found.length && h("li", { class: "empty", key: "none" }, t(this.isPending ? "console.loading" : "order_form.no_place"))),
-        isActive && !isOpen && this.chips(role, place, onPick, choose)));
+        isOpen &&
+          h(
+            "ul",
+            { class: "found card", role: "listbox", id: `${id}-list` },
+            this.found.map((found, index) =>
+              h(
+                "li",
+                {
+                  key: found.id,
+                  role: "option",
+                  id: `${id}-${index}`,
+                  "aria-selected": String(index === this.cursor),
+                  onmousedown: (event) => (event.preventDefault(), choose(found)),
+                },
+                icon("pin"),
+                this.nameOf(found),
+              ),
+            ),
+            !this.found.length &&
+              h("li", { class: "empty", key: "none" }, t(this.isPending ? "console.loading" : "order_form.no_place")),
+          ),
+        isActive && !isOpen && this.chips(role, place, onPick, choose),
+      ),
+    );
   }
 
   chips(role, place, onPick, choose) {
-    const recent = recentPlaces().filter((known) => known.label !== place?.label).slice(0, 3);
+    const recent = recentPlaces()
+      .filter((known) => known.label !== place?.label)
+      .slice(0, 3);
     const used = new Set([...recent.map((known) => known.label), place?.label]);
-    const quick = this.quick.filter((known) => !used.has(this.nameOf(known)) && this.suits(role, known)).slice(0, CHIPS - recent.length);
-    return h("div", { class: "chips wrap" },
-      recent.map((known) => h("button", { type: "button", class: "chip", key: known.label, onclick: () => onPick(known) },
-        icon("history"), known.label)),
-      quick.map((known) => h("button", { type: "button", class: "chip", key: known.id, onclick: () => choose(known) }, this.nameOf(known))),
-      h("span", { class: "hint" }, t("order_form.or_tap")));
+    const quick = this.quick
+      .filter((known) => !used.has(this.nameOf(known)) && this.suits(role, known))
+      .slice(0, CHIPS - recent.length);
+    return h(
+      "div",
+      { class: "chips wrap" },
+      recent.map((known) =>
+        h(
+          "button",
+          { type: "button", class: "chip", key: known.label, onclick: () => onPick(known) },
+          icon("history"),
+          known.label,
+        ),
+      ),
+      quick.map((known) =>
+        h("button", { type: "button", class: "chip", key: known.id, onclick: () => choose(known) }, this.nameOf(known)),
+      ),
+      h("span", { class: "hint" }, t("order_form.or_tap")),
+    );
   }
 
   /** Parcels and meals are fetched where there are some; most things are wanted at home. */

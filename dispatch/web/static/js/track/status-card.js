@@ -54,8 +54,17 @@ export class StatusCard {
       this.head(order, live),
       isUnpaid && this.payCard.view(order),
       !isUnpaid && order.status !== "cancelled" && order.status !== "closed" && steps(order),
-      order.is_late && LIVE.has(order.status) && h("p", { class: "note is-late", role: "status", key: "late" }, icon("warning"),
-        t("track.late", { promised: clockTime(order.promised_at_ms), late: duration((now() - order.promised_at_ms) / 1000) })),
+      order.is_late &&
+        LIVE.has(order.status) &&
+        h(
+          "p",
+          { class: "note is-late", role: "status", key: "late" },
+          icon("warning"),
+          t("track.late", {
+            promised: clockTime(order.promised_at_ms),
+            late: duration((now() - order.promised_at_ms) / 1000),
+          }),
+        ),
       order.pin && LIVE.has(order.status) && pin(order.pin),
       order.runner && this.runner(order, live),
       order.status === "delivered" && this.received(order),
@@ -66,10 +75,19 @@ export class StatusCard {
   }
 
   head(order, live) {
-    return h("header", { class: `status-head is-${order.status}`, key: "head" },
-      h("p", { class: "status-type" }, typeIcon(order.type_code), codeText("type", order.type_code), h("span", { class: "code" }, order.code)),
+    return h(
+      "header",
+      { class: `status-head is-${order.status}`, key: "head" },
+      h(
+        "p",
+        { class: "status-type" },
+        typeIcon(order.type_code),
+        codeText("type", order.type_code),
+        h("span", { class: "code" }, order.code),
+      ),
       h("h1", { class: "status-title", id: "status-title", tabindex: "-1", role: "status" }, title(order)),
-      h("p", { class: "muted" }, this.subtitle(order, live)));
+      h("p", { class: "muted" }, this.subtitle(order, live)),
+    );
   }
 
   subtitle(order, live) {
@@ -87,86 +105,200 @@ export class StatusCard {
 
   runner(order, live) {
     const { name, vehicle, credit, stars, phone } = order.runner;
-    return h("section", { class: "runner-panel card", key: "runner", "aria-label": t("track.runner") },
+    return h(
+      "section",
+      { class: "runner-panel card", key: "runner", "aria-label": t("track.runner") },
       h("span", { class: "avatar", "aria-hidden": "true" }, [...name][0]),
-      h("div", { class: "grow" }, h("b", {}, name), h("p", { class: "muted" },
-        [stars ? `★ ${stars.toFixed(1)}` : null, t("runner.credit", { n: credit }), t(`vehicle.${vehicle}`)].filter(Boolean).join(" · ")),
-      live.isStale && h("p", { class: "muted small" }, icon("offline"), t("track.stale"))),
-      phone && h("span", { class: "phone" }, icon("phone"), phone));
+      h(
+        "div",
+        { class: "grow" },
+        h("b", {}, name),
+        h(
+          "p",
+          { class: "muted" },
+          [stars ? `★ ${stars.toFixed(1)}` : null, t("runner.credit", { n: credit }), t(`vehicle.${vehicle}`)]
+            .filter(Boolean)
+            .join(" · "),
+        ),
+        live.isStale && h("p", { class: "muted small" }, icon("offline"), t("track.stale")),
+      ),
+      phone && h("span", { class: "phone" }, icon("phone"), phone),
+    );
   }
 
   received(order) {
-    return h("section", { class: "card received", key: "received" },
+    return h(
+      "section",
+      { class: "card received", key: "received" },
       h("p", {}, t("track.received_hint")),
-      order.photo_ids?.length > 0 && h("div", { class: "photos" }, order.photo_ids.map((id) => photo(this.api, id))),
-      h("button", {
-        type: "button", class: "button primary wide big", disabled: this.isBusy,
-        onclick: async () => (await this.act(`/orders/${order.id}/confirm`, { version: order.version }))
-          && toast(t("track.confirmed"), { kind: "good" }),
-      }, icon("check"), t("track.confirm")));
+      order.photo_ids?.length > 0 &&
+        h(
+          "div",
+          { class: "photos" },
+          order.photo_ids.map((id) => photo(this.api, id)),
+        ),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "button primary wide big",
+          disabled: this.isBusy,
+          onclick: async () =>
+            (await this.act(`/orders/${order.id}/confirm`, { version: order.version })) &&
+            toast(t("track.confirmed"), { kind: "good" }),
+        },
+        icon("check"),
+        t("track.confirm"),
+      ),
+    );
   }
 
   rating(order) {
     if (order.rating) {
-      return h("section", { class: "card rating is-done", key: "rated" }, h("p", { class: "stars", role: "img",
-        "aria-label": t("rating.given", { n: order.rating }) }, [1, 2, 3, 4, 5].map((n) => icon("star", n <= order.rating ? "is-on" : ""))),
-      order.rating_text && h("p", { class: "muted" }, order.rating_text));
+      return h(
+        "section",
+        { class: "card rating is-done", key: "rated" },
+        h(
+          "p",
+          { class: "stars", role: "img", "aria-label": t("rating.given", { n: order.rating }) },
+          [1, 2, 3, 4, 5].map((n) => icon("star", n <= order.rating ? "is-on" : "")),
+        ),
+        order.rating_text && h("p", { class: "muted" }, order.rating_text),
+      );
     }
-    return h("form", {
-      class: "card rating", key: "rating", onsubmit: async (event) => {
-        event.preventDefault();
-        if (await this.act(`/orders/${order.id}/rating`, { stars: this.stars, text: this.comment })) toast(t("rating.thanks"), { kind: "good" });
+    return h(
+      "form",
+      {
+        class: "card rating",
+        key: "rating",
+        onsubmit: async (event) => {
+          event.preventDefault();
+          if (await this.act(`/orders/${order.id}/rating`, { stars: this.stars, text: this.comment }))
+            toast(t("rating.thanks"), { kind: "good" });
+        },
       },
-    },
-      h("fieldset", { class: "stars" }, h("legend", {}, t("rating.ask")), [1, 2, 3, 4, 5].map((n) => h("label", { key: n },
-        h("input", {
-          type: "radio", name: "stars", class: "sr-only", value: n, checked: this.stars === n,
-          onchange: () => ((this.stars = n), this.paint()),
-        }), icon("star", n <= this.stars ? "is-on" : ""), h("span", { class: "sr-only" }, t("rating.n", { n }))))),
+      h(
+        "fieldset",
+        { class: "stars" },
+        h("legend", {}, t("rating.ask")),
+        [1, 2, 3, 4, 5].map((n) =>
+          h(
+            "label",
+            { key: n },
+            h("input", {
+              type: "radio",
+              name: "stars",
+              class: "sr-only",
+              value: n,
+              checked: this.stars === n,
+              onchange: () => ((this.stars = n), this.paint()),
+            }),
+            icon("star", n <= this.stars ? "is-on" : ""),
+            h("span", { class: "sr-only" }, t("rating.n", { n })),
+          ),
+        ),
+      ),
       this.stars > 0 && [
         h("textarea", {
-          class: "input", rows: 2, maxlength: 500, "aria-label": t("rating.comment"), placeholder: t("rating.comment"), value: this.comment,
+          class: "input",
+          rows: 2,
+          maxlength: 500,
+          "aria-label": t("rating.comment"),
+          placeholder: t("rating.comment"),
+          value: this.comment,
           oninput: (event) => (this.comment = event.target.value),
         }),
-        h("button", { class: "button primary wide", disabled: this.isBusy }, t("rating.send"))]);
+        h("button", { class: "button primary wide", disabled: this.isBusy }, t("rating.send")),
+      ],
+    );
   }
 
   details(order) {
     const { quote } = order;
     const paid = order.captured_fen || null;
-    return h("section", { class: "card details", key: "details" },
-      h("ol", { class: "stops" }, order.stops.map((stop) => h("li", { class: "stop" },
-        h("span", { class: `stop-mark is-${stop.role}` }, t(`stop.short.${stop.role}`)),
-        h("span", {}, stop.label, stop.detail && h("small", { class: "muted" }, ` · ${stop.detail}`))))),
+    return h(
+      "section",
+      { class: "card details", key: "details" },
+      h(
+        "ol",
+        { class: "stops" },
+        order.stops.map((stop) =>
+          h(
+            "li",
+            { class: "stop" },
+            h("span", { class: `stop-mark is-${stop.role}` }, t(`stop.short.${stop.role}`)),
+            h("span", {}, stop.label, stop.detail && h("small", { class: "muted" }, ` · ${stop.detail}`)),
+          ),
+        ),
+      ),
       h("p", { class: "description" }, order.description),
-      h("table", { class: "money" }, h("tbody", {},
-        quote.lines.map((line) => h("tr", {}, h("th", { scope: "row" }, pick(line, "label")), h("td", {}, yuan(line.amount_fen)))),
-        h("tr", { class: "total" }, h("th", { scope: "row" }, t("money.total")), h("td", {}, yuan(quote.total_fen))),
-        order.goods_actual_fen !== null && order.goods_actual_fen !== undefined && h("tr", {},
-          h("th", { scope: "row" }, t("money.goods_actual")), h("td", {}, yuan(order.goods_actual_fen))),
-        paid && h("tr", {}, h("th", { scope: "row" }, t("money.captured")), h("td", {}, yuan(paid))),
-        order.released_fen > 0 && h("tr", {}, h("th", { scope: "row" }, t("money.released")), h("td", {}, yuan(order.released_fen))))),
-      h("p", { class: "escrow" }, icon("shield"), escrow(order)));
+      h(
+        "table",
+        { class: "money" },
+        h(
+          "tbody",
+          {},
+          quote.lines.map((line) =>
+            h("tr", {}, h("th", { scope: "row" }, pick(line, "label")), h("td", {}, yuan(line.amount_fen))),
+          ),
+          h("tr", { class: "total" }, h("th", { scope: "row" }, t("money.total")), h("td", {}, yuan(quote.total_fen))),
+          order.goods_actual_fen !== null &&
+            order.goods_actual_fen !== undefined &&
+            h("tr", {}, h("th", { scope: "row" }, t("money.goods_actual")), h("td", {}, yuan(order.goods_actual_fen))),
+          paid && h("tr", {}, h("th", { scope: "row" }, t("money.captured")), h("td", {}, yuan(paid))),
+          order.released_fen > 0 &&
+            h("tr", {}, h("th", { scope: "row" }, t("money.released")), h("td", {}, yuan(order.released_fen))),
+        ),
+      ),
+      h("p", { class: "escrow" }, icon("shield"), escrow(order)),
+    );
   }
 
   cancelButton(order) {
     const price = order.cancel_price_fen ?? 0;
-    return h("button", { type: "button", class: "button quiet danger wide", key: "cancel", disabled: this.isBusy, onclick: () => this.cancel(order) },
-      price ? t("cancel.costs", { price: yuan(price) }) : t("cancel.free"));
+    return h(
+      "button",
+      {
+        type: "button",
+        class: "button quiet danger wide",
+        key: "cancel",
+        disabled: this.isBusy,
+        onclick: () => this.cancel(order),
+      },
+      price ? t("cancel.costs", { price: yuan(price) }) : t("cancel.free"),
+    );
   }
 
   async cancel(order) {
     const price = order.cancel_price_fen ?? 0;
     const reason = await ask({
       title: t("cancel.title"),
-      content: (close) => h("div", { class: "stack" },
-        h("p", {}, price ? t("cancel.costs_text", { price: yuan(price), back: yuan((order.held_fen || order.quote.total_fen) - price) })
-          : t("cancel.free_text")),
-        CANCEL_REASONS.map((name) => h("button", { type: "button", class: "button danger wide", onclick: () => close(t(`cancel.reason.${name}`)) },
-          t(`cancel.reason.${name}`))),
-        h("button", { type: "button", class: "button quiet wide", onclick: () => close(null) }, t("cancel.keep"))),
+      content: (close) =>
+        h(
+          "div",
+          { class: "stack" },
+          h(
+            "p",
+            {},
+            price
+              ? t("cancel.costs_text", {
+                  price: yuan(price),
+                  back: yuan((order.held_fen || order.quote.total_fen) - price),
+                })
+              : t("cancel.free_text"),
+          ),
+          CANCEL_REASONS.map((name) =>
+            h(
+              "button",
+              { type: "button", class: "button danger wide", onclick: () => close(t(`cancel.reason.${name}`)) },
+              t(`cancel.reason.${name}`),
+            ),
+          ),
+          h("button", { type: "button", class: "button quiet wide", onclick: () => close(null) }, t("cancel.keep")),
+        ),
     });
-    if (reason) await this.act(`/orders/${order.id}/cancel`, { reason, version: order.version, expected_price_fen: price });
+    if (reason)
+      await this.act(`/orders/${order.id}/cancel`, { reason, version: order.version, expected_price_fen: price });
   }
 }
 
@@ -181,16 +313,35 @@ function title(order) {
 
 function steps(order) {
   const reached = order.steps.filter((step) => step.at_ms !== null).length;
-  return h("ol", { class: "steps", key: "steps", "aria-label": t("track.steps") }, order.steps.map((step, index) => h("li", {
-    class: step.at_ms !== null ? "is-done" : index === reached ? "is-next" : "", "aria-current": index === reached - 1 ? "step" : null,
-  }, h("span", { class: "step-dot", "aria-hidden": "true" }, step.at_ms !== null && icon("check")),
-  h("span", { class: "step-name" }, t(`step.${step.step}`)),
-  h("time", {}, step.at_ms !== null ? clockTime(step.at_ms) : " "))));
+  return h(
+    "ol",
+    { class: "steps", key: "steps", "aria-label": t("track.steps") },
+    order.steps.map((step, index) =>
+      h(
+        "li",
+        {
+          class: step.at_ms !== null ? "is-done" : index === reached ? "is-next" : "",
+          "aria-current": index === reached - 1 ? "step" : null,
+        },
+        h("span", { class: "step-dot", "aria-hidden": "true" }, step.at_ms !== null && icon("check")),
+        h("span", { class: "step-name" }, t(`step.${step.step}`)),
+        h("time", {}, step.at_ms !== null ? clockTime(step.at_ms) : " "),
+      ),
+    ),
+  );
 }
 
 function pin(code) {
-  return h("section", { class: "pin card", key: "pin" }, h("p", {}, t("track.pin")),
-    h("p", { class: "pin-code", "aria-label": [...code].join(" ") }, [...code].map((digit) => h("span", { "aria-hidden": "true" }, digit))));
+  return h(
+    "section",
+    { class: "pin card", key: "pin" },
+    h("p", {}, t("track.pin")),
+    h(
+      "p",
+      { class: "pin-code", "aria-label": [...code].join(" ") },
+      [...code].map((digit) => h("span", { "aria-hidden": "true" }, digit)),
+    ),
+  );
 }
 
 function escrow(order) {
@@ -205,11 +356,40 @@ function escrow(order) {
 /** @param {any[]} orders */
 export function orderList(orders, { onOrder, title: heading, key }) {
   if (!orders.length) return null;
-  return h("section", { class: "order-list", key }, h("h2", {}, heading), h("ul", {}, orders.map((order) => h("li", { key: order.id },
-    h("button", { type: "button", class: "order-row card", onclick: () => onOrder(order) },
-      h("span", { class: "row-type" }, typeIcon(order.type_code)),
-      h("span", { class: "grow" }, h("b", {}, order.stops.at(-1)?.label ?? order.description),
-        h("small", { class: "muted", lang: currentLanguage() }, `${t(`type.${order.type_code}`)} · ${dayAndTime(order.placed_at_ms)}`)),
-      h("span", { class: "row-end" }, h("span", { class: `pill is-${order.status}` }, t(`status.${order.status}`)),
-        h("small", {}, yuan(order.quote.total_fen))))))));
+  return h(
+    "section",
+    { class: "order-list", key },
+    h("h2", {}, heading),
+    h(
+      "ul",
+      {},
+      orders.map((order) =>
+        h(
+          "li",
+          { key: order.id },
+          h(
+            "button",
+            { type: "button", class: "order-row card", onclick: () => onOrder(order) },
+            h("span", { class: "row-type" }, typeIcon(order.type_code)),
+            h(
+              "span",
+              { class: "grow" },
+              h("b", {}, order.stops.at(-1)?.label ?? order.description),
+              h(
+                "small",
+                { class: "muted", lang: currentLanguage() },
+                `${t(`type.${order.type_code}`)} · ${dayAndTime(order.placed_at_ms)}`,
+              ),
+            ),
+            h(
+              "span",
+              { class: "row-end" },
+              h("span", { class: `pill is-${order.status}` }, t(`status.${order.status}`)),
+              h("small", {}, yuan(order.quote.total_fen)),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
 }

@@ -1,0 +1,30 @@
+/** English texts for what the server refuses, by key. */
+
+/** @type {Record<string, string>} */
+export const errors = {
+  "error.unreachable": "The server cannot be reached.",
+  "error.failed": "That did not work.",
+  "error.invalid_input": "That value does not fit.",
+  "error.not_signed_in": "Sign in first.",
+  "error.not_permitted": "This account may not do that.",
+  "error.not_found": "There is no such thing here.",
+  "error.stale_version": "Somebody else changed it first.",
+  "error.wrong_state": "That cannot be done in this state any more.",
+  "error.already_taken": "Another runner was faster.",
+  "error.offer_expired": "The offer has expired.",
+  "error.not_available": "This runner is not available.",
+  "error.idempotency_key_reused": "This was sent before with other content.",
+  "error.outside_area": "That place is outside the service area.",
+  "error.outside_hours": "The service is closed at this hour.",
+  "error.quote_expired": "The price has changed. Look at the new one.",
+  "error.payment_declined": "The payment was declined.",
+  "error.wrong_pin": "That is not the student's code.",
+  "error.pin_locked": "Too many wrong codes: take a photo instead.",
+  "error.too_many": "Too many tries. Wait a little.",
+  "error.sign_in_failed": "Phone number, code or password is wrong.",
+  "error.locked_out": "Too many wrong tries. Come back in 15 minutes.",
+  "error.account_blocked": "This account is blocked. Ask your campus team.",
+  "error.too_large": "That is too large.",
+  "error.unsupported_media": "This kind of file is not accepted.",
+  "error.unavailable": "The server is busy. Try again in a minute.",
+};

@@ -1,0 +1,30 @@
+/** Chinese texts for what the server refuses, by key. */
+
+/** @type {Record<string, string>} */
+export const errors = {
+  "error.unreachable": "连不上服务器。",
+  "error.failed": "没有成功。",
+  "error.invalid_input": "这个值不合适。",
+  "error.not_signed_in": "请先登录。",
+  "error.not_permitted": "这个账号没有权限。",
+  "error.not_found": "没有找到。",
+  "error.stale_version": "别人先改动了。",
+  "error.wrong_state": "当前状态下不能这样做。",
+  "error.already_taken": "被别的骑手抢先了。",
+  "error.offer_expired": "派单已超时。",
+  "error.not_available": "这位骑手现在不能接。",
+  "error.idempotency_key_reused": "之前用别的内容提交过。",
+  "error.outside_area": "这个地点超出服务范围。",
+  "error.outside_hours": "现在不在服务时间。",
+  "error.quote_expired": "价格有变化，请看新价格。",
+  "error.payment_declined": "支付被拒绝。",
+  "error.wrong_pin": "收货码不对。",
+  "error.pin_locked": "输错太多次，请改用拍照。",
+  "error.too_many": "操作太频繁，请稍候。",
+  "error.sign_in_failed": "手机号、验证码或密码不对。",
+  "error.locked_out": "错误次数过多，请 15 分钟后再试。",
+  "error.account_blocked": "账号已停用，请联系校园团队。",
+  "error.too_large": "文件太大。",
+  "error.unsupported_media": "不支持这种文件。",
+  "error.unavailable": "服务器忙，请一分钟后再试。",
+};
