@@ -69,7 +69,8 @@ class Supervisor:
     def __init__(self, settings: Settings, environ: Mapping[str, str], program: Sequence[str] = PROGRAM) -> None:
         self._settings = settings
         self._program = tuple(program)
-        self._environ = dict(environ)
+        # A process that dies in compiled code then leaves its Python stack in the log.
+        self._environ = {"PYTHONFAULTHANDLER": "1", **environ}
         self._run_dir = settings.data_dir / "run"
         self._lock: IO[str] | None = None
         self._listener: socket.socket | None = None
