@@ -12,10 +12,10 @@ from typing import Any
 
 from geo.point import Point
 
-from .actors import operator, runner, student
+from .actors import operator, runner, runner_state, student
 from .actors.operator import Operator
 from .actors.protocol import Wish
-from .actors.runner import Runner
+from .actors.runner_state import Runner
 from .actors.student import Student
 from .asyncio_driver import Person, World
 from .people import PlanFile, Profile
@@ -51,13 +51,13 @@ class Crowd:
 
     def _runner_maker(self, photo: bytes, profile: Profile, vehicle: str) -> Callable[[str], Runner]:
         luck = self._own_luck()
-        habits = runner.Habits(grabs_every_s=120 if luck.random() < 0.15 else 0)
+        habits = runner_state.Habits(grabs_every_s=120 if luck.random() < 0.15 else 0)
 
         def make(account_id: str) -> Runner:
             home = luck.choice(self._home) if self._home else Point(0.0, 0.0)
-            made = runner.new_runner(account_id, self._world.campus_id, home, luck, vehicle, habits)
+            made = runner_state.new_runner(account_id, self._world.campus_id, home, luck, vehicle, habits)
             return replace(
-                runner.with_photo(made, photo, self._world.clock.rate), report_every_ms=profile.report_s * 1000
+                runner_state.with_photo(made, photo, self._world.clock.rate), report_every_ms=profile.report_s * 1000
             )
 
         return make

@@ -23,7 +23,7 @@ from locust import HttpUser, events, task
 from locust.env import Environment
 
 from geo.point import Point
-from loadtest.actors import operator, runner, student
+from loadtest.actors import operator, runner, runner_state, student
 from loadtest.actors.protocol import (
     Answer,
     Arrived,
@@ -292,10 +292,10 @@ class RunnerUser(Actor):
     weight = 35
     role = "runner"
 
-    def make(self, account_id: str) -> runner.Runner:
+    def make(self, account_id: str) -> runner_state.Runner:
         home = self.luck.choice(Shared.homes)
-        made = runner.new_runner(account_id, self.plan.campus_id, home, self.luck, self.account.vehicle)
-        return runner.with_photo(made, small_png(), self.clock.rate)
+        made = runner_state.new_runner(account_id, self.plan.campus_id, home, self.luck, self.account.vehicle)
+        return runner_state.with_photo(made, small_png(), self.clock.rate)
 
     def step(self) -> Callable[..., Any]:
         return runner.step

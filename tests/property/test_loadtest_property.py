@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo.point import Point
-from loadtest.actors import operator, runner, student
+from loadtest.actors import operator, runner, runner_state, student
 from loadtest.actors.protocol import Answer, Frame, Heard, SendFix, Started, Wake, Wish, Woke
 from loadtest.actors.walk import Way, metres
 from loadtest.figures import Durations, TopicOrder
@@ -145,7 +145,7 @@ def fits(who: str, arrived: Any) -> bool:
 def test_nobody_stumbles_and_the_same_luck_gives_the_same_life(steps: Any, seed: int, who: str) -> None:
     module, make = {
         "student": (student, lambda: student.Student("acc_me", "cmp")),
-        "runner": (runner, lambda: runner.Runner("acc_me", "cmp", Way(HOME), photo=b"x", home=HOME)),
+        "runner": (runner, lambda: runner_state.Runner("acc_me", "cmp", Way(HOME), photo=b"x", home=HOME)),
         "operator": (operator, lambda: operator.Operator("acc_me", "cmp")),
     }[who]
     lives = []

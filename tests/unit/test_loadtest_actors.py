@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from geo.point import Point, distance_m
-from loadtest.actors import operator, runner, student
+from loadtest.actors import operator, runner, runner_state, student
 from loadtest.actors.protocol import (
     Action,
     Answer,
@@ -223,7 +223,7 @@ def carried_order(status: str = "assigned", **more: Any) -> dict[str, Any]:
 
 def on_duty(**habits: Any) -> Life:
     calm = {"declines": 0.0, "ignores": 0.0, "wrong_pin": 0.0, "photo": 0.0} | habits
-    start = runner.Runner("acc_r", "cmp", Way(HOME), runner.Habits(**calm), photo=b"png")
+    start = runner_state.Runner("acc_r", "cmp", Way(HOME), runner_state.Habits(**calm), photo=b"png")
     life = Life(runner, start)
     actions = life.gets(Started())
     assert of(Follow, actions) == [Follow("runner:acc_r")] and calls(actions) == ["duty"]
@@ -400,7 +400,7 @@ def test_who_looks_into_the_hall_grabs_the_nearest() -> None:
 
 
 def test_who_may_not_come_on_duty_says_so_and_stays_still() -> None:
-    life = Life(runner, runner.Runner("acc_r", "cmp", Way(HOME)))
+    life = Life(runner, runner_state.Runner("acc_r", "cmp", Way(HOME)))
     life.gets(Started())
     (note,) = of(Note, life.gets(Answer("duty", 403, {"error": {"code": "not_approved"}})))
     assert "not_approved" in note.text
@@ -408,7 +408,7 @@ def test_who_may_not_come_on_duty_says_so_and_stays_still() -> None:
 
 
 def test_an_idle_runner_strolls_near_home() -> None:
-    start = runner.new_runner("acc_r", "cmp", HOME, Random(5), "e_bike")
+    start = runner_state.new_runner("acc_r", "cmp", HOME, Random(5), "e_bike")
     life = Life(runner, start)
     life.gets(Started())
     life.gets(Answer("duty", 200, {"orders": []}))
