@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from tests.e2e_server import Server, make_server
 
@@ -24,6 +24,8 @@ PATIENCE_MS = 20_000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 AUDIT = Path(__file__).with_name("audit.js").read_text()
+# Pages answer in tens of milliseconds; a machine that runs every other test at the same time does not.
+expect.set_options(timeout=PATIENCE_MS)
 NEEDS = {"console": "operator", "track": "student", "runner": "runner"}
 
 
@@ -87,7 +89,7 @@ class Stage:
         return [one for one in self.server.plan["accounts"] if one["role"] == role]
 
     async def context(self, **options: Any) -> BrowserContext:
-        options = {"locale": "zh-CN", "viewport": {"width": 1360, "height": 850}} | options
+        options = {"locale": "zh-CN", "viewport": {"width": 1360, "height": 850}, "reduced_motion": "reduce"} | options
         made = await self.browser.new_context(**options)
         made.set_default_timeout(PATIENCE_MS)
         self.contexts.append(made)

@@ -31,6 +31,8 @@ export class Board {
     this.alerts = [];
     this.isLoaded = false;
     this.moved = new Set();
+    /** How many events were heard about an order. @type {Map<string, number>} */
+    this.news = new Map();
   }
 
   /** Everything anew. */
@@ -55,6 +57,7 @@ export class Board {
   /** @param {{kind: string, at: number, data: any}} event */
   apply(event) {
     const { kind, data } = event;
+    if (data.order_id) this.news.set(data.order_id, this.newsOf(data.order_id) + 1);
     if (data.order) this.put(data.order);
     else if (data.order_id) this.refetch(data.order_id);
     if (
@@ -111,6 +114,10 @@ export class Board {
   forget(runnerIds) {
     for (const id of runnerIds) this.positions.delete(id);
     this.onChange();
+  }
+
+  newsOf(orderId) {
+    return this.news.get(orderId) ?? 0;
   }
 
   /** Runners whose dot has to be drawn again since the last call. */

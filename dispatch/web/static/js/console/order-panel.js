@@ -8,6 +8,7 @@ import { ask, toastError } from "../shell.js";
 import { machineState } from "./queue.js";
 import { whyTable } from "./why.js";
 
+const WAITING_TICK_MS = 5000;
 export const TABS = ["why", "timeline", "money", "people"];
 
 export class OrderPanel {
@@ -22,22 +23,26 @@ export class OrderPanel {
     this.why = null;
     this.timeline = null;
     this.revealed = null;
-    this.fetchedVersion = -1;
+    this.fetched = "";
   }
 
-  /** Fetch what belongs to the order shown, again whenever its version has moved. */
+  /** Fetch what belongs to the order shown, again whenever something happened to it. */
   refresh(order) {
     if (!order) return;
     if (order.id !== this.orderId) {
       this.orderId = order.id;
       this.reset();
     }
-    if (this.fetchedVersion === order.version) return;
-    this.fetchedVersion = order.version;
+    // While nobody has it, the planner's reason may change with every tick, without any event.
+    const tick = this.board.isWaiting(order) ? Math.floor(performance.now() / WAITING_TICK_MS) : 0;
+    const state = `${order.version}/${this.board.newsOf(order.id)}/${tick}`;
+    if (this.fetched === state) return;
+    this.fetched = state;
     const take = (name, path) =>
       this.api.get(path).then(
         (answer) => {
-          if (this.orderId === order.id) this[name] = answer;
+          // An answer that was overtaken is old news.
+          if (this.orderId === order.id && this.fetched === state) this[name] = answer;
           this.paint();
         },
         (error) => console.warn(path, error.code),
