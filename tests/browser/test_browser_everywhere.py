@@ -104,6 +104,16 @@ async def test_a_server_that_is_down_gets_a_friendly_face_and_comes_back(stage: 
     await expect(page.locator(".auntie")).to_have_count(0)
 
 
+async def test_a_killed_server_is_waited_for_and_nothing_is_missed(stage: Stage) -> None:
+    console = await stage.open("console")
+    await expect(console.locator(".connection.is-live")).to_be_visible()
+    stage.server.kill("web")
+    await expect(console.locator(".connection.is-live")).to_have_count(0)
+    await expect(console.locator(".connection.is-live")).to_be_visible(timeout=40_000)
+    order = await stage.place_and_pay(await stage.caller("student", 1), "重连以后")
+    await expect(console.locator(".row", has_text=order["code"])).to_be_visible()
+
+
 async def test_another_role_is_told_what_is_missing(stage: Stage) -> None:
     page = await stage.blank(await stage.context())
     await page.goto(f"{stage.server.url}/console")

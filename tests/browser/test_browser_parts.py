@@ -1,0 +1,125 @@
+"""The pages' own small machinery, module by module, in the browser that runs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Stage
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+MORPH = """async () => {
+  const { h, render } = await import("/static/js/dom.js");
+  const box = document.body.appendChild(document.createElement("div"));
+  const clicks = [];
+  const show = (ids, text) => render(box, ids.map((id) =>
+    h("p", { key: id, onclick: () => clicks.push(`${id}${text}`) }, h("input", { value: text, id: `i${id}` }), text)));
+  show(["a", "b", "c"], "1");
+  const [kept, input] = [box.children[1], box.querySelector("#ib")];
+  input.focus();
+  input.value = "typing";
+  show(["b", "c", "d"], "2");
+  box.children[0].click();
+  const first = { isSame: box.children[0] === kept, hasFocus: document.activeElement === input, typed: input.value };
+  show(["d", "b"], "3");
+  const order = [...box.querySelectorAll("input")].map((one) => one.id);
+  return { first, clicks, order, other: box.querySelector("#id").value };
+}"""
+
+MARKUP = """async () => {
+  const { h, render } = await import("/static/js/dom.js");
+  const box = document.createElement("div");
+  render(box, h("b", { title: "<i>" }, "<img src=x onerror=alert(1)>"));
+  return { tags: box.querySelectorAll("*").length, text: box.textContent };
+}"""
+
+FIXES = """async () => {
+  const { FixSender } = await import("/static/js/fix-sender.js");
+  const sent = [];
+  const sender = new FixSender((frame) => (sent.push(frame), true), () => {});
+  for (let at = 1; at <= 500; at += 1) sender.report({ at, lat: 0, lon: 0 });
+  const before = sent.length;
+  sender.resume();
+  const batches = sent.map((frame) => [frame.t, frame.fixes.length, frame.fixes[0].at]);
+  sender.acknowledge(sent[0].seq);
+  sender.pause();
+  sent.length = 0;
+  sender.resume();
+  const again = sent.flatMap((frame) => frame.fixes.map((fix) => fix.at));
+  sender.report({ at: 501, lat: 0, lon: 0 });
+  return { before, batches, again: [Math.max(...again), Math.min(...again), again.length], last: sent.at(-1) };
+}"""
+
+BOARD = """async () => {
+  const { Board } = await import("/static/js/console/board.js");
+  const { syncClock } = await import("/static/js/clock.js");
+  syncClock(1_000_000, 1);
+  const alerts = [];
+  const board = new Board({ api: null, onChange: () => {}, onAlert: (alert) => alerts.push(alert.id) });
+  const order = (id, status, promised, version, runner = null) => ({
+    id, code: id, status, version, promised_at_ms: promised, placed_at_ms: 0, stops: [], description: "", steps: [],
+    runner: runner && { id: runner, name: runner }, eta: null, is_late: false });
+  board.load({ orders: [order("a", "assigned", 1_500_000, 4, "r"), order("b", "open", 1_900_000, 1),
+    order("c", "carrying", 900_000, 2, "r")], runners: [{ id: "r", name: "r", is_on_duty: true, position: null }],
+    kpis: {}, alerts: [{ id: "old" }] });
+  board.put(order("a", "open", 1_500_000, 3));
+  const view = { filter: "all", text: "" };
+  const queue = board.queue(view).map((one) => one.id);
+  const later = [order("a", "delivered", 1_500_000, 5, "r")];
+  board.load({ orders: later, runners: [], kpis: {}, alerts: [{ id: "old" }, { id: "new" }] });
+  return { queue, late: board.counts().late, alerts, after: board.queue({ filter: "carried", text: "" }).length };
+}"""
+
+WORDS = """async () => {
+  const { countdown, yuan, setLanguage, duration, distance } = await import("/static/js/i18n.js");
+  setLanguage("en");
+  const times = [countdown(75), countdown(-5), countdown(3700), duration(59.6), duration(90)];
+  return [...times, yuan(415), yuan(-30), distance(999), distance(1500)];
+}"""
+
+
+async def run(stage: Stage, script: str) -> Any:
+    page = await stage.blank(await stage.context())
+    await page.goto(f"{stage.server.url}/")
+    return await page.evaluate(script)
+
+
+async def test_a_refreshed_page_keeps_focus_and_what_is_typed(stage: Stage) -> None:
+    found = await run(stage, MORPH)
+    assert found["first"] == {"isSame": True, "hasFocus": True, "typed": "typing"}
+    assert found["clicks"] == ["b2"]
+    assert found["order"] == ["id", "ib"]
+    assert found["other"] == "3"
+
+
+async def test_what_people_type_never_becomes_markup(stage: Stage) -> None:
+    assert await run(stage, MARKUP) == {"tags": 1, "text": "<img src=x onerror=alert(1)>"}
+
+
+async def test_positions_after_a_gap_go_newest_first_and_are_kept_until_acked(stage: Stage) -> None:
+    found = await run(stage, FIXES)
+    assert found["before"] == 0
+    assert found["batches"] == [["fixes", 240, 500], ["fixes", 240, 260], ["fixes", 20, 20]]
+    assert found["again"] == [260, 1, 260]
+    assert found["last"]["t"] == "fix"
+    assert found["last"]["at"] == 501
+
+
+async def test_the_queue_is_sorted_by_need_and_never_goes_back_in_time(stage: Stage) -> None:
+    assert await run(stage, BOARD) == {"queue": ["b", "c", "a"], "late": 0, "alerts": ["new"], "after": 0}
+
+
+async def test_amounts_and_times_are_written_for_people(stage: Stage) -> None:
+    assert await run(stage, WORDS) == [
+        "1:15",
+        "−0:05",
+        "1:01 h",
+        "¥4.15",
+        "−¥0.30",
+        "1 min",
+        "2 min",
+        "999 m",
+        "1.5 km",
+    ]
