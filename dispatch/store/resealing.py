@@ -7,13 +7,19 @@ from collections.abc import Iterable
 from sqlalchemy import Table, select, update
 
 from .scope import Scope
-from .tables import accounts, orders
+from .tables import accounts, idempotency, orders
 
-#: The sealed columns of each table, all sealed with the row's id as context.
+#: The sealed columns of each table.
 _SEALED: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (accounts, ("name_sealed", "phone_sealed")),
     (orders, ("stops_sealed",)),
+    (idempotency, ("answer",)),
 )
+
+
+def context_of(*key: str) -> str:
+    """What a value is sealed with besides the key: its row's primary key, so that it opens in no other row."""
+    return "/".join(key)
 
 
 class Resealing:
@@ -30,6 +36,9 @@ class Resealing:
         query = select(table).where(table.c.key_id.is_not(None), table.c.key_id != vault.current).limit(limit)
         rows = scope.connection.execute(query).all()
         for row in rows:
-            fresh = {name: vault.seal(vault.open(row._mapping[name], row.id), row.id) for name in columns}
-            scope.connection.execute(update(table).where(table.c.id == row.id).values(**fresh, key_id=vault.current))
+            key = {column: str(row._mapping[column]) for column in table.primary_key}
+            context = context_of(*key.values())
+            fresh = {name: vault.seal_bytes(vault.open_bytes(row._mapping[name], context), context) for name in columns}
+            where = [column == value for column, value in key.items()]
+            scope.connection.execute(update(table).where(*where).values(**fresh, key_id=vault.current))
         return len(rows)

@@ -84,6 +84,7 @@ orders = Table(
     _at("cancelled_at", nullable=True), _text("cancel_reason", nullable=True),
     _int("goods_actual_fen", nullable=True), _int("held_fen"), _int("captured_fen"), _int("released_fen"),
     _int("refunded_fen"), _text("pin"), _int("pin_tries"), _int("rating", nullable=True), _text("rating_text"),
+    _text("goods_runner_id", nullable=True),
 )  # fmt: skip
 
 tasks = Table(
@@ -141,6 +142,7 @@ audit = Table(
 idempotency = Table(
     "idempotency", metadata,
     _key("campus_id"), _key("account_id"), _key("key"), _bytes("request_hash"), _bytes("answer"), _at("stored_at"),
+    _text("key_id", nullable=True),
 )  # fmt: skip
 
 photos = Table(

@@ -39,18 +39,26 @@ class Vault:
     def seal(self, text: str, context: str = "") -> bytes:
         """``text``, encrypted. It opens only with the same ``context`` (say, the row's id), so a value that somebody
         copies into another row is noticed."""
-        key_id = self.current.encode()
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self.current].encrypt(nonce, text.encode(), context.encode())
-        return bytes((_FORM, len(key_id))) + key_id + nonce + sealed
+        return self.seal_bytes(text.encode(), context)
 
     def open(self, sealed: bytes, context: str = "") -> str:
         """The text; raises :class:`SealBroken`."""
+        return self.open_bytes(sealed, context).decode()
+
+    def seal_bytes(self, plain: bytes, context: str = "") -> bytes:
+        """As :meth:`seal`, for what is no text."""
+        key_id = self.current.encode()
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._ciphers[self.current].encrypt(nonce, plain, context.encode())
+        return bytes((_FORM, len(key_id))) + key_id + nonce + sealed
+
+    def open_bytes(self, sealed: bytes, context: str = "") -> bytes:
+        """As :meth:`open`, for what is no text."""
         try:
             key_id = self.key_id(sealed)
             start = 2 + len(key_id.encode())
             nonce, rest = sealed[start : start + _NONCE_BYTES], sealed[start + _NONCE_BYTES :]
-            return self._ciphers[key_id].decrypt(nonce, rest, context.encode()).decode()
+            return self._ciphers[key_id].decrypt(nonce, rest, context.encode())
         except KeyError:
             raise SealBroken(f"the key {key_id!r} that this value was sealed with is not here") from None
         except (InvalidTag, ValueError, IndexError):

@@ -6,11 +6,15 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from . import m0001_first_tables, m0002_order_codes
+from . import m0001_first_tables, m0002_order_codes, m0003_sealed_answers
 
 #: Changes one database by one version. Frozen once shipped: it never uses the tables of the present.
 Migration = Callable[[Connection], None]
 
 #: In order; the first makes version 1.
-MIGRATIONS: tuple[Migration, ...] = (m0001_first_tables.upgrade, m0002_order_codes.upgrade)
+MIGRATIONS: tuple[Migration, ...] = (
+    m0001_first_tables.upgrade,
+    m0002_order_codes.upgrade,
+    m0003_sealed_answers.upgrade,
+)
 LATEST = len(MIGRATIONS)

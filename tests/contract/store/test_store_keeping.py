@@ -69,6 +69,44 @@ async def test_an_idempotency_key_gives_the_first_answer_again(books: Any) -> No
     assert await stored("acc_1", "key", b"h2") == b"new"
 
 
+async def test_a_kept_answer_is_sealed_into_its_row(books: Any) -> None:
+    answer = "7号楼 302室".encode() + b"\xff\x00"
+
+    def keep(uow: Any) -> None:
+        for key in ("one", "two"):
+            uow.idempotency.store("acc_1", key, b"h", answer)
+
+    await books.store.run(books.here, keep)
+    raw = await _columns(books, "SELECT answer FROM idempotency")
+    assert len(raw) == 2 and all(b"302" not in bytes(sealed) for sealed in raw)
+    await _execute(
+        books,
+        "UPDATE idempotency SET answer = (SELECT answer FROM idempotency WHERE key = 'one') WHERE key = 'two'",
+    )
+    assert await books.store.read(books.here, lambda uow: uow.idempotency.stored("acc_1", "one", b"h")) == answer
+    with pytest.raises(SealBroken):
+        await books.store.read(books.here, lambda uow: uow.idempotency.stored("acc_1", "two", b"h"))
+
+
+async def test_an_answer_kept_in_clear_by_an_earlier_version_is_still_given(books: Any) -> None:
+    await books.store.run(books.here, lambda uow: uow.idempotency.store("acc_1", "key", b"h", b"x"))
+    await _execute(books, "UPDATE idempotency SET key_id = NULL, answer = request_hash")
+    assert await books.store.read(books.here, lambda uow: uow.idempotency.stored("acc_1", "key", b"h")) == b"h"
+    assert await books.store.run_global(lambda unit: unit.resealing.step()) == 0
+
+
+async def _columns(books: Any, sql: str) -> list[Any]:
+    def read(unit: Any) -> list[Any]:
+        return [row[0] for row in unit._scope.connection.exec_driver_sql(sql)]
+
+    found: list[Any] = await books.store.read_global(read)
+    return found
+
+
+async def _execute(books: Any, sql: str) -> None:
+    await books.store.run_global(lambda unit: unit._scope.connection.exec_driver_sql(sql))
+
+
 async def test_photos_lie_with_their_order(books: Any) -> None:
     order = await books.order()
     photos = [make_photo(books, order.id) for _ in range(2)]
@@ -174,10 +212,11 @@ async def test_rotation_seals_everything_anew_and_the_old_key_can_go(books: Any)
     accounts = [await books.member(name=f"人{n}") for n in range(5)]
     orders = [await books.order(student_id=account.id) for account in accounts]
     bare = await books.order(stops=())
+    await books.store.run(books.here, lambda uow: uow.idempotency.store("acc_1", "key", b"h", b"answer"))
     lookup = b"look-up-key-of-32-bytes-at-least"
     both = books.another_store(Vault({"k1": b"1" * 32, "k2": b"2" * 32}, "k2", lookup))
     await both.start()
-    assert [await both.run_global(lambda unit: unit.resealing.step(3)) for _ in range(3)] == [6, 4, 0]
+    assert [await both.run_global(lambda unit: unit.resealing.step(3)) for _ in range(3)] == [7, 4, 0]
     await both.stop()
     only_new = books.another_store(Vault({"k2": b"2" * 32}, "k2", lookup))
     await only_new.start()
@@ -185,6 +224,7 @@ async def test_rotation_seals_everything_anew_and_the_old_key_can_go(books: Any)
         assert await only_new.read(books.here, lambda uow, a=account: uow.accounts.get(a.id)) == account
         assert await only_new.read(books.here, lambda uow, o=order: uow.orders.get(o.id)) == order
     assert await only_new.read(books.here, lambda uow: uow.orders.get(bare.id)) == bare
+    assert await only_new.read(books.here, lambda uow: uow.idempotency.stored("acc_1", "key", b"h")) == b"answer"
     await only_new.stop()
     with pytest.raises(SealBroken):
         await books.store.read(books.here, lambda uow: uow.accounts.get(accounts[0].id))

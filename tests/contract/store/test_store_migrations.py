@@ -45,7 +45,7 @@ def test_the_migrations_make_the_tables_that_the_queries_use(engine: Engine, boo
                 assert made[name][column.name] == column.nullable, f"{name}.{column.name}"
 
 
-def test_a_populated_database_of_version_1_becomes_version_2(engine: Engine, books_now: Any) -> None:
+def test_a_populated_database_of_version_1_becomes_the_latest(engine: Engine, books_now: Any) -> None:
     assert migrate.migrate(engine, books_now, target=1) == [1]
     order_id = "ord_01M6D3DKSE0000000000ABCXYZ"
     with engine.begin() as connection:
@@ -58,10 +58,18 @@ def test_a_populated_database_of_version_1_becomes_version_2(engine: Engine, boo
             ),
             {"id": order_id},
         )
+        bought = "UPDATE orders SET runner_id = 'acc_r', goods_actual_fen = 700 WHERE id = :id"
+        connection.execute(text(bought), {"id": order_id})
+        kept = (
+            "INSERT INTO idempotency (campus_id, account_id, key, request_hash, answer, stored_at)"
+            " VALUES ('cmp_1', 'acc_1', 'k', :bytes, :bytes, 5)"
+        )
+        connection.execute(text(kept), {"bytes": b"answer"})
     assert migrate.migrate(engine, books_now) == list(range(2, LATEST + 1))
     with engine.connect() as connection:
-        row = connection.execute(text("SELECT id, code, description, version FROM orders")).one()
-        assert tuple(row) == (order_id, "ABCXYZ", "旧的", 3)
+        row = connection.execute(text("SELECT id, code, description, version, goods_runner_id FROM orders")).one()
+        assert tuple(row) == (order_id, "ABCXYZ", "旧的", 3, "acc_r")
+        assert connection.execute(text("SELECT answer, key_id FROM idempotency")).one() == (b"answer", None)
         assert migrate.schema_version(connection) == LATEST
     assert "orders_by_code" in {index["name"] for index in inspect(engine).get_indexes("orders")}
 

@@ -7,12 +7,15 @@ from dataclasses import replace
 from datetime import time, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
-from dispatch.flow import pay_order, place_order
+from dispatch.flow import pay_order, place_order, read_orders
 from dispatch.model.errors import InvalidInput, KeyReused, NotPermitted, OutsideArea, QuoteExpired, Refusal, TooMany
 from dispatch.model.order import OrderStatus
 from dispatch.model.requests import StopRequest
+from dispatch.store import tables
+from dispatch.web.idempotency import KeptAnswers
 from geo.datum import Datum, from_wgs84
 from geo.point import Point
 from tests.flow_world import World, run
@@ -156,6 +159,34 @@ async def test_the_same_key_places_once_even_at_once(world: World) -> None:
         await place_order.place_order(world.ctx, student, world.wish(quote.total_fen, weight_g=501), "k")
     orders = await world.read(lambda uow: uow.orders.page(student_id=student.account_id))
     assert len(orders) == 1
+
+
+async def test_no_table_holds_a_door_or_a_phone_in_clear(world: World) -> None:
+    student, runner = await world.student(), await world.runner()
+    here, there = world.places()
+    door = StopRequest(place_id=there, detail="牡丹园乙501室", contact_name="欧阳娜娜", contact_phone="13911112222")
+    order_id = await world.delivered(student, runner, stops=[StopRequest(place_id=here), door])
+
+    async def answer() -> bytes:
+        return msgspec.json.encode(await read_orders.order(world.ctx, student, order_id))
+
+    kept = await KeptAnswers(world.ctx).once(student, "k", "digest", answer)
+    assert "牡丹园乙501室".encode() in kept, "it is in the answer"
+    assert await KeptAnswers(world.ctx).once(student, "k", "digest", answer) == kept
+    own = (await world.read(lambda uow: uow.accounts.get(student.account_id))).phone
+
+    def everything(unit: Any) -> dict[str, str]:
+        sql = unit._scope.connection.exec_driver_sql
+        return {name: _readable(sql(f"SELECT * FROM {name}")) for name in tables.metadata.tables}
+
+    for name, text in (await world.ctx.store.read_global(everything)).items():
+        for secret in ("牡丹园", "欧阳", "13911112222", own):
+            assert secret not in text, name
+
+
+def _readable(rows: Any) -> str:
+    values = [bytes(value) if isinstance(value, memoryview) else value for row in rows for value in row]
+    return "\n".join(value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in values)
 
 
 async def test_another_price_than_agreed_is_refused_with_the_new_one(home: World) -> None:
