@@ -9,9 +9,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from dispatch import __version__
+from dispatch import __version__, parse
 from dispatch.settings import Settings, SettingsError, gather_environ, read_settings
 
 # A flag of the command line is a setting given for this one time: it stands above the environment.
@@ -60,6 +60,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+T = TypeVar("T")
+
+
+def _reader(read: parse.Reader[T]) -> parse.Reader[T]:
+    """A reader of a flag's text: what is legal is said beside the flag's name."""
+
+    def of_flag(said: str) -> T:
+        try:
+            return read(said)
+        except ValueError as fault:
+            raise argparse.ArgumentTypeError(f"{said!r} {fault}") from None
+
+    return of_flag
 
 
 def _command(
@@ -108,8 +121,12 @@ def _add_campus(commands: Commands) -> None:
     about = "Import a campus from OpenStreetMap XML (.osm, .osm.gz) or GeoJSON."
     bring = _command(actions, "import", about, _campus_import)
     bring.add_argument("file", type=Path, metavar="FILE")
-    bring.add_argument("--name", required=True, help="what people call the campus")
-    bring.add_argument("--timezone", default="Asia/Shanghai", help="where its clocks are (%(default)s)")
+    bring.add_argument("--name", required=True, type=_reader(parse.spoken(80)), help="what people call the campus")
+    bring.add_argument(
+        "--timezone", default="Asia/Shanghai", type=_reader(parse.time_zone), help="where its clocks are (%(default)s)"
+    )
+    made_up = _command(actions, "demo", "Add the made-up campus of the demonstration.", _campus_demo)
+    made_up.add_argument("--name", type=_reader(parse.spoken(80)), help="another name than its own")
     _command(actions, "list", "List the campuses.", _campus_list)
     show = _command(actions, "show", "Show one campus: boundary, buildings, paths, settings.", _campus_show)
     show.add_argument("campus", metavar="ID", help="id or name")
@@ -120,8 +137,8 @@ def _add_admin(commands: Commands) -> None:
     admin = commands.add_parser("admin", help=about, description=about)
     actions = admin.add_subparsers(title="commands", metavar="COMMAND", required=True)
     create = _command(actions, "create", "Create an administrator and print a one-time link to sign in.", _admin_create)
-    create.add_argument("--phone", required=True, help="mobile number, 11 digits")
-    create.add_argument("--name", required=True, help="what colleagues see")
+    create.add_argument("--phone", required=True, type=_reader(parse.phone), help="mobile number, 11 digits")
+    create.add_argument("--name", required=True, type=_reader(parse.spoken(40)), help="what colleagues see")
     create.add_argument("--campus", help="id or name of the campus; needed when there are several")
 
 
@@ -217,6 +234,12 @@ def _campus_import(told: argparse.Namespace) -> int:
         print(f"dispatch campus import: there is no file {told.file}", file=sys.stderr)
         return EXIT_WRONG_SETTING
     return _say(lambda: app.campus_import(_settings(told, "import"), told.file, told.name, told.timezone))
+
+
+def _campus_demo(told: argparse.Namespace) -> int:
+    from dispatch import administration
+
+    return _say(lambda: administration.campus_demo(_settings(told, "campus"), told.name))
 
 
 def _campus_list(told: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -76,6 +77,18 @@ def campus_import(settings: Settings, file: Path, name: str | None, time_zone: s
     async def act(parts: Parts) -> str:
         campus = await add_campus(parts, campus_map, CampusSettings(time_zone=time_zone))
         return "\n".join([f"{campus.id}  {campus.name}", *report.lines()])
+
+    return _within(settings, act)
+
+
+def campus_demo(settings: Settings, name: str | None) -> str:
+    """Add the campus that the project made up for demonstrations and load tests."""
+    made_up = demo_campus()
+    campus_map = made_up if name is None else replace(made_up, name=name, name_en="")
+
+    async def act(parts: Parts) -> str:
+        campus = await add_campus(parts, campus_map, CampusSettings())
+        return f"{campus.id}  {campus.name}"
 
     return _within(settings, act)
 

@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 T = TypeVar("T")
 Reader = Callable[[str], T]
 
 
 def text(said: str) -> str:
+    return said
+
+
+def spoken(longest: int) -> Reader[str]:
+    """A name that people read: something other than spaces, on one line."""
+
+    def read(said: str) -> str:
+        name = said.strip()
+        if not name or len(name) > longest or not name.isprintable():
+            raise ValueError(f"must be a name of 1 to {longest} characters")
+        return name
+
+    return read
+
+
+def phone(said: str) -> str:
+    """The same form that the sign-in pages take."""
+    compact = re.sub(r"[ -]", "", said)
+    if not re.fullmatch(r"\+?[0-9]{8,15}", compact):
+        raise ValueError("must be a phone number, as 13800000000 or +8613800000000")
+    return compact
+
+
+def time_zone(said: str) -> str:
+    try:
+        ZoneInfo(said)
+    except (ValueError, OSError, LookupError):
+        raise ValueError("must be a time zone's name, as Asia/Shanghai") from None
     return said
 
 

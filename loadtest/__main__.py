@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     peak.add_argument("--profile", default="S", help="XS, S, M or T (%(default)s)")
     peak.add_argument("--minutes", type=float, default=10.0, help="real minutes in which orders come (%(default)g)")
     peak.add_argument("--time-scale", type=float, default=10.0, help="of a server of its own (%(default)g)")
-    peak.add_argument("--campus", type=Path, help="map for a server of its own: .osm, .osm.gz or GeoJSON")
+    peak.add_argument("--campus", type=Path, help="map for a server of its own: .osm, .osm.gz or GeoJSON (a made-up one)")
     peak.add_argument("--url", default="", help="a running server instead")
     peak.add_argument("--plan", type=Path, help="with --url: its accounts (dispatch load-accounts)")
     peak.add_argument("--processes-url", default="http://127.0.0.1:8889/processes", help="with --url (%(default)s)")

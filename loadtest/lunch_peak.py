@@ -35,7 +35,7 @@ SIGN_IN_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asked for; ``url`` empty: a server of its own."""
+    """What the command line asked for; ``url`` empty: a server of its own; no ``campus``: the made-up one."""
 
     profile: Profile
     minutes: float
@@ -87,8 +87,6 @@ async def lunch_peak(options: Options) -> Outcome:
         plan = read_plan(options.plan)
         holes, real_s, business_s = await run_peak(options, options.url, options.processes_url, plan, figures)
         return Outcome(options, figures, holes, real_s, business_s, [], None)
-    if options.campus is None:
-        raise ValueError("--campus names the map of the campus (.osm, .osm.gz or GeoJSON)")
     folder = new_folder("lunch", options.folder)
     server = OwnServer(folder, options.time_scale, _day(0))
     counts = options.profile

@@ -88,10 +88,11 @@ class OwnServer:
             raise ServerFailed(f"dispatch {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
 
-    def prepare(self, campus_file: Path, name: str, *, students: int, runners: int, operators: int) -> PlanFile:
-        """Import the campus and make the accounts."""
+    def prepare(self, campus_file: Path | None, name: str, *, students: int, runners: int, operators: int) -> PlanFile:
+        """Import the campus, or add the made-up one where no file is given, and make the accounts."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        print(self.command("campus", "import", str(campus_file), "--name", name).strip(), flush=True)
+        source = ("demo",) if campus_file is None else ("import", str(campus_file))
+        print(self.command("campus", *source, "--name", name).strip(), flush=True)
         plan = self.folder / "plan.json"
         counts = ("--students", str(students), "--runners", str(runners), "--operators", str(operators))
         self.command("load-accounts", *counts, "--plan", str(plan))

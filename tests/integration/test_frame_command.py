@@ -74,6 +74,23 @@ def test_the_demo_wants_a_certificate_with_its_key(tmp_path):
     assert "or neither" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["campus", "import", "x.osm", "--name", "X", "--timezone", "Nonsense"], "--timezone: 'Nonsense' must be a time"),
+        (["campus", "import", "x.osm", "--name", "X", "--timezone", "America"], "--timezone: 'America' must be a time"),
+        (["campus", "import", "x.osm", "--name", " "], "--name: ' ' must be a name"),
+        (["admin", "create", "--phone", "abc", "--name", "X"], "--phone: 'abc' must be a phone number"),
+        (["admin", "create", "--phone", "123", "--name", "X"], "--phone: '123' must be a phone number"),
+        (["admin", "create", "--phone", "13800000000", "--name", ""], "--name: '' must be a name"),
+    ],
+)
+def test_a_wrong_flag_is_refused_by_name(words, says, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert says in capsys.readouterr().err
+
+
 def test_no_command_shows_how_it_is_used():
     done = run()
     assert done.returncode == 2
