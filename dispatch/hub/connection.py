@@ -31,7 +31,7 @@ from .frames import (
 from .look import look_of
 from .rules import Principal, Rules, Sink
 from .send_queue import SendQueue
-from .topics import Topic, is_topic_name
+from .topic import Topic, is_topic_name
 
 
 class Host(Protocol):

@@ -14,7 +14,8 @@ from .connection import Connection, Stage
 from .frames import Codec, Follow, PositionRow
 from .resume import EventRecord
 from .rules import Principal, Rules, Sink
-from .topics import Topic, Topics
+from .topic import Topic
+from .topics import Topics
 
 
 class Outside(Protocol):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from geo.datum import Datum, from_wgs84, to_wgs84
 from geo.point import Point
 
-from .frames import JSON, MSGPACK, Codec, PositionRow, ServerFrame
+from .frames import JSON, MSGPACK, Codec, EventFrame, PositionRow, ServerFrame
 
 
 class Look:
@@ -20,6 +23,12 @@ class Look:
         self.datum = datum
 
     def encode(self, frame: ServerFrame) -> bytes:
+        return self.codec.encode(frame)
+
+    def event(self, frame: EventFrame) -> bytes:
+        """An event, which carries its positions as WGS-84, with them in this look's datum."""
+        if self.datum is not Datum.WGS84:
+            frame = msgspec.structs.replace(frame, data=_moved(frame.data, self.datum))
         return self.codec.encode(frame)
 
     def rows(self, rows: Sequence[PositionRow]) -> Sequence[PositionRow]:
@@ -38,6 +47,24 @@ class Look:
             return lat, lon
         point = to_wgs84(Point(lat, lon), self.datum)
         return point[0], point[1]
+
+
+def _moved(data: Any, datum: Datum) -> Any:
+    """The same data with every position in it moved: ``lat`` beside ``lon``, and ``position`` as ``[lat, lon, …]``."""
+    if isinstance(data, list | tuple):
+        return [_moved(part, datum) for part in data]
+    if not isinstance(data, Mapping):
+        return data
+    moved = {name: _moved(part, datum) for name, part in data.items()}
+    match data:
+        case {"lat": int() | float() as lat, "lon": int() | float() as lon}:
+            point = from_wgs84(Point(lat, lon), datum)
+            moved["lat"], moved["lon"] = point[0], point[1]
+    match data:
+        case {"position": [int() | float() as lat, int() | float() as lon, *rest]}:
+            point = from_wgs84(Point(lat, lon), datum)
+            moved["position"] = [point[0], point[1], *rest]
+    return moved
 
 
 _LOOKS = {(codec.name, datum.value): Look(codec, datum) for codec in (JSON, MSGPACK) for datum in Datum}

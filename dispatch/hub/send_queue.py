@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .topics import Topic
+    from .topic import Topic
 
 
 class SendQueue:

@@ -8,62 +8,13 @@ from typing import TYPE_CHECKING
 from .ages import Ages
 from .frames import Closed, EventFrame, Followed, Gone, PositionRow, Positions, ServerFrame, Snapshot
 from .resume import MAX_HELD, EventRecord, Past, Seam
+from .topic import Campus, Topic
 
 if TYPE_CHECKING:
     from .connection import Connection
 
 #: Rows per frame when a follower is shown everybody at once.
 ROWS_PER_FRAME = 500
-
-_KINDS = frozenset({"order", "runner", "hall", "console"})
-
-
-class Topic:
-    """One topic of one campus, for as long as somebody on this worker follows it."""
-
-    __slots__ = (
-        "campus", "epoch", "followers", "healing", "is_established", "joining", "kind", "must_heal", "name", "offset",
-        "runner_id",
-    )  # fmt: skip
-
-    def __init__(self, campus: Campus, name: str) -> None:
-        self.campus = campus
-        self.name = name
-        self.kind = name.partition(":")[0]
-        #: follower → offset up to which it has everything already, from its past
-        self.followers: dict[Connection, int] = {}
-        self.joining: dict[Connection, Seam] = {}
-        self.runner_id = ""  # whose position the topic shows; a console shows everybody's
-        self.is_established = False  # whether offset and epoch are those of the last event delivered here
-        self.offset = 0
-        self.epoch = ""
-        self.healing: list[EventRecord] | None = None  # live events held back while a hole is being filled
-        self.must_heal = False  # the bus was away while the first follower was joining
-
-    @property
-    def is_deserted(self) -> bool:
-        return not self.followers and not self.joining
-
-
-class Campus:
-    """What this worker knows of one campus."""
-
-    __slots__ = ("console", "id", "positions", "topics", "watched")
-
-    def __init__(self, campus_id: str) -> None:
-        self.id = campus_id
-        self.topics: dict[str, Topic] = {}
-        self.console: Topic | None = None
-        self.positions: dict[str, PositionRow] = {}
-        self.watched: dict[str, list[Topic]] = {}  # runner id → the topics that show its position
-
-
-def is_topic_name(name: str, campus_id: str) -> bool:
-    """Whether the name has the form of a topic; hall and console must be of the connection's own campus."""
-    kind, mark, subject = name.partition(":")
-    if not mark or not subject or kind not in _KINDS:
-        return False
-    return subject == campus_id if kind in ("hall", "console") else True
 
 
 class Topics:
@@ -126,7 +77,7 @@ class Topics:
         live, is_whole = seam.live_after(past)
         told = [*past.events, *live]
         for event in told:
-            connection.put(_event_frame(event))
+            connection.put_raw(connection.look.event(_event_frame(event)))
         self.events_delivered += len(told)
         offset = live[-1].offset if live else past.offset
         ending = next((event.close for event in told if event.close), None)
@@ -204,10 +155,10 @@ class Topics:
         for follower, has_until in topic.followers.items():
             if event.offset <= has_until:
                 continue
-            codec = follower.codec
-            raw = encoded.get(codec)
+            look = follower.look
+            raw = encoded.get(look)
             if raw is None:
-                raw = encoded[codec] = codec.encode(frame)
+                raw = encoded[look] = look.event(frame)
             follower.put_raw(raw)
             self.events_delivered += 1
         if event.watch is not None:

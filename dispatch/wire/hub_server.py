@@ -15,7 +15,7 @@ from dispatch.hub.core import Hub
 from dispatch.hub.frames import Follow
 from dispatch.hub.resume import Past
 from dispatch.hub.rules import Principal
-from dispatch.hub.topics import Topic
+from dispatch.hub.topic import Topic
 from dispatch.live.bus import PositionRow
 from dispatch.live.resume_streams import StreamEvent
 from dispatch.model.errors import Refusal, Unavailable

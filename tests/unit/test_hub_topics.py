@@ -17,10 +17,12 @@ from dispatch.hub.frames import JSON, Follow, PositionRow
 from dispatch.hub.resume import MAX_HELD, Past, Seam
 from dispatch.hub.rules import Rules
 from dispatch.hub.send_queue import SendQueue
-from dispatch.hub.topics import Topic, is_topic_name
+from dispatch.hub.topic import Topic, is_topic_name
 from dispatch.model.errors import AccountBlocked, NotPermitted, NotSignedIn
+from geo.datum import Datum, to_wgs84
 from geo.filters import Reason, Verdict
 from geo.fix import Fix
+from geo.point import Point
 
 CAMPUS = "cmp_1"
 
@@ -570,6 +572,25 @@ def test_chinese_coordinates_come_in_and_go_out() -> None:
     table.positions(("acc_r", fix.lat, fix.lon, 1, None, None, None, 0))
     shown = pipe.take("pos")[-1]["p"][0]
     assert shown[1:3] == pytest.approx([30.5, 114.4], abs=1e-6)
+
+
+def test_events_carry_positions_in_the_datum_of_each_watcher() -> None:
+    table = Table()
+    chinese, seen = table.client("acc_o/operator", datum="gcj02")
+    plain, plainly = table.client("acc_p/operator")
+    order = {"stops": [{"lat": 30.5, "lon": 114.4, "label": "gate"}], "runner": {"position": [30.5, 114.4, 7]}}
+    missed = Event(CONSOLE, 1, data={"order": order})
+    for connection in (chinese, plain):
+        table.following(connection, CONSOLE, Past(True, (missed,), 1, "e"))
+    table.event(Event(CONSOLE, 2, data={"order": order, "version": 3}))
+    assert [event["data"]["order"] for event in plainly.take("event")] == [order, order]
+    shown = seen.take("event")
+    assert shown[1]["data"]["version"] == 3
+    for event in shown:
+        (stop,), position = event["data"]["order"]["stops"], event["data"]["order"]["runner"]["position"]
+        inside = to_wgs84(Point(stop["lat"], stop["lon"]), Datum.GCJ02)
+        assert tuple(inside) == pytest.approx((30.5, 114.4), abs=1e-6) and abs(stop["lat"] - 30.5) > 0.001
+        assert position == [stop["lat"], stop["lon"], 7] and stop["label"] == "gate"
 
 
 def test_a_flood_is_cut_off_and_forgiven_in_the_next_second() -> None:

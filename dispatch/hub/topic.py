@@ -1,0 +1,61 @@
+"""One topic and one campus as a worker of the hub knows them: plain state, changed by ``Topics``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .frames import PositionRow
+from .resume import EventRecord, Seam
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+_KINDS = frozenset({"order", "runner", "hall", "console"})
+
+
+class Topic:
+    """One topic of one campus, for as long as somebody on this worker follows it."""
+
+    __slots__ = (
+        "campus", "epoch", "followers", "healing", "is_established", "joining", "kind", "must_heal", "name", "offset",
+        "runner_id",
+    )  # fmt: skip
+
+    def __init__(self, campus: Campus, name: str) -> None:
+        self.campus = campus
+        self.name = name
+        self.kind = name.partition(":")[0]
+        #: follower → offset up to which it has everything already, from its past
+        self.followers: dict[Connection, int] = {}
+        self.joining: dict[Connection, Seam] = {}
+        self.runner_id = ""  # whose position the topic shows; a console shows everybody's
+        self.is_established = False  # whether offset and epoch are those of the last event delivered here
+        self.offset = 0
+        self.epoch = ""
+        self.healing: list[EventRecord] | None = None  # live events held back while a hole is being filled
+        self.must_heal = False  # the bus was away while the first follower was joining
+
+    @property
+    def is_deserted(self) -> bool:
+        return not self.followers and not self.joining
+
+
+class Campus:
+    """What this worker knows of one campus."""
+
+    __slots__ = ("console", "id", "positions", "topics", "watched")
+
+    def __init__(self, campus_id: str) -> None:
+        self.id = campus_id
+        self.topics: dict[str, Topic] = {}
+        self.console: Topic | None = None
+        self.positions: dict[str, PositionRow] = {}
+        self.watched: dict[str, list[Topic]] = {}  # runner id → the topics that show its position
+
+
+def is_topic_name(name: str, campus_id: str) -> bool:
+    """Whether the name has the form of a topic; hall and console must be of the connection's own campus."""
+    kind, mark, subject = name.partition(":")
+    if not mark or not subject or kind not in _KINDS:
+        return False
+    return subject == campus_id if kind in ("hall", "console") else True
