@@ -98,6 +98,8 @@ _RUNNER_SEES = frozenset({
     _K.ORDER_SETTLED, _K.ORDER_RATED, _K.ORDER_LATE, _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY, _K.ACCOUNT_BLOCKED,
 })  # fmt: skip
 _HALL_SEES = frozenset({_K.ORDER_PAID, _K.TASK_REOPENED, _K.TASK_ASSIGNED, _K.TASK_REASSIGNED, _K.ORDER_CANCELLED})
+#: The hall learns that an order may be taken or is gone; who took it and why it was cancelled is its parties' business.
+_HALL_KEYS = ("order_id", "version", "status")
 _STARTS_WATCH = frozenset({_K.TASK_ASSIGNED, _K.TASK_REASSIGNED})
 _ENDS_WATCH = frozenset({_K.TASK_REOPENED, _K.ORDER_DELIVERED, _K.ORDER_CANCELLED})
 
@@ -121,6 +123,12 @@ def publications(event: Event) -> Iterator[Publication]:
         yield Publication(runner_topic(event.runner_id), event.kind, told("runner"))
     if event.former_runner_id and event.former_runner_id != event.runner_id:
         yield Publication(runner_topic(event.former_runner_id), event.kind, {**base, "taken_away": True})
-    if event.kind in _HALL_SEES:
-        yield Publication(hall_topic(event.campus_id), event.kind, told("hall"))
+    if event.kind in _HALL_SEES and not _is_unpaid(event):
+        data = {name: base[name] for name in _HALL_KEYS if name in base} | dict(private.get("hall", {}))
+        yield Publication(hall_topic(event.campus_id), event.kind, data)
     yield Publication(console_topic(event.campus_id), event.kind, told("operator"))
+
+
+def _is_unpaid(event: Event) -> bool:
+    """Whether the order has no task: nobody paid for it, so no hall ever showed it."""
+    return event.payload.get("task_status", "") is None

@@ -186,6 +186,22 @@ def test_the_topic_of_an_order_ends_with_its_money(event: Event) -> None:
         assert publication.close == ("order_ended" if ends else None)
 
 
+def test_the_hall_hears_neither_names_nor_reasons_nor_of_what_was_never_paid() -> None:
+    payload = {
+        "order_id": "ord_1",
+        "version": 3,
+        "status": "cancelled",
+        "code": "ABC",
+        "reason": "ill",
+        "charge_fen": 9,
+    }
+    for task_status, data in (("cancelled", {"order_id": "ord_1", "version": 3, "status": "cancelled"}), (None, None)):
+        told = payload | {"task_status": task_status}
+        event = Event("evt_1", "cmp_1", K.ORDER_CANCELLED, "ord_1", 3, datetime.now(UTC), told, runner_id="acc_r")
+        publication = heard(event).get(hall_topic("cmp_1"))
+        assert (publication.data if publication else None) == data
+
+
 def test_the_hall_hears_what_may_be_taken_and_what_is_gone() -> None:
     def hears(kind: EventKind) -> bool:
         event = Event("evt_1", "cmp_1", kind, "ord_1", 1, datetime.now(UTC), {}, runner_id="acc_r")

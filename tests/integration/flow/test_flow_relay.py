@@ -144,6 +144,20 @@ async def test_a_late_relay_tells_the_newest_truth_and_no_card_of_a_former_runne
     assert console[-1].data["order"]["undo_until_ms"] is not None
 
 
+async def test_the_hall_learns_that_an_order_is_gone_and_nothing_else(home: World) -> None:
+    student, runner = await home.student(), await home.runner()
+    taken, unpaid = await home.assigned(student, runner), (await home.place(student)).id
+    for order_id in (taken, unpaid):
+        version = (await home.order(order_id)).version
+        wish = CancelOrder(reason="my mother is ill", version=version)
+        await cancel_order.cancel(home.ctx, student, order_id, wish)
+    await home.publish()
+    heard = await home.heard(f"hall:{home.campus_id}")
+    assert [one.kind for one in heard] == ["order_paid", "task_assigned", "order_cancelled"]
+    for gone in heard[1:]:
+        assert gone.data == {"order_id": taken, "version": gone.version, "status": gone.data["status"]}
+
+
 async def test_the_end_of_an_order_ends_its_topic(home: World) -> None:
     student = await home.student()
     order_id = await home.paid(student)
