@@ -103,6 +103,9 @@ async def block_account(ctx: Context, who: Principal, account_id: str, request: 
         uow = unit.at(who.campus_id)
         before, membership = _both(uow, account_id)
         _check_rank(who, membership)
+        if any(one.roles & _STAFF for one in unit.memberships_of(account_id) if one.campus_id != who.campus_id):
+            # A block holds on every campus.
+            raise NotPermitted("this account is on the team of another campus, where the block would hold too")
         after = replace(before, is_blocked=request.is_blocked)
         unit.accounts.save(after)
         if request.is_blocked:
@@ -127,6 +130,7 @@ async def review_runner(ctx: Context, who: Principal, account_id: str, request: 
 
     def review(uow: UnitOfWork) -> tuple[Account, Membership]:
         account, before = _both(uow, account_id)
+        _check_rank(who, before)
         if before.runner_status is RunnerStatus.NONE and status is not RunnerStatus.REMOVED:
             raise WrongState("this account has not applied", status=str(before.runner_status))
         is_runner = status is RunnerStatus.APPROVED
@@ -182,9 +186,9 @@ def _off_duty(uow: UnitOfWork, membership: Membership, who: Principal) -> Member
 
 def _check_rank(who: Principal, membership: Membership) -> None:
     if membership.account_id == who.account_id:
-        raise NotPermitted("nobody blocks themselves")
+        raise NotPermitted("nobody decides about themselves; ask somebody else of the campus team")
     if membership.roles & _STAFF and not who.may(Permission.CAMPUS_MANAGE):
-        raise NotPermitted("only an admin blocks members of the campus team")
+        raise NotPermitted("only an admin decides about members of the campus team")
 
 
 def _standing(membership: Membership) -> Mapping[str, Any]:
