@@ -95,6 +95,7 @@ async def picked_up(ctx: Context, who: Principal, order_id: str, tap: PickUp) ->
     def change(uow: UnitOfWork, order: Order, task: Task, ground: CampusGround) -> None:
         if order.status is OrderStatus.CARRYING:
             return
+        goods = _goods(order, tap)
         if not _has_pickup(order):
             raise WrongState("this errand has nothing to pick up")
         picked = replace(
@@ -102,7 +103,8 @@ async def picked_up(ctx: Context, who: Principal, order_id: str, tap: PickUp) ->
             status=next_status(order.status, OrderMove.PICK_UP),
             version=order.version + 1,
             picked_up_at=tapped_at(tap, uow.now, order.assigned_at),
-            goods_actual_fen=_goods(order, tap),
+            goods_actual_fen=goods,
+            goods_runner_id=None if goods is None else who.account_id,
         )
         carrying = replace(task, status=next_task_status(task.status, TaskMove.PICK_UP), version=task.version + 1)
         uow.tasks.save(carrying)

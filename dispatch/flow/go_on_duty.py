@@ -29,7 +29,7 @@ from .context import Context
 from .order_view import People, Viewer, ms, order_view, stop_view
 from .place_order import intent_id
 from .read_orders import convert
-from .settle_order import runner_pay_fen
+from .settle_order import due_to_fen, runner_pay_fen
 from .tell import tell_about_account
 
 #: The hall shows this many orders, the nearest first.
@@ -84,7 +84,7 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
             offer=offer_view(uow.orders.get(pending.order_id), pending, ground, fix) if pending else None,
             orders=[order_view(one, tasks.get(one.id), people, Viewer.RUNNER, settings, uow.now) for one in carried],
             today_orders=done,
-            today_fen=sum(runner_pay_fen(one, settings.split) for one in _done_today(uow, who.account_id, since)),
+            today_fen=sum(runner_pay_fen(one, settings) for one in _done_today(uow, who.account_id, since)),
             on_time_percent=round(100 * on_time / (on_time + late)) if on_time + late else None,
             credit=member.credit,
             report_every_ms=round(ctx.clock.real_s(ctx.options.report_every_s) * 1000),
@@ -137,7 +137,7 @@ def offer_view(order: Order, offer: Offer, ground: CampusGround, fix: Fix | None
         type_code=order.type_code,
         expires_at_ms=ms(offer.expires_at),
         offered_at_ms=ms(offer.offered_at),
-        pay_fen=runner_pay_fen(order, ground.campus.settings.split),
+        pay_fen=runner_pay_fen(order, ground.campus.settings),
         pickup_m=_pickup_m(order, ground, fix) or 0,
         trip_m=order.quote.distance_m,
         weight_g=order.weight_g,
@@ -153,7 +153,7 @@ def hall_item(order: Order, ground: CampusGround, fix: Fix | None) -> HallItem:
     return HallItem(
         order_id=order.id,
         type_code=order.type_code,
-        pay_fen=runner_pay_fen(order, ground.campus.settings.split),
+        pay_fen=runner_pay_fen(order, ground.campus.settings),
         pickup_m=_pickup_m(order, ground, fix),
         trip_m=order.quote.distance_m,
         weight_g=order.weight_g,
@@ -201,7 +201,9 @@ async def wallet(ctx: Context, who: Principal) -> WalletView:
     settings = ground.campus.settings
 
     unsettled = await ctx.store.read(who.campus_id, lambda uow: uow.orders.unsettled_of_runner(who.account_id))
-    lines = [_pending_line(order, settings) for order in unsettled if not await _is_settling(ctx, order)]
+    lines = [
+        _pending_line(order, who.account_id, settings) for order in unsettled if not await _is_settling(ctx, order)
+    ]
     pending = sorted(lines, key=lambda line: line.at_ms)
     balances = await ctx.payments.balances(who.account_id)
     statement = await ctx.payments.statement(who.account_id, limit=50)
@@ -223,12 +225,12 @@ async def wallet(ctx: Context, who: Principal) -> WalletView:
     )
 
 
-def _pending_line(order: Order, settings: CampusSettings) -> WalletLine:
+def _pending_line(order: Order, runner_id: str, settings: CampusSettings) -> WalletLine:
     """What the runner will get for a delivered order, and when."""
-    pay = runner_pay_fen(order, settings.split) + (order.goods_actual_fen or 0)
     delivered_at = order.delivered_at or order.placed_at
     confirmed_at = order.confirmed_at or delivered_at + timedelta(seconds=settings.auto_confirm_after_s)
     due_at = confirmed_at + timedelta(seconds=settings.settle_after_s)
+    pay = due_to_fen(order, runner_id, settings)
     return WalletLine(at_ms=ms(due_at), kind="pending", order_id=order.id, amount_fen=pay, balance_fen=0)
 
 

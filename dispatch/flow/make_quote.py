@@ -85,6 +85,7 @@ def make_quote(
         arrive_from=now + timedelta(seconds=trip.low_s),
         arrive_by=now + timedelta(seconds=trip.high_s + RESERVE_S + demand.backlog_s),
         rule_version=settings.pricing.version,
+        split=settings.split,
     )
     return quote, stops
 

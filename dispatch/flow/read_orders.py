@@ -31,7 +31,8 @@ from .place_order import intent_id
 
 #: What a forced reassignment is called in the audit.
 REASSIGNED = "order.reassign"
-_REASSIGNMENTS = frozenset({EventKind.TASK_ASSIGNED, EventKind.TASK_REASSIGNED, EventKind.TASK_REOPENED})
+_HANDED_OVER = frozenset({EventKind.TASK_ASSIGNED, EventKind.TASK_REASSIGNED})
+_REASSIGNMENTS = _HANDED_OVER | {EventKind.TASK_REOPENED}
 #: So many of the newest events or audit entries are looked through for something that happened seconds ago.
 _LOOKED_AT = 50
 #: A position older than this is said to be stale.
@@ -225,16 +226,21 @@ async def timeline(ctx: Context, who: Principal, order_id: str) -> TimelineView:
 async def track(ctx: Context, who: Principal, order_id: str, datum: str = "wgs84") -> TrackView:
     """The way the runner took for this order, and the way that is left."""
     ground = await ctx.grounds.get(who.campus_id)
-    read = await ctx.store.read(who.campus_id, lambda uow: read_one(uow, order_id, who, ground, ctx.options.undo_ttl))
+
+    def look(uow: UnitOfWork) -> tuple[Read, datetime | None]:
+        found = read_one(uow, order_id, who, ground, ctx.options.undo_ttl)
+        return found, _handed_over_at(uow, found.order)
+
+    read, since = await ctx.store.read(who.campus_id, look)
     order = read.order
     wanted = Datum(datum)
-    if order.runner_id is None or order.assigned_at is None:
+    if order.runner_id is None or since is None:
         return TrackView(points=[], path=[])
     if order.status not in LIVE and order.student_id == who.account_id:
         # Where somebody goes after the hand-over is nobody's business; the student has seen the way there.
         return TrackView(points=[], path=[])
     until = order.delivered_at or order.cancelled_at or ctx.clock.now()
-    fixes = await ctx.tracks.read(order.campus_id, order.runner_id, since_ms=ms(order.assigned_at), until_ms=ms(until))
+    fixes = await ctx.tracks.read(order.campus_id, order.runner_id, since_ms=ms(since), until_ms=ms(until))
     points = [[*from_wgs84(fix.point, wanted), float(fix.fixed_at_ms)] for fix in fixes]
     way: list[Point] = []
     if order.status in LIVE:
@@ -245,6 +251,12 @@ async def track(ctx: Context, who: Principal, order_id: str, datum: str = "wgs84
         for a, b in pairwise(legs):
             way.extend(ground.walkways.path(a, b))
     return TrackView(points=points, path=[list(from_wgs84(point, wanted)) for point in way])
+
+
+def _handed_over_at(uow: UnitOfWork, order: Order) -> datetime | None:
+    """Since when the runner who has the order has had it: where they were before is none of this order's business."""
+    events = uow.outbox.timeline(order.id, limit=_LOOKED_AT)
+    return next((event.at for event in reversed(events) if event.kind in _HANDED_OVER), order.assigned_at)
 
 
 def convert(view: OrderView, datum: Datum) -> OrderView:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from ..model.event import EventKind
-from ..model.order import Order, OrderMove, next_status
+from ..model.order import Order, OrderMove, OrderStatus, next_status
 from ..model.task import Task, TaskMove
 from ..model.task import next_status as next_task_status
 from ..store.unit_of_work import UnitOfWork
@@ -36,7 +36,8 @@ def take_task(
         status=next_status(order.status, OrderMove.ASSIGN),
         version=order.version + 1,
         runner_id=runner_id,
-        assigned_at=uow.now,
+        # What was picked up is past that step, whoever carries it on.
+        assigned_at=order.assigned_at if order.status is OrderStatus.CARRYING else uow.now,
     )
     taken = replace(
         task,

@@ -45,6 +45,8 @@ class Quote:
     arrive_from: datetime
     arrive_by: datetime
     rule_version: str = RULE_VERSION
+    #: How the service price will be divided; None on orders older than this field: as the campus divides it now.
+    split: SplitRules | None = None
 
     @property
     def total_fen(self) -> Fen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +29,7 @@ _PLAIN = (
     "placed_at", "promised_at", "merchant_id", "runner_id", "pickup_after", "paid_at", "assigned_at", "picked_up_at",
     "delivered_at", "confirmed_at", "cancelled_at", "cancel_reason", "goods_actual_fen", "held_fen", "captured_fen",
     "released_fen", "refunded_fen", "pin", "pin_tries", "rating", "rating_text",
+    "goods_runner_id",
 )  # fmt: skip
 _FIXED = frozenset({"id", "campus_id", "code", "student_id", "placed_at"})
 _INSERT, _BY_ID, _SAVE = insert(t), by_id(t), next_version(t)
@@ -106,11 +107,14 @@ class Orders:
 
     def live_of_runner(self, runner_id: str) -> list[Order]:
         """What this runner has in hand, oldest first."""
-        return self._of_runner(runner_id, tuple(LIVE))
+        return self._all(self._mine().where(t.c.runner_id == runner_id, t.c.status.in_(LIVE)).order_by(t.c.id))
 
     def unsettled_of_runner(self, runner_id: str) -> list[Order]:
-        """Delivered or confirmed, not yet paid out, oldest first."""
-        return self._of_runner(runner_id, (_S.DELIVERED, _S.CONFIRMED))
+        """Delivered or confirmed, not yet paid out: carried by this runner, or with goods that this runner bought;
+        oldest first."""
+        is_theirs = or_(t.c.runner_id == runner_id, t.c.goods_runner_id == runner_id)
+        query = self._mine().where(is_theirs, t.c.status.in_((_S.DELIVERED, _S.CONFIRMED)))
+        return self._all(query.order_by(t.c.id))
 
     def by_status(self, statuses: Iterable[OrderStatus], limit: int = 1_000) -> list[Order]:
         """Oldest first."""
@@ -150,10 +154,6 @@ class Orders:
             "students_today": int(students),
             "placed_today": int(placed_today),
         }
-
-    def _of_runner(self, runner_id: str, statuses: Sequence[OrderStatus]) -> list[Order]:
-        query = self._mine().where(t.c.runner_id == runner_id, t.c.status.in_(statuses))
-        return self._all(query.order_by(t.c.id))
 
     def _searched(self, query: Select[Any], q: str) -> Select[Any]:
         if is_id(ORDER, q):

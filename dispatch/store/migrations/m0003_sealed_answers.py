@@ -10,3 +10,6 @@ def upgrade(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE idempotency ADD COLUMN key_id TEXT")
     connection.exec_driver_sql("ALTER TABLE orders ADD COLUMN goods_runner_id TEXT")
     connection.exec_driver_sql("UPDATE orders SET goods_runner_id = runner_id WHERE goods_actual_fen IS NOT NULL")
+    connection.exec_driver_sql(
+        "CREATE INDEX orders_by_buyer ON orders (campus_id, goods_runner_id) WHERE goods_runner_id IS NOT NULL"
+    )

@@ -9,14 +9,16 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from dispatch.flow import cancel_order, pay_order, place_order, read_orders
+from dispatch.flow import cancel_order, confirm_order, go_on_duty, pay_order, place_order, read_orders
 from dispatch.flow.apply_payments import apply_payments
 from dispatch.flow.compare_intents import compare_intents
 from dispatch.flow.send_commands import send_commands
 from dispatch.model import ids
 from dispatch.model.errors import InvalidInput, NotFound, PaymentDeclined, Refusal, WrongState
+from dispatch.model.money import split_fen
 from dispatch.model.order import OrderStatus
-from dispatch.model.requests import CancelOrder, SandboxPay
+from dispatch.model.quote import SplitRules
+from dispatch.model.requests import CancelOrder, ConfirmOrder, SandboxPay
 from dispatch.model.task import Task, TaskStatus
 from dispatch.store.unit_of_work import UnitOfWork
 from payments.port import Release
@@ -265,3 +267,26 @@ async def test_an_unavailable_payment_module_takes_no_order(home: World) -> None
     with pytest.raises(Refusal) as refused:
         await place_order.place_order(replace(home.ctx, payments=Closed()), student, home.wish(1), "k")  # type: ignore[arg-type]
     assert refused.value.code == "unavailable"
+
+
+async def test_the_split_of_the_day_it_was_placed_divides_it(home: World) -> None:
+    student, runner = await home.student(), await home.runner()
+    order_id = await home.delivered(student, runner)
+    older = await home.delivered(student, runner)
+
+    def forget(uow: UnitOfWork) -> None:
+        order = uow.orders.get(older)
+        uow.orders.save(replace(order, version=order.version + 1, quote=replace(order.quote, split=None)))
+
+    await run(home, forget)
+    await home.settings(split=SplitRules(50, 25, 25))
+    service = (await home.order(order_id)).quote.service_fen
+    due = [split_fen(service, weights)[0] for weights in ((80, 10, 10), (50, 25, 25))]
+    pending = {line.order_id: line.amount_fen for line in (await go_on_duty.wallet(home.ctx, runner)).pending}
+    assert pending == {order_id: due[0], older: due[1]}, "an order of an earlier version is divided as it is done now"
+    assert (await go_on_duty.state(home.ctx, runner)).today_fen == sum(due)
+    for placed in (order_id, older):
+        await confirm_order.confirm(home.ctx, student, placed, ConfirmOrder())
+    await home.pass_time(86_400)
+    assert (await go_on_duty.wallet(home.ctx, runner)).available_fen == sum(due)
+    await home.assert_books(order_id)

@@ -8,11 +8,31 @@ from typing import Any
 import pytest
 
 from dispatch.access.principal import Principal
-from dispatch.flow import answer_offer, deliver_task, go_on_duty, read_orders, reassign_task, watch_console
+from dispatch.flow import (
+    answer_offer,
+    cancel_order,
+    confirm_order,
+    deliver_task,
+    go_on_duty,
+    read_orders,
+    reassign_task,
+    watch_console,
+)
 from dispatch.model.account import Membership, RunnerStatus
 from dispatch.model.errors import NotAvailable, NotFound, NotPermitted, StaleVersion, WrongState
+from dispatch.model.money import split_fen
 from dispatch.model.order import OrderStatus
-from dispatch.model.requests import DeclineOffer, Reassign, SetDuty, Tap, UndoReassign
+from dispatch.model.requests import (
+    ConfirmOrder,
+    DeclineOffer,
+    Deliver,
+    OperatorCancel,
+    PickUp,
+    Reassign,
+    SetDuty,
+    Tap,
+    UndoReassign,
+)
 from dispatch.model.views import OrderView
 from dispatch.store.unit_of_work import UnitOfWork
 from tests.flow_world import World, run
@@ -246,3 +266,57 @@ async def test_why_an_order_waits(home: World) -> None:
     await go_on_duty.set_duty(home.ctx, runner, SetDuty(is_on=False))
     view = await watch_console.console(home.ctx, operator)
     assert view.runners == [] and [order.id for order in view.orders] == [order_id]
+
+
+async def test_goods_are_repaid_to_who_bought_them_and_the_way_to_who_went_it(world: World) -> None:
+    student, operator = await world.student(), await world.operator()
+    buyer, second = await world.runner(), await world.runner()
+    order_id = await world.carrying(student, buyer, type_code="shop", goods_cap_fen=4000)
+    await _force(world, operator, order_id, second)
+    order = await world.order(order_id)
+    assert order.goods_actual_fen == 2000 and order.runner_id == second.account_id
+    await deliver_task.delivered(world.ctx, second, order_id, Deliver(pin=order.pin))
+    pay = split_fen(order.quote.service_fen, (80, 10, 10))[0]
+    for who, due in ((buyer, 2000), (second, pay)):
+        assert [line.amount_fen for line in (await go_on_duty.wallet(world.ctx, who)).pending] == [due]
+    await confirm_order.confirm(world.ctx, student, order_id, ConfirmOrder())
+    await world.pass_time(86_400)
+    for who, due in ((buyer, 2000), (second, pay)):
+        wallet = await go_on_duty.wallet(world.ctx, who)
+        assert (wallet.available_fen, wallet.pending_fen) == (due, 0)
+    await world.assert_books(order_id)
+
+
+async def test_goods_of_a_cancelled_errand_are_repaid_to_who_bought_them(home: World) -> None:
+    student, operator = await home.student(), await home.operator()
+    buyer, second = await home.runner(), await home.runner()
+    order_id = await home.carrying(student, buyer, type_code="shop", goods_cap_fen=4000)
+    view = await _force(home, operator, order_id, second)
+    wish = OperatorCancel(reason="an accident", version=view.version, charge_percent=0)
+    await cancel_order.operator_cancel(home.ctx, operator, order_id, wish)
+    await home.work()
+    assert (await go_on_duty.wallet(home.ctx, buyer)).available_fen == 2000
+    assert (await go_on_duty.wallet(home.ctx, second)).available_fen == 0
+    await home.assert_books(order_id)
+
+
+async def test_what_is_on_its_way_stays_assigned_since_when_it_was(home: World) -> None:
+    student, operator = await home.student(), await home.operator()
+    first, second = await home.runner(), await home.runner()
+    order_id = await home.assigned(student, first)
+    home.advance(60)
+    await _force(home, operator, order_id, second)
+    assigned_at = home.clock.now()
+    assert (await home.order(order_id)).assigned_at == assigned_at, "nothing was picked up: a new start"
+    await deliver_task.picked_up(home.ctx, second, order_id, PickUp())
+    home.advance(60)
+    await home.stand(first, home.map.center)
+    home.advance(60)
+    view = await _force(home, operator, order_id, first)
+    assert (await home.order(order_id)).assigned_at == assigned_at
+    assert [step.step for step in view.steps if step.at_ms is not None] == ["accepted", "picked_up", "on_the_way"]
+    assert [step.at_ms for step in view.steps][:2] == sorted(step.at_ms for step in view.steps[:2])
+    assert (await read_orders.track(home.ctx, student, order_id)).points == [], "where first was before is not shown"
+    home.advance(1)
+    await home.stand(first, home.map.center)
+    assert len((await read_orders.track(home.ctx, student, order_id)).points) == 1
