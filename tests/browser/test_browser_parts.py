@@ -112,14 +112,5 @@ async def test_the_queue_is_sorted_by_need_and_never_goes_back_in_time(stage: St
 
 
 async def test_amounts_and_times_are_written_for_people(stage: Stage) -> None:
-    assert await run(stage, WORDS) == [
-        "1:15",
-        "−0:05",
-        "1:01 h",
-        "¥4.15",
-        "−¥0.30",
-        "1 min",
-        "2 min",
-        "999 m",
-        "1.5 km",
-    ]
+    times = ["1:15", "−0:05", "1:01 h", "1 min", "2 min"]
+    assert await run(stage, WORDS) == [*times, "¥4.15", "−¥0.30", "999 m", "1.5 km"]
