@@ -1,4 +1,4 @@
-"""The `dispatch` command: serve, demo, campus, admin, migrate, doctor."""
+"""The `dispatch` command: serve, demo, campus, admin, link, sandbox, migrate, doctor."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_campus(commands)
     _add_admin(commands)
+    _add_sandbox(commands)
     _add_upkeep(commands)
     _add_internal(commands)
     return parser
@@ -140,6 +141,36 @@ def _add_admin(commands: Commands) -> None:
     create.add_argument("--phone", required=True, type=_reader(parse.phone), help="mobile number, 11 digits")
     create.add_argument("--name", required=True, type=_reader(parse.spoken(40)), help="what colleagues see")
     create.add_argument("--campus", help="id or name of the campus; needed when there are several")
+
+    about = "Print a one-time link that signs an account in: for whoever forgot a password and gets no text messages."
+    link = _command(commands, "link", about, _link)
+    link.add_argument("--phone", required=True, type=_reader(parse.phone), help="the account's mobile number")
+    link.add_argument("--campus", help="id or name of the campus; needed when the account has several")
+
+
+def _add_sandbox(commands: Commands) -> None:
+    about = "Let the sandbox's institution misbehave; refused unless every channel is the sandbox."
+    sandbox = commands.add_parser("sandbox", help=about, description=about)
+    actions = sandbox.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="action")
+    script = _command(actions, "script", "Let a fault happen to an order, or to any.", _sandbox)
+    script.add_argument(
+        "fault", metavar="FAULT", type=_reader(_fault), help="as slow, late, lost; a wrong one lists all"
+    )
+    whose = script.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--order", metavar="ORD", help="only to this order")
+    whose.add_argument("--all", action="store_const", dest="order", const="*", help="to whichever order comes next")
+    counted = _reader(parse.integer(1, 1000))
+    script.add_argument("--count", type=counted, default=1, help="how many times (%(default)s)")
+    script.add_argument("--value", default="", help="seconds of slow and late, party of split_fails")
+    script.add_argument("--channel", default="*", help="only on this channel (all)")
+    _command(actions, "list", "List the faults still to happen.", _sandbox)
+    _command(actions, "clear", "Let no more faults happen.", _sandbox)
+
+
+def _fault(said: str) -> str:
+    from payments.channels.sandbox_books import FAULTS
+
+    return parse.one_of(*FAULTS)(said)
 
 
 def _add_upkeep(commands: Commands) -> None:
@@ -260,6 +291,31 @@ def _admin_create(told: argparse.Namespace) -> int:
     return _say(lambda: app.admin_create(_settings(told, "admin"), told.phone, told.name, told.campus))
 
 
+def _link(told: argparse.Namespace) -> int:
+    from dispatch import administration
+
+    return _say(lambda: administration.make_link(_settings(told, "link"), told.phone, told.campus))
+
+
+def _sandbox(told: argparse.Namespace) -> int:
+    from dispatch import administration
+
+    settings = _settings(told, "sandbox")
+    if not _is_sandboxed(settings, "sandbox"):
+        return 1
+    if told.action != "script":
+        act = administration.sandbox_list if told.action == "list" else administration.sandbox_clear
+        return _say(lambda: act(settings))
+    said = {"order_id": told.order, "count": told.count, "value": told.value, "channel": told.channel}
+    return _say(lambda: administration.sandbox_script(settings, told.fault, **said))
+
+
+def _is_sandboxed(settings: Settings, command: str) -> bool:
+    if not settings.is_sandbox_only:
+        print(f"dispatch {command}: refused, because a real payment channel is set", file=sys.stderr)
+    return settings.is_sandbox_only
+
+
 def _migrate(told: argparse.Namespace) -> int:
     from dispatch import app
 
@@ -275,8 +331,7 @@ def _load_accounts(told: argparse.Namespace) -> int:
     from dispatch import app
 
     settings = _settings(told, "accounts")
-    if not settings.is_sandbox_only:
-        print("dispatch load-accounts: refused, because a real payment channel is set", file=sys.stderr)
+    if not _is_sandboxed(settings, "load-accounts"):
         return 1
     counts = {"students": told.students, "runners": told.runners, "operators": told.operators}
     return _say(lambda: _write_plan(told.plan, app.load_accounts(settings, campus=told.campus, **counts)))

@@ -5,26 +5,33 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from dispatch.access.passwords import hash_password
+from dispatch.access.phones import normal_phone
 from dispatch.flow.manage_accounts import create_account, create_admin
 from dispatch.flow.sign_in import create_link
 from dispatch.keys import load_secrets
 from dispatch.model import ids
-from dispatch.model.account import Role
+from dispatch.model.account import Account, Membership, Role
 from dispatch.model.campus import Campus, CampusSettings
-from dispatch.model.errors import InvalidInput, NotFound
+from dispatch.model.errors import InvalidInput, NotFound, WrongState
 from dispatch.parts import Parts, open_parts, payments_of, store_of
 from dispatch.settings import Settings
+from dispatch.store.unit_of_work import GlobalUnit
 from geo.campus import CampusMap
 from geo.demo_campus import demo_campus
 from geo.geojson_import import import_geojson
 from geo.osm_import import import_osm
+from payments.channels.sandbox_bank import ScriptView
+from payments.channels.sandbox_books import Fault
 
 T = TypeVar("T")
+# What the sandbox calls any order and any channel.
+ANY = "*"
 
 _FAMILY = "王李张刘陈杨黄赵吴周徐孙马朱胡林郭何高罗"
 _GIVEN = (
@@ -156,6 +163,105 @@ def admin_create(settings: Settings, phone: str, name: str, campus: str | None) 
         return f"{account.id} is admin of {found.name}. Open once, then set a password:\n{url}/console#code={code}"
 
     return _within(settings, act)
+
+
+def make_link(settings: Settings, phone: str, campus: str | None) -> str:
+    """A new one-time link for somebody who has an account; nothing else about the account changes."""
+
+    async def act(parts: Parts) -> str:
+        wanted = None if campus is None else await find_campus(parts, campus)
+        account, membership = await _member(parts, phone, wanted)
+        code = await create_link(parts.ctx, account.id, membership.campus_id)
+        await parts.ctx.store.run(
+            membership.campus_id,
+            lambda uow: uow.audit.add("system", "create_link", account.id, "from the command line", None, None),
+        )
+        page = _page_of(membership)
+        return f"Opens a session of {account.name} once:\n{settings.effective_public_url}/{page}#code={code}"
+
+    return _within(settings, act)
+
+
+async def _member(parts: Parts, phone: str, campus: Campus | None) -> tuple[Account, Membership]:
+    """The account with this phone and what it is at the campus, or at its only one where none is said."""
+
+    def read(unit: GlobalUnit) -> tuple[Account | None, list[Membership]]:
+        account = unit.accounts.by_phone(normal_phone(phone))
+        return account, [] if account is None else unit.memberships_of(account.id)
+
+    account, memberships = await parts.ctx.store.read_global(read)
+    if account is None:
+        raise NotFound("no account has this phone; dispatch admin create makes one")
+    if account.is_blocked:
+        raise WrongState("this account is blocked; unblock it in the console first", status="blocked")
+    found = [each for each in memberships if campus is None or each.campus_id == campus.id]
+    if not found:
+        raise NotFound("this account does not belong to the campus")
+    if len(found) > 1:
+        raise InvalidInput("say which campus: --campus ID (dispatch campus list shows them)", field="campus")
+    return account, found[0]
+
+
+def _page_of(membership: Membership) -> str:
+    if membership.roles & {Role.OPERATOR, Role.ADMIN}:
+        return "console"
+    return "runner" if Role.RUNNER in membership.roles else "track"
+
+
+# --- the sandbox's faults ---------------------------------------------------------------------------------------------
+
+
+def sandbox_script(settings: Settings, fault: Fault, *, order_id: str, count: int, value: str, channel: str) -> str:
+    """Let the demonstration institution misbehave: to one order, or to whichever comes next (``*``)."""
+    if channel not in (ANY, *settings.channels):
+        raise InvalidInput(f"no such channel: there are {', '.join(settings.channels)}", field="channel")
+
+    async def act(parts: Parts) -> str:
+        if order_id != ANY:
+            await _require_order(parts, order_id)
+        await parts.payments.bank.script(order_id, fault, count, value, channel)
+        return _lines(await parts.payments.bank.scripts())
+
+    return _within(settings, act)
+
+
+async def _require_order(parts: Parts, order_id: str) -> None:
+    for campus in await parts.ctx.store.read_global(lambda unit: unit.campuses.all()):
+        with suppress(NotFound):
+            await parts.ctx.store.read(campus.id, lambda uow: uow.orders.get(order_id))
+            return
+    raise NotFound(f"there is no order {order_id!r}")
+
+
+def sandbox_list(settings: Settings) -> str:
+    """The faults still to happen, one per line."""
+
+    async def act(parts: Parts) -> str:
+        return _lines(await parts.payments.bank.scripts())
+
+    return _within(settings, act)
+
+
+def sandbox_clear(settings: Settings) -> str:
+    """No more faults."""
+
+    async def act(parts: Parts) -> str:
+        await parts.payments.bank.clear_scripts()
+        return "no fault waits"
+
+    return _within(settings, act)
+
+
+def _lines(scripts: list[ScriptView]) -> str:
+    lines = [
+        f"{each.fault}{f'={each.value}' if each.value else ''} x {each.remaining}"
+        f"  order {each.order_ref}  channel {each.channel}"
+        for each in scripts
+    ]
+    return "\n".join(lines) or "no fault waits"
+
+
+# --- made-up people ---------------------------------------------------------------------------------------------------
 
 
 def load_accounts(

@@ -139,8 +139,8 @@ async def run_peak(
 
 
 async def _signed_in(crowd: Crowd) -> None:
-    """Wait until the runners are there, so that the peak does not begin with nobody to carry."""
-    await until(lambda: all(person.state is not None for person in crowd.runners), SIGN_IN_S)
+    """Wait until everybody is there, so that the peak does not begin with nobody to order or to carry."""
+    await until(lambda: all(person.state is not None for person in (*crowd.runners, *crowd.students)), SIGN_IN_S)
 
 
 @contextlib.asynccontextmanager

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from dispatch import __version__
 from dispatch.__main__ import main
+from dispatch.flow.sign_in import exchange_link
+from dispatch.model.requests import ExchangeLink
+from dispatch.parts import open_parts
+from dispatch.settings import read_settings
+from payments.channels.sandbox_books import OrderNotTaken
+from payments.outcomes import OrderToCreate
 
 
 def run(*arguments: str, cwd: object = None, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +36,7 @@ def test_help_names_every_command_and_no_internal_one(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     shown = capsys.readouterr().out
-    for command in ("serve", "demo", "campus", "admin", "migrate", "doctor", "load-accounts"):
+    for command in ("serve", "demo", "campus", "admin", "link", "sandbox", "migrate", "doctor", "load-accounts"):
         assert f"\n    {command}" in shown
     assert "worker" not in shown
     assert "demo-setup" not in shown
@@ -77,7 +87,10 @@ def test_the_demo_wants_a_certificate_with_its_key(tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["campus", "import", "x.osm", "--name", "X", "--timezone", "Nonsense"], "--timezone: 'Nonsense' must be a time"),
+        (
+            ["campus", "import", "x.osm", "--name", "X", "--timezone", "Nonsense"],
+            "--timezone: 'Nonsense' must be a time",
+        ),
         (["campus", "import", "x.osm", "--name", "X", "--timezone", "America"], "--timezone: 'America' must be a time"),
         (["campus", "import", "x.osm", "--name", " "], "--name: ' ' must be a name"),
         (["admin", "create", "--phone", "abc", "--name", "X"], "--phone: 'abc' must be a phone number"),
@@ -118,6 +131,76 @@ def test_a_campus_of_a_real_map_and_its_first_administrator(tmp_path, campus_dat
     assert loaded.returncode == 0, loaded.stderr
     assert plan.stat().st_mode & 0o077 == 0
     assert run("migrate", **told).stdout == "the databases are up to date\n"
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> dict[str, str]:
+    """The environment of a server that has the made-up campus."""
+    told = {"DISPATCH_DATA_DIR": str(tmp_path / "data")}
+    made = run("campus", "demo", "--name", "Lakeside", **told)
+    assert made.returncode == 0 and made.stdout.endswith("  Lakeside\n"), made.stderr
+    return told
+
+
+def test_a_link_opens_a_session_of_an_account_that_exists(told):
+    assert run("admin", "create", "--phone", "13800000001", "--name", "Root", **told).returncode == 0
+    unknown = run("link", "--phone", "13800000002", **told)
+    assert unknown.returncode == 1 and "no account has this phone" in unknown.stderr
+    elsewhere = run("link", "--phone", "13800000001", "--campus", "nowhere", **told)
+    assert elsewhere.returncode == 1 and "there is no campus 'nowhere'" in elsewhere.stderr
+    linked = run("link", "--phone", "+8613800000001", "--campus", "Lakeside", **told)
+    assert linked.returncode == 0, linked.stderr
+    code = re.search(r"http://127\.0\.0\.1:8888/console#code=(\S+)", linked.stdout)[1]
+    settings = read_settings(told, env_file=None)
+
+    async def exchange() -> str:
+        async with open_parts(settings, "test", announce=lambda: None) as parts:
+            return (await exchange_link(parts.ctx, ExchangeLink(code=code))).account.name
+
+    assert asyncio.run(exchange()) == "Root"
+
+
+def test_the_sandbox_misbehaves_as_the_command_line_says(told):
+    def sandbox(*words: str) -> str:
+        done = run("sandbox", *words, **told)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert sandbox("list") == "no fault waits\n"
+    sandbox("script", "declined", "--all", "--channel", "sandbox")
+    sandbox("script", "late", "--all", "--count", "2", "--value", "60")
+    waiting = "declined x 1  order *  channel sandbox\nlate=60 x 2  order *  channel *\n"
+    assert sandbox("list") == waiting
+    settings = read_settings(told, env_file=None)
+    order = OrderToCreate(
+        attempt_id="ATT", amount_fen=500, description="parcel", order_ref="ORD", payer_ref="P",
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+    )  # fmt: skip
+
+    async def create() -> None:
+        async with open_parts(settings, "test", announce=lambda: None) as parts:
+            with pytest.raises(OrderNotTaken, match="declined"):
+                await parts.payments.bank.create("sandbox", order)
+
+    asyncio.run(create())
+    assert sandbox("list") == "late=60 x 2  order *  channel *\n"
+    assert sandbox("clear") == sandbox("list") == "no fault waits\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["script", "clumsy", "--all"], 2, "FAULT: 'clumsy' must be slow, declined"),
+        (["script", "slow"], 2, "one of the arguments --order --all is required"),
+        (["script", "slow", "--all", "--count", "0"], 2, "--count: '0' must be a whole number from 1 to 1000"),
+        (["script", "slow", "--all", "--channel", "gold"], 1, "no such channel: there are sandbox, sandbox_backup"),
+        (["script", "slow", "--order", "ord_1"], 1, "there is no order 'ord_1'"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused(told, words, code, says):
+    done = run("sandbox", *words, **told)
+    assert done.returncode == code
+    assert says in done.stderr
 
 
 @pytest.mark.parametrize(
