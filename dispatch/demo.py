@@ -99,6 +99,8 @@ def demo_environ(options: DemoOptions, environ: Mapping[str, str]) -> dict[str, 
         "DISPATCH_TIME_SCALE": f"{options.time_scale:g}",
         "DISPATCH_TIME_START": lunch.isoformat(),
         "DISPATCH_LINK_TTL_S": "86400",
+        # Whoever plays the runner has 15 seconds of their own time to answer, as on a real campus.
+        "DISPATCH_OFFER_TTL_S": f"{min(600.0, max(15.0, 15 * options.time_scale)):g}",
         "DISPATCH_LOG_LEVEL": "info" if options.is_verbose else "warning",
     }
     addresses = local_addresses() if options.is_lan else []
