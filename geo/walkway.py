@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -202,7 +203,10 @@ class WalkGraph:
 
 
 class DistanceFields:
-    """Distance fields of the places asked about most recently: at most ``capacity`` rows of four bytes a node."""
+    """Distance fields of the places asked about most recently: at most ``capacity`` rows of four bytes a node.
+
+    Several threads may ask at once.
+    """
 
     def __init__(self, graph: WalkGraph, capacity: int = 512) -> None:
         if capacity < 1:
@@ -210,6 +214,7 @@ class DistanceFields:
         self.graph = graph
         self._capacity = capacity
         self._rows: OrderedDict[int, Row] = OrderedDict()
+        self._lock = Lock()
         self.hits = 0
         self.misses = 0
 
@@ -218,15 +223,20 @@ class DistanceFields:
 
     def to(self, node: int) -> Row:
         """Walking metres from every node to this one."""
-        row = self._rows.get(node)
-        if row is not None:
-            self.hits += 1
+        with self._lock:
+            row = self._rows.get(node)
+            if row is not None:
+                self.hits += 1
+                self._rows.move_to_end(node)
+                return row
+            self.misses += 1
+        # Outside the lock: whoever asks about a known place need not wait. Two may work out the same row, equally.
+        row = self.graph.distance_field(node)
+        with self._lock:
+            self._rows[node] = row
             self._rows.move_to_end(node)
-            return row
-        self.misses += 1
-        row = self._rows[node] = self.graph.distance_field(node)
-        if len(self._rows) > self._capacity:
-            self._rows.popitem(last=False)
+            if len(self._rows) > self._capacity:
+                self._rows.popitem(last=False)
         return row
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from itertools import pairwise
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,6 +139,28 @@ def test_fields_are_kept_within_their_bound() -> None:
     assert first.dtype == np.float32
     with pytest.raises(ValueError, match="at least one"):
         DistanceFields(built, 0)
+
+
+def test_a_field_is_not_evicted_between_being_found_and_being_marked() -> None:
+    fields = DistanceFields(graph(ROUND), capacity=1)
+    kept = fields.to(0)
+    others: list[Thread] = []
+
+    class Watched(OrderedDict[int, Any]):
+        """While one thread has found its row, another asks for one that takes its room."""
+
+        def get(self, node: int, default: Any = None) -> Any:
+            row = super().get(node, default)
+            if not others:
+                others.append(Thread(target=fields.to, args=(1,)))
+                others[0].start()
+                others[0].join(0.3)
+            return row
+
+    fields._rows = Watched(fields._rows)
+    assert fields.to(0) is kept
+    others[0].join(10)
+    assert not others[0].is_alive() and len(fields) == 1
 
 
 def test_warming_works_out_places_once() -> None:
