@@ -15,7 +15,7 @@ from ..model.order import LIVE, Order, OrderStatus
 from ..model.quote import Quote
 from ..model.stop import Stop
 from ..model.task import Task
-from ..model.views import OrderView, QuoteLineView, QuoteView, RunnerCard, StepView, StopView
+from ..model.views import EtaView, OrderView, QuoteLineView, QuoteView, RunnerCard, StepView, StopView
 from ..store.unit_of_work import UnitOfWork
 from .cancel_price import cancel_price_fen
 
@@ -164,6 +164,7 @@ def order_view(
     *,
     photo_ids: list[str] | None = None,
     undo_until: datetime | None = None,
+    eta: EtaView | None = None,
 ) -> OrderView:
     """Build the view. What a viewer may not see is left empty here and nowhere else."""
     is_student, is_operator = viewer is Viewer.STUDENT, viewer is Viewer.OPERATOR
@@ -191,6 +192,7 @@ def order_view(
         placed_at_ms=ms(order.placed_at),
         promised_at_ms=ms(order.promised_at),
         steps=steps_of(order),
+        eta=eta,
         runner=runner_card(people, order.runner_id) if shows_runner and order.runner_id else None,
         student_id=order.student_id if not is_carrier else None,
         student_name=masked_name(student.name) if student and not is_student else student.name if student else None,

@@ -71,7 +71,7 @@ def _enriching(
     def enrich(uow: UnitOfWork) -> list[Event]:
         orders = uow.orders.many({event.subject_id for event in batch if event.subject_id.startswith("ord_")})
         people = People.of(uow, list(orders.values()))
-        whole = {view.id: view for view in operator_views(uow, list(orders.values()), ground, undo_ttl, people)}
+        whole = {view.id: view for view in operator_views(uow, list(orders.values()), ground, fixes, undo_ttl, people)}
         return [
             _enriched(uow, event, orders[event.subject_id], people, whole[event.subject_id], ground, fixes)
             if event.subject_id in orders

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 
 import msgspec
 
 from geo.datum import Datum, from_wgs84
-from geo.eta import SPEEDS_MPS, WALK_MPS, eta, storeys
-from geo.fix import Fix
 from geo.point import Point
 
 from ..access.permissions import Permission
@@ -19,10 +17,10 @@ from ..access.principal import Principal
 from ..model.errors import InvalidInput, NotPermitted
 from ..model.event import Event, EventKind
 from ..model.order import LIVE, Order, OrderStatus
-from ..model.stop import StopRole
-from ..model.task import Task, TaskStatus
-from ..model.views import EtaView, EventView, OrderPage, OrderView, TimelineView, TrackView
+from ..model.task import Task
+from ..model.views import EventView, OrderPage, OrderView, TimelineView, TrackView
 from ..store.unit_of_work import UnitOfWork
+from .arrival import arrivals, hands_of, remaining_stops
 from .campus_ground import CampusGround
 from .context import Context
 from .order_view import People, Viewer, ms, order_view, viewer_of
@@ -35,8 +33,6 @@ _HANDED_OVER = frozenset({EventKind.TASK_ASSIGNED, EventKind.TASK_REASSIGNED})
 _REASSIGNMENTS = _HANDED_OVER | {EventKind.TASK_REOPENED}
 #: So many of the newest events or audit entries are looked through for something that happened seconds ago.
 _LOOKED_AT = 50
-#: A position older than this is said to be stale.
-STALE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,48 +104,14 @@ async def enrich(ctx: Context, who: Principal, read: Read, ground: CampusGround)
     if read.order.status in LIVE and read.order.runner_id is not None:
         fixes = await ctx.presence.get(read.order.campus_id, [read.order.runner_id])
         fix = fixes.get(read.order.runner_id)
-        view = msgspec.structs.replace(view, eta=arrival(ctx, read, fix, ground))
+        member = read.people.members.get(read.order.runner_id)
+        hands = await ctx.store.read(read.order.campus_id, partial(hands_of, runner_ids=[read.order.runner_id]))
+        found = arrivals(hands.get(read.order.runner_id, ()), member, fix, ground, ctx.clock.now())
+        view = msgspec.structs.replace(view, eta=found.get(read.order.id))
         if view.runner is not None and fix is not None:
             position = [fix.lat, fix.lon, float(fix.fixed_at_ms)]
             view = msgspec.structs.replace(view, runner=msgspec.structs.replace(view.runner, position=position))
     return view
-
-
-def remaining_stops(order: Order, task: Task | None) -> Sequence[Point]:
-    """Where the runner still has to go for this order, in order."""
-    is_past_pickup = task is not None and task.status in (TaskStatus.CARRYING, TaskStatus.AT_DROPOFF)
-    stops = [stop for stop in order.stops if not (is_past_pickup and stop.role is StopRole.PICKUP)]
-    return [Point(stop.lat, stop.lon) for stop in stops]
-
-
-def arrival(ctx: Context, read: Read, fix: Fix | None, ground: CampusGround) -> EtaView:
-    """When the runner will be there, as a range, with what makes it doubtful."""
-    order, now = read.order, ctx.clock.now()
-    kind = ground.campus.settings.types.get(order.type_code)
-    member = read.people.members.get(order.runner_id or "")
-    points = list(remaining_stops(order, read.task))
-    warnings = []
-    if fix is None:
-        warnings.append("stale_position")
-    else:
-        if ms(now) - fix.fixed_at_ms > STALE_S * 1000:
-            warnings.append("stale_position")
-        points.insert(0, fix.point)
-    way_m = sum(ground.walkways.walk_m(a, b) for a, b in pairwise(points))
-    left = [stop for stop in order.stops if Point(stop.lat, stop.lon) in points]
-    trip = eta(
-        way_m,
-        speed_mps=SPEEDS_MPS.get(member.vehicle, WALK_MPS) if member else WALK_MPS,
-        floors=storeys(*(stop.floor for stop in left)),
-        handling_s=(kind.handling_s if kind else 120) * len(left) * 0.5,
-    )
-    if order.status is OrderStatus.ASSIGNED and order.picked_up_at is None and len(order.stops) > 1:
-        warnings.append("not_picked_up")
-    return EtaView(
-        from_ms=ms(now + timedelta(seconds=trip.low_s)),
-        to_ms=ms(now + timedelta(seconds=trip.high_s)),
-        warnings=warnings,
-    )
 
 
 async def orders(

@@ -14,10 +14,10 @@ from ..model.account import Account, Membership
 from ..model.order import Order
 from ..model.task import Task, TaskStatus
 from ..store.unit_of_work import UnitOfWork
+from .arrival import remaining_stops
 from .campus_ground import CampusGround
 from .context import Context
 from .order_view import ms
-from .read_orders import remaining_stops
 
 #: Without a word from a runner for this long, nobody is sent their way.
 STALE_S = 90.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from geo.datum import Datum, from_wgs84
+from geo.fix import Fix
 from geo.point import Point
 
 from ..access.permissions import Permission
@@ -15,8 +17,9 @@ from ..access.principal import Principal
 from ..model.alert import Alert
 from ..model.operator_views import AlertView, ConsoleRunner, ConsoleView, KpiView, MoneyView
 from ..model.order import Order
-from ..model.views import OrderView
+from ..model.views import EtaView, OrderView
 from ..store.unit_of_work import UnitOfWork
+from .arrival import arrivals, hands_of
 from .campus_ground import CampusGround
 from .context import Context
 from .order_view import People, Viewer, ms, order_view
@@ -60,7 +63,7 @@ async def console(ctx: Context, who: Principal, datum: str = "wgs84") -> Console
             )
         online = sum(1 for fix in fixes.values() if now_ms - fix.fixed_at_ms <= fresh_ms)
         return ConsoleView(
-            orders=operator_views(uow, orders, ground, ctx.options.undo_ttl),
+            orders=operator_views(uow, orders, ground, fixes, ctx.options.undo_ttl),
             runners=runners,
             kpis=_kpis(uow, ground, online, sum(1 for runner in runners if runner.is_on_duty)),
             alerts=[alert_view(alert) for alert in uow.alerts.open_alerts(ALERT_LIMIT)],
@@ -71,12 +74,22 @@ async def console(ctx: Context, who: Principal, datum: str = "wgs84") -> Console
 
 
 def operator_views(
-    uow: UnitOfWork, orders: list[Order], ground: CampusGround, undo_ttl: timedelta, people: People | None = None
+    uow: UnitOfWork,
+    orders: list[Order],
+    ground: CampusGround,
+    fixes: Mapping[str, Fix],
+    undo_ttl: timedelta,
+    people: People | None = None,
 ) -> list[OrderView]:
     """Orders as operators see them, with as few questions for two hundred as for one."""
     people = people or People.of(uow, orders)
     tasks = uow.tasks.by_orders([order.id for order in orders])
+    photos = uow.photos.of_orders([order.id for order in orders])
     forced = recently_forced(uow, undo_ttl)
+    etas: dict[str, EtaView] = {}
+    runner_ids = {order.runner_id for order in orders if order.is_live and order.runner_id}
+    for runner_id, hand in hands_of(uow, runner_ids, {order.id: order for order in orders}).items():
+        etas |= arrivals(hand, people.members.get(runner_id), fixes.get(runner_id), ground, uow.now)
     return [
         order_view(
             order,
@@ -85,7 +98,9 @@ def operator_views(
             Viewer.OPERATOR,
             ground.campus.settings,
             uow.now,
+            photo_ids=photos.get(order.id),
             undo_until=undo_deadline(uow, order, undo_ttl) if order.id in forced else None,
+            eta=etas.get(order.id),
         )
         for order in orders
     ]

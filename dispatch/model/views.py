@@ -135,7 +135,8 @@ class StepView(View, frozen=True, kw_only=True):
 
 
 class EtaView(View, frozen=True, kw_only=True):
-    """Arrival as a range; ``warnings`` from ``stale_position``, ``not_started``, ``low_confidence``."""
+    """Arrival as a range, after whatever the runner carries besides; ``warnings`` from ``stale_position`` (nobody knows
+    where the runner is now) and ``not_picked_up`` (the runner comes by way of the pick-up)."""
 
     from_ms: int
     to_ms: int

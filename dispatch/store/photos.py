@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import insert, select
 
 from ..model.errors import NotFound
@@ -31,3 +33,11 @@ class Photos:
         """The ids of its photos, oldest first."""
         query = select(t.c.id).where(self._scope.mine(t), t.c.order_id == order_id).order_by(t.c.id)
         return list(self._sql.scalars(query))
+
+    def of_orders(self, order_ids: Collection[str]) -> dict[str, list[str]]:
+        """The ids of the photos of each of these orders that has some, oldest first."""
+        query = select(t.c.order_id, t.c.id).where(self._scope.mine(t), t.c.order_id.in_(list(order_ids)))
+        found: dict[str, list[str]] = {}
+        for order_id, photo_id in self._sql.execute(query.order_by(t.c.id)):
+            found.setdefault(order_id, []).append(photo_id)
+        return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Select, bindparam, insert, select
@@ -79,6 +79,11 @@ class Tasks:
 
     def held_by(self, runner_id: str) -> list[Task]:
         return self._all(self._mine().where(t.c.runner_id == runner_id, t.c.status.in_(list(HELD))))
+
+    def held_by_any(self, runner_ids: Iterable[str]) -> list[Task]:
+        """What these runners carry out; longest waiting first."""
+        wanted = self._mine().where(t.c.runner_id.in_(list(runner_ids)), t.c.status.in_(list(HELD)))
+        return self._all(wanted.order_by(t.c.opened_at, t.c.id))
 
     def _with(self, statuses: frozenset[TaskStatus]) -> list[Task]:
         return self._all(self._mine().where(t.c.status.in_(list(statuses))).order_by(t.c.opened_at, t.c.id))

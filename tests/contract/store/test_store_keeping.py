@@ -115,6 +115,8 @@ async def test_photos_lie_with_their_order(books: Any) -> None:
     assert await books.store.read(books.here, lambda uow: uow.photos.get(photos[0].id)) == photos[0]
     assert await books.store.read(books.here, lambda uow: uow.photos.of_order(order.id)) == [p.id for p in photos]
     assert await books.store.read(books.here, lambda uow: uow.photos.of_order("ord_x")) == []
+    of_all = await books.store.read(books.here, lambda uow: uow.photos.of_orders([order.id, "ord_x"]))
+    assert of_all == {order.id: [p.id for p in photos]}
     with pytest.raises(NotFound):
         await books.store.read(books.here, lambda uow: uow.photos.get("pho_x"))
 

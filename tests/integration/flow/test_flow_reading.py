@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
+import msgspec
 import pytest
+from PIL import Image
 
 from dispatch.access.principal import Principal
 from dispatch.flow import (
@@ -358,3 +361,39 @@ async def test_a_type_that_was_taken_off_the_list_is_still_carried_out(home: Wor
     assert (await _seen(home, student, order_id)).eta is not None
     assert (await home.offered(waiting)).runner_id == runner.account_id
     assert (await go_on_duty.state(home.ctx, runner)).orders[0].id == order_id
+
+
+async def test_the_console_knows_when_each_order_under_way_will_arrive(home: World) -> None:
+    student, operator, runner = await home.student(), await home.operator(), await home.runner()
+    first = await home.assigned(student, runner)
+    alone = (await _seen(home, student, first)).eta
+    home.advance(1)
+    second = await home.assigned(student, runner)
+    waiting = await home.paid(student)
+    own = {order_id: (await _seen(home, student, order_id)).eta for order_id in (first, second)}
+    assert own[first].to_ms == alone.to_ms + 1000, "what came later does not delay it"
+    assert own[second].from_ms > own[first].to_ms, "it comes after what the runner carries besides"
+    shown = {view.id: view.eta for view in (await watch_console.console(home.ctx, operator)).orders}
+    assert shown == own | {waiting: None}
+    await home.publish()
+    told = [one.data for one in await home.heard(f"console:{home.campus_id}") if one.data.get("order_id") == second]
+    assert told[-1]["order"]["eta"] == msgspec.to_builtins(own[second])
+    await home.stand(runner, home.map.center, seconds_ago=61)
+    home.advance(61)
+    stale = {view.id: view.eta for view in (await watch_console.console(home.ctx, operator)).orders}
+    assert stale[first].warnings == ["stale_position", "not_picked_up"]
+    await deliver_task.picked_up(home.ctx, runner, first, PickUp())
+    assert (await _seen(home, student, first)).eta.warnings == ["stale_position"]
+
+
+async def test_the_console_shows_the_photos_of_an_order(home: World) -> None:
+    student, operator, runner = await home.student(), await home.operator(), await home.runner()
+    order_id = await home.carrying(student, runner)
+    out = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(out, "PNG")
+    photo = await deliver_task.add_photo(home.ctx, runner, order_id, "image/png", out.getvalue())
+    await deliver_task.delivered(home.ctx, runner, order_id, Deliver(photo_id=photo.id))
+    (view,) = (await watch_console.console(home.ctx, operator)).orders
+    assert view.photo_ids == [photo.id]
+    await home.publish()
+    assert (await home.heard(f"console:{home.campus_id}"))[-1].data["order"]["photo_ids"] == [photo.id]
