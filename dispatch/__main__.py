@@ -92,7 +92,7 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")
     serve.add_argument("--port", help="port to listen on (8888)")
     serve.add_argument("--workers", help="processes that serve pages and sockets (1)")
-    serve.add_argument("--roles", help="parts that this machine runs (web,hub,planner,jobs)")
+    serve.add_argument("--roles", help="parts that this machine runs (web,planner,jobs)")
     serve.add_argument("--time-scale", help="how fast business time runs; sandbox channels only (1)")
 
 

@@ -23,6 +23,7 @@ from dispatch.administration import (
     migrate,
 )
 from dispatch.flow.follow_topic import follow_topic
+from dispatch.flow.sign_in import ask_standings
 from dispatch.flow.track_runner import LiveTable
 from dispatch.hub_metrics import HubMetrics
 from dispatch.jobs.background import Background
@@ -92,7 +93,9 @@ async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], s
     metrics = HubMetrics(hub)
     application = make_application(
         parts.ctx,
-        settings=WebSettings(is_tls=settings.effective_public_url.startswith("https")),
+        settings=WebSettings(
+            is_tls=settings.effective_public_url.startswith("https"), trusted_proxies=settings.trusted_proxies
+        ),
         extra_routes=[(r"/ws", UpgradeHandler, {"server": hub})],
         checks={
             "database": lambda: parts.ctx.store.read_global(lambda unit: unit.campuses.all()),
@@ -102,8 +105,6 @@ async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], s
     server = HTTPServer(
         application,
         ssl_options=_tls(settings),
-        xheaders=bool(settings.trusted_proxies),
-        trusted_downstream=list(settings.trusted_proxies),
         max_header_size=MAX_HEADER_BYTES,
         max_body_size=MAX_BODY_BYTES,
         idle_connection_timeout=75,
@@ -136,6 +137,8 @@ def hub_of(parts: Parts) -> HubServer:
         index_of=lambda campus_id: RedisGeoIndex(parts.redis, campus_id),
         table=LiveTable(),
         verify_token=ctx.tokens.socket,
+        ask_standings=lambda whos: ask_standings(ctx, whos),
+        lasts_s=lambda who: (who.expires_at - ctx.tokens.now()).total_seconds(),
         authorize=lambda who, topic, datum: follow_topic(ctx, who, topic, datum),
         new_connection_id=lambda: secrets.token_hex(8),
     )
@@ -145,6 +148,7 @@ def hub_of(parts: Parts) -> HubServer:
         drain_s=min(3.0, settings.grace_s * 0.4),
         max_connections=settings.connections_per_worker,
         max_per_account=settings.connections_per_account,
+        presence_s=ctx.options.presence_ttl.total_seconds(),
         report_every_ms=max(200, round(ctx.clock.real_s(ctx.options.report_every_s) * 1000)),
     )
     return HubServer(rooms, options)

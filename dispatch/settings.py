@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 from dispatch import parse
 from dispatch.clock import ScaledClock, real_clock
 
-ROLES = ("web", "hub", "planner", "jobs")
+ROLES = ("web", "planner", "jobs")
 # Channels where no real money moves: only these may run in a demo or in scaled time.
 SANDBOX_CHANNELS = ("sandbox", "sandbox_backup")
 PREFIX = "DISPATCH_"
@@ -74,20 +74,20 @@ class Settings:
 
     # What runs
     roles: tuple[str, ...] = _setting("DISPATCH_ROLES", parse.each(parse.one_of(*ROLES)), ROLES,
-        "parts that this machine runs, separated by commas")  # fmt: skip
+        "parts that this machine runs, separated by commas; web: pages, API and sockets")  # fmt: skip
     workers: int = _setting("DISPATCH_WORKERS", parse.integer(1, 64), 1, "processes that serve pages and sockets")
     grace_s: float = _setting("DISPATCH_GRACE_S", parse.number(0, 300), 10.0, "how long a stopping process may finish")
     connections_per_worker: int = _setting("DISPATCH_CONNECTIONS_PER_WORKER", parse.integer(1, 1_000_000), 10_000,
         "sockets that one process holds; the next are asked to come back")  # fmt: skip
     connections_per_account: int = _setting("DISPATCH_CONNECTIONS_PER_ACCOUNT", parse.integer(1, 1000), 20,
-        "sockets that one account may hold")  # fmt: skip
+        "sockets that one account may hold in one process")  # fmt: skip
     flush_ms: int = _setting("DISPATCH_FLUSH_MS", parse.integer(5, 5000), 50, "rhythm of the hub, real milliseconds")
     planning_tick_s: float = _setting("DISPATCH_PLANNING_TICK_S", parse.number(0.1, 60), 2.0, "rhythm of the planner")
     offer_ttl_s: float = _setting("DISPATCH_OFFER_TTL_S", parse.number(3, 600), 15.0, "how long an offer stands")
 
     # Time and money
-    channels: tuple[str, ...] = _setting("DISPATCH_CHANNELS", parse.each(parse.one_of(*SANDBOX_CHANNELS)), SANDBOX_CHANNELS,
-        "payment channels in order of preference, separated by commas")  # fmt: skip
+    channels: tuple[str, ...] = _setting("DISPATCH_CHANNELS", parse.each(parse.one_of(*SANDBOX_CHANNELS)),
+        SANDBOX_CHANNELS, "payment channels in order of preference, separated by commas")  # fmt: skip
     time_scale: float = _setting("DISPATCH_TIME_SCALE", parse.number(0.1, 1000), 1.0,
         "how fast business time runs; other than 1 only with sandbox channels")  # fmt: skip
     time_start: datetime | None = _setting("DISPATCH_TIME_START", parse.instant, None,

@@ -246,7 +246,7 @@ class Supervisor:
         self._lock.flush()
 
     def _bind(self) -> None:
-        if not {"web", "hub"} & set(self._settings.roles):
+        if "web" not in self._settings.roles:
             return
         host, port = self._settings.host, self._settings.port
         try:
@@ -372,7 +372,7 @@ class Supervisor:
 
 def _slots(settings: Settings) -> list[Slot]:
     slots = []
-    if {"web", "hub"} & set(settings.roles):
+    if "web" in settings.roles:
         slots += [Slot("web", index) for index in range(settings.workers)]
     return slots + [Slot(role, 0) for role in ("planner", "jobs") if role in settings.roles]
 

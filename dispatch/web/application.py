@@ -13,6 +13,7 @@ from ..flow.context import Context
 from . import openapi
 from .access_log import log_request
 from .api import ApiHandler
+from .client_address import ProxiedApplication
 from .documents import Documents
 from .headers import WebSettings
 from .health import Check, HealthHandler, ReadyHandler
@@ -42,9 +43,10 @@ def make_application(
         *((url, PageHandler, {"path": static, "page": page}) for url, page in PAGES.items()),
         (r"/static/(.*)", FileHandler, {"path": static}),
     ]
-    return Application(
-        handlers, default_handler_class=LostHandler, log_function=log_request, web=settings, websocket_ping_interval=0
-    )
+    return ProxiedApplication(
+        handlers, settings.trusted_proxies,
+        default_handler_class=LostHandler, log_function=log_request, web=settings, websocket_ping_interval=0,
+    )  # fmt: skip
 
 
 def url_pattern(path: str) -> str:

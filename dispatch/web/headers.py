@@ -30,12 +30,14 @@ class WebSettings:
     """What the HTTP edge is told by the process that runs it.
 
     ``is_tls``: people reach it by HTTPS (here or at a proxy), so cookies are Secure and browsers are told to insist.
-    ``static_dir``: the folder of the pages. ``version`` is shown in the OpenAPI document.
+    ``static_dir``: the folder of the pages. ``version`` is shown in the OpenAPI document. ``trusted_proxies``: networks
+    whose X-Forwarded-For is believed.
     """
 
     is_tls: bool = False
     static_dir: Path = Path(__file__).parent / "static"
     version: str = "0.1.0"
+    trusted_proxies: tuple[str, ...] = ()
 
 
 def set_security_headers(handler: RequestHandler, settings: WebSettings, csp: str = PAGE_CSP) -> None:

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -21,6 +20,7 @@ from dispatch.doctor import Finding, Level, examine, show
 from dispatch.keys import load_secrets, prepare_data_dir
 from dispatch.parts import store_of
 from dispatch.settings import read_settings
+from tests.nginx_proxy import nginx_before
 
 
 def settings_of(tmp_path, **environ):
@@ -174,53 +174,15 @@ async def upgrading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     writer.close()
 
 
-@pytest.fixture
-def through_nginx(tmp_path, free_port, eventually):
-    """Starts nginx with the server block that the documents give, on free ports and without its TLS."""
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    assert nginx, "nginx is missing: install nginx-light"
-    started: list[subprocess.Popen[bytes]] = []
-    example = (Path(__file__).parents[2] / "docs" / "deploy" / "nginx.conf").read_text()
-
-    async def start(backend_port: int, without: str = "") -> str:
-        block = example.replace("127.0.0.1:8888", f"127.0.0.1:{backend_port}").replace(
-            "listen 443 ssl;", f"listen 127.0.0.1:{free_port};"
-        )
-        kept = [line for line in block.splitlines() if "ssl_" not in line and (not without or without not in line)]
-        (tmp_path / "nginx.conf").write_text(
-            f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\nevents {{}}\n"
-            f"http {{ access_log off; client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p; "
-            f"fastcgi_temp_path {tmp_path}/f; uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;\n"
-            + "\n".join(kept) + "\n}\n"
-        )  # fmt: skip
-        started.append(subprocess.Popen([nginx, "-e", f"{tmp_path}/error.log", "-c", f"{tmp_path}/nginx.conf"]))
-
-        async def is_up() -> bool:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", free_port)
-            except OSError:
-                return False
-            writer.close()
-            return True
-
-        await eventually(is_up)
-        return f"http://127.0.0.1:{free_port}"
-
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait(10)
-
-
 @pytest.mark.parametrize(
     ("without", "level"),
     [("", Level.OK), ("proxy_set_header Upgrade", Level.FAIL)],
     ids=["as documented", "upgrade forgotten"],
 )
-async def test_the_upgrade_through_nginx(tmp_path, through_nginx, without, level):
+async def test_the_upgrade_through_nginx(tmp_path, free_port, without, level):
     backend = await asyncio.start_server(upgrading, "127.0.0.1", 0)
-    url = await through_nginx(backend.sockets[0].getsockname()[1], without)
-    (finding,) = (await findings_of(settings_of(tmp_path, DISPATCH_PUBLIC_URL=url)))["upgrade"]
+    async with nginx_before(backend.sockets[0].getsockname()[1], tmp_path, free_port, without) as url:
+        (finding,) = (await findings_of(settings_of(tmp_path, DISPATCH_PUBLIC_URL=url)))["upgrade"]
     assert finding.level is level, finding
     if level is Level.FAIL:
         assert "answers 400 where 101 belongs" in finding.text

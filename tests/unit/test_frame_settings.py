@@ -17,7 +17,7 @@ def read(**environ: str) -> Settings:
 def test_without_settings_the_server_is_local_and_sandboxed():
     settings = read()
     assert (settings.host, settings.port, settings.channels) == ("127.0.0.1", 8888, ("sandbox", "sandbox_backup"))
-    assert settings.roles == ("web", "hub", "planner", "jobs")
+    assert settings.roles == ("web", "planner", "jobs")
     assert settings.effective_public_url == "http://127.0.0.1:8888"
     assert not settings.is_tls
 
@@ -31,7 +31,8 @@ def test_without_settings_the_server_is_local_and_sandboxed():
         ("DISPATCH_TIME_SCALE", "nan", "a number from 0.1 to 1000"),
         ("DISPATCH_TIME_SCALE", "fast", "a number from 0.1 to 1000"),
         ("DISPATCH_DEMO", "maybe", "1 or 0"),
-        ("DISPATCH_ROLES", "web,cook", "web, hub, planner or jobs"),
+        ("DISPATCH_ROLES", "web,cook", "web, planner or jobs"),
+        ("DISPATCH_ROLES", "web,hub", "web, planner or jobs"),
         ("DISPATCH_ROLES", "web,web", "the same twice"),
         ("DISPATCH_ROLES", ",", "at least one"),
         ("DISPATCH_CHANNELS", "gold", "sandbox"),
