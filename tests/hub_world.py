@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +34,7 @@ from dispatch.live.presence import Presence
 from dispatch.live.resume_streams import ResumeStreams
 from dispatch.live.tracks import Tracks
 from dispatch.model.account import Role
-from dispatch.model.errors import NotFound, NotPermitted, NotSignedIn
+from dispatch.model.errors import NotFound, NotPermitted, NotSignedIn, Refusal, Unavailable
 from dispatch.model.event import EventKind, Publication
 from dispatch.wire.hub_server import HubOptions, HubServer, Rooms
 from dispatch.wire.upgrade import UpgradeHandler
@@ -52,7 +52,7 @@ class Who:
     campus_id: str = CAMPUS
     roles: frozenset[Role] = frozenset({Role.STUDENT})
     session_id: str = "ses_1"
-    expires_at: datetime = datetime(2100, 1, 1, tzinfo=UTC)
+    lasts_s: float = 900.0
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,30 @@ def verify(token: str) -> Who:
     return Who(account, campus or CAMPUS, frozenset({Role(role)}))
 
 
+@dataclass(frozen=True)
+class Standing:
+    principal: Who
+    is_on_duty: bool = True
+    is_tracked: bool = True
+
+
 @dataclass
 class World:
     """The truth that followers are granted from."""
 
+    #: what the books say of an account today, where it differs from its token
+    standings: dict[str, Standing | Refusal] = field(default_factory=dict)
+    asked: int = 0
+    is_away: bool = False
+
     orders: dict[str, str] = field(default_factory=dict)  # order → runner who has it
     granted: int = 0
+
+    async def ask_standings(self, whos: Sequence[Who]) -> list[Standing | Refusal]:
+        self.asked += len(whos)
+        if self.is_away:
+            raise Unavailable()
+        return [self.standings.get(who.account_id, Standing(who)) for who in whos]
 
     async def authorize(self, who: Who, topic: str, datum: str) -> Grant:
         self.granted += 1
@@ -110,7 +128,9 @@ class Server:
             Rooms(
                 clock=self.clock, bus=self.bus, presence=self.presence, tracks=Tracks(self.redis),
                 streams=self.streams, index_of=lambda campus: RedisGeoIndex(self.redis, campus), table=self.table,
-                verify_token=verify, authorize=world.authorize, new_connection_id=lambda: f"con_{next(ids)}",
+                verify_token=verify, authorize=world.authorize,
+                ask_standings=world.ask_standings, lasts_s=lambda who: who.lasts_s,
+                new_connection_id=lambda: f"con_{next(ids)}",
             ),
             options,
         )  # fmt: skip

@@ -23,6 +23,7 @@ from ..model.views import AccountView
 from ..store.unit_of_work import GlobalUnit, UnitOfWork
 from .account_view import account_view
 from .context import Context
+from .sign_in import end_all_sessions
 from .tell import tell_about_account
 
 _STAFF = frozenset({Role.OPERATOR, Role.ADMIN})
@@ -109,7 +110,7 @@ async def block_account(ctx: Context, who: Principal, account_id: str, request: 
         after = replace(before, is_blocked=request.is_blocked)
         unit.accounts.save(after)
         if request.is_blocked:
-            unit.sessions.revoke_all(account_id, now)
+            end_all_sessions(unit, account_id, now, actor_id=who.account_id)
             membership = _off_duty(uow, membership, who)
             tell_about_account(uow, EventKind.ACCOUNT_BLOCKED, account_id, actor_id=who.account_id)
         uow.audit.add(
@@ -139,6 +140,7 @@ async def review_runner(ctx: Context, who: Principal, account_id: str, request: 
         uow.memberships.save(after)
         if not is_runner:
             after = _off_duty(uow, after, who)
+        tell_about_account(uow, EventKind.ACCESS_CHANGED, account_id, actor_id=who.account_id)
         uow.audit.add(who.account_id, "review_runner", account_id, request.reason, _standing(before), _standing(after))
         return account, after
 
@@ -160,6 +162,7 @@ async def set_roles(ctx: Context, who: Principal, account_id: str, request: SetR
         uow.memberships.save(after)
         if Role.RUNNER not in roles:
             after = _off_duty(uow, after, who)
+        tell_about_account(uow, EventKind.ACCESS_CHANGED, account_id, actor_id=who.account_id)
         uow.audit.add(who.account_id, "set_roles", account_id, "", _standing(before), _standing(after))
         return account, after
 

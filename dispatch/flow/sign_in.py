@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ..access.codes import SMS_CODE_TTL, new_link_code, new_sms_code
@@ -13,7 +14,17 @@ from ..access.phones import normal_phone
 from ..access.principal import Principal
 from ..model import ids
 from ..model.account import Account, Membership, Role
-from ..model.errors import AccountBlocked, InvalidInput, LockedOut, NotFound, NotSignedIn, SignInFailed, TooMany
+from ..model.errors import (
+    AccountBlocked,
+    InvalidInput,
+    LockedOut,
+    NotFound,
+    NotSignedIn,
+    Refusal,
+    SignInFailed,
+    TooMany,
+)
+from ..model.event import EventKind
 from ..model.requests import AskCode, ExchangeLink, SetPassword, SignIn
 from ..model.session import Session
 from ..model.views import SessionView, SocketTokenView
@@ -21,6 +32,7 @@ from ..notify.sms import SIGN_IN_CODE
 from ..store.unit_of_work import GlobalUnit
 from .account_view import account_view
 from .context import Context
+from .tell import tell_about_account
 
 #: What somebody is called who signed in for the first time and has not said their name.
 NEW_NAME = "同学"
@@ -218,7 +230,7 @@ async def refresh(ctx: Context, refresh_token: str) -> SessionView:
             return None
         account, membership = _standing(unit, session)
         if not unit.sessions.rotate(session.id, given.secret_hash, new_hash):
-            unit.sessions.revoke(session.id, now)
+            _end_session(unit, session.id, session.account_id, session.campus_id, now)
             return None
         return session, account, membership
 
@@ -256,9 +268,22 @@ async def _view(
 
 
 async def sign_out(ctx: Context, who: Principal) -> None:
-    """End this session; its tokens are worth nothing within seconds."""
+    """End this session; within seconds its tokens are worth nothing and its sockets close."""
     now = ctx.tokens.now()
-    await ctx.store.run_global(lambda unit: unit.sessions.revoke(who.session_id, now))
+    await ctx.store.run_global(lambda unit: _end_session(unit, who.session_id, who.account_id, who.campus_id, now))
+    ctx.announce()
+
+
+def _end_session(unit: GlobalUnit, session_id: str, account_id: str, campus_id: str, now: datetime) -> None:
+    if unit.sessions.revoke(session_id, now):
+        tell_about_account(unit.at(campus_id), EventKind.ACCESS_CHANGED, account_id, actor_id=account_id)
+
+
+def end_all_sessions(unit: GlobalUnit, account_id: str, now: datetime, *, actor_id: str) -> None:
+    """End every session of an account, at every campus, and have its sockets closed."""
+    unit.sessions.revoke_all(account_id, now)
+    for membership in unit.memberships_of(account_id):
+        tell_about_account(unit.at(membership.campus_id), EventKind.ACCESS_CHANGED, account_id, actor_id=actor_id)
 
 
 async def socket_token(ctx: Context, who: Principal) -> SocketTokenView:
@@ -266,12 +291,50 @@ async def socket_token(ctx: Context, who: Principal) -> SocketTokenView:
     return SocketTokenView(token=ctx.tokens.issue_socket(who), expires_in_s=ctx.tokens.socket_ttl_s)
 
 
+# --- who somebody is today --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the books say today of somebody with a token: the roles that count, and whether their position does."""
+
+    principal: Principal
+    is_on_duty: bool
+    is_tracked: bool
+
+
+async def ask_standings(ctx: Context, whos: Sequence[Principal]) -> list[Standing | Refusal]:
+    """Who these are today, one answer for each: a token alone would let somebody who was signed out go on."""
+    now = ctx.tokens.now()
+    return await ctx.store.read_global(lambda unit: [_standing_today(unit, who, now) for who in whos])
+
+
+def _standing_today(unit: GlobalUnit, who: Principal, now: datetime) -> Standing | Refusal:
+    ended = NotSignedIn("this session has ended; sign in again", reason="session_ended")
+    try:
+        session = unit.sessions.get(who.session_id)
+        if not session.is_good(now):
+            return ended
+        _, membership = _standing(unit, session)
+    except NotFound:
+        return ended
+    except (AccountBlocked, SignInFailed) as refusal:
+        return refusal
+    roles = effective_roles(membership)
+    if session.roles is not None:
+        roles &= session.roles
+    is_tracked = membership.is_on_duty
+    if Role.RUNNER in roles and not is_tracked:
+        is_tracked = bool(unit.at(who.campus_id).tasks.held_by(who.account_id))
+    return Standing(replace(who, roles=roles), membership.is_on_duty, is_tracked)
+
+
 # --- passwords --------------------------------------------------------------------------------------------------------
 
 
 async def set_password(ctx: Context, who: Principal, request: SetPassword) -> None:
-    """Set a first password, or change it against the old one; a change ends all sessions, this one too, so that
-    somebody who knew the old password is out."""
+    """Set a first password, or change it against the old one; a change ends all sessions with their sockets, this one
+    too, so that somebody who knew the old password is out."""
     account = await ctx.store.read_global(lambda unit: unit.accounts.get(who.account_id))
     if account.password_hash is None:
         await _store_password(ctx, who.account_id, request.new_password)
@@ -280,9 +343,15 @@ async def set_password(ctx: Context, who: Principal, request: SetPassword) -> No
     if not await asyncio.to_thread(is_password, account.password_hash, request.old_password or ""):
         await _fail(ctx, account.phone)
         raise SignInFailed(field="old_password")
-    await _store_password(ctx, who.account_id, request.new_password)
+    password_hash = await asyncio.to_thread(hash_password, request.new_password)
     now = ctx.tokens.now()
-    await ctx.store.run_global(lambda unit: unit.sessions.revoke_all(who.account_id, now))
+
+    def change(unit: GlobalUnit) -> None:
+        unit.accounts.save(replace(unit.accounts.get(who.account_id), password_hash=password_hash))
+        end_all_sessions(unit, who.account_id, now, actor_id=who.account_id)
+
+    await ctx.store.run_global(change)
+    ctx.announce()
 
 
 async def _store_password(ctx: Context, account_id: str, password: str) -> None:

@@ -70,6 +70,11 @@ class LiveTable:
         if is_newer and check(runner.state, fix, fix.received_at_ms, self._rules) is Verdict.LIVE:
             runner.newest = fix
 
+    def forget(self, campus_id: str, runner_id: str) -> None:
+        """This runner's position is nobody's business any more; what is on its way into the track belongs there."""
+        self._runners.pop((campus_id, runner_id), None)
+        self._dirty.pop((campus_id, runner_id), None)
+
     def newest(self, campus_id: str, runner_id: str) -> Fix | None:
         runner = self._runners.get((campus_id, runner_id))
         return runner.newest if runner else None

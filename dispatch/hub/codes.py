@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from dispatch.model.errors import Refusal
+
 
 class CloseCode(IntEnum):
     """Why the server ends a connection; the lower-case name is sent as the reason."""
@@ -26,6 +28,15 @@ class CloseCode(IntEnum):
     @property
     def reason(self) -> str:
         return self.name.lower()
+
+
+def verdict_on(refusal: Refusal) -> CloseCode:
+    """How a connection ends whose speaker is refused."""
+    if refusal.code == "account_blocked":
+        return CloseCode.ACCOUNT_BLOCKED
+    if refusal.code == "token_expired" or refusal.detail.get("reason") == "expired":
+        return CloseCode.TOKEN_EXPIRED
+    return CloseCode.BAD_TOKEN
 
 
 def may_return(code: int) -> bool:

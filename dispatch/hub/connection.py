@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 from dispatch.model.errors import Refusal
-from geo.filters import Reason, Verdict
+from geo.filters import Verdict
 from geo.fix import Fix
 
-from .codes import CloseCode
+from .codes import CloseCode, verdict_on
 from .frames import (
     Ack,
     BadFrame,
@@ -28,41 +27,16 @@ from .frames import (
     Unfollowed,
     Welcome,
 )  # fmt: skip
+from .host import Host, Stage
 from .look import look_of
-from .rules import Principal, Rules, Sink
+from .rules import Principal, Sink, Standing
 from .send_queue import SendQueue
 from .topic import Topic, is_topic_name
 
+#: Real milliseconds for which the newest fix of somebody who is not on duty is kept in memory, for when they come on.
+HELD_MS = 10_000
 
-class Host(Protocol):
-    """What a connection asks of the hub that it belongs to."""
-
-    rules: Rules
-    now_ms: int
-    """Business time of what is being received."""
-    second: int
-    """Real time in whole seconds, for limits."""
-
-    def verify(self, token: str) -> Principal: ...
-
-    def admit(self, connection: Connection, principal: Principal) -> CloseCode | None: ...
-
-    def track(self, connection: Connection, fix: Fix) -> Verdict | Reason: ...
-
-    def follow(self, connection: Connection, frame: Follow) -> None: ...
-
-    def unfollow(self, connection: Connection, topic: Topic) -> None: ...
-
-    def touch(self, connection: Connection) -> None:
-        """The connection has something to write at the end of this flush."""
-
-    def count(self, what: str, times: int = 1) -> None: ...
-
-
-class Stage(Enum):
-    NEW = 0
-    OPEN = 1
-    CLOSING = 2
+OFF_DUTY = "off_duty"
 
 
 class Connection:
@@ -73,6 +47,7 @@ class Connection:
         "_ack_seq",
         "_bad_frames",
         "_frames_in_second",
+        "_held",
         "_host",
         "_refused",
         "_refused_in_second",
@@ -85,11 +60,14 @@ class Connection:
         "expires_s",
         "id",
         "is_lagging",
+        "is_on_duty",
         "is_runner",
         "is_touched",
+        "is_tracked",
         "look",
         "principal",
         "queue",
+        "roles",
         "stage",
         "topics",
         "waiting",
@@ -107,7 +85,11 @@ class Connection:
         self.principal: Principal | None = None
         self.account_id = ""
         self.campus_id = ""
+        #: as the books say; None until they were asked
+        self.roles: frozenset[Any] | None = None
         self.is_runner = False
+        self.is_on_duty = self.is_tracked = True
+        self._held: Fix | None = None  # the newest that came while not tracked
         self.wants_acks = False
         self.expires_s = 0
         self.topics: set[Topic] = set()
@@ -175,7 +157,7 @@ class Connection:
         try:
             principal = host.verify(frame.token)
         except Refusal as refusal:
-            self.close(_verdict_on(refusal))
+            self.close(verdict_on(refusal))
             return
         rules = host.rules
         if self.principal is None:
@@ -190,18 +172,43 @@ class Connection:
             self.close(CloseCode.PROTOCOL_VIOLATION, "a connection speaks for one account")
             return
         self.principal = principal
-        self.is_runner = "runner" in principal.roles
         self.wants_acks = frame.acks
         self.look = look_of(self.codec, frame.datum)
-        self.expires_s = host.second + rules.hello_lasts_s
+        lasts_s = min(rules.hello_lasts_s, host.lasts_s(principal))
+        self.expires_s = host.second + lasts_s
+        # A token is believed for what cannot wait; who was signed out, blocked or lost a role since, the books know.
+        host.check(self)
         self.put(
             Welcome(
                 account=self.account_id, campus=self.campus_id, roles=sorted(str(role) for role in principal.roles),
                 connection=self.id, now_ms=host.now_ms, time_scale=rules.time_scale,
-                report_every_ms=rules.report_every_ms, flush_ms=rules.flush_ms, renew_ms=rules.hello_lasts_s * 1000,
+                report_every_ms=rules.report_every_ms, flush_ms=rules.flush_ms, renew_ms=lasts_s * 1000,
                 re=frame.re,
             )
         )  # fmt: skip
+
+    def stand(self, standing: Standing) -> None:
+        """The books have answered. What was granted under other roles than today's ends with the connection."""
+        if self.stage is not Stage.OPEN:
+            return
+        roles = standing.principal.roles
+        if self.roles is not None and roles != self.roles:
+            self.close(CloseCode.TOKEN_EXPIRED, "the roles of this account have changed")
+            return
+        self.roles = roles
+        self.principal = standing.principal
+        self.is_runner = "runner" in roles
+        self.is_on_duty = standing.is_on_duty
+        was_tracked, self.is_tracked = self.is_tracked, standing.is_tracked
+        if not self.is_runner:
+            return
+        if was_tracked and not self.is_tracked:
+            self._host.hide(self)
+        held, self._held = self._held, None
+        if self.is_tracked and held is not None:
+            age_ms = self._host.now_ms - held.received_at_ms
+            if age_ms <= HELD_MS * self._host.rules.time_scale:
+                self._judge(held)
 
     # --- fixes
 
@@ -245,6 +252,11 @@ class Connection:
                 self._judge(fix)
 
     def _judge(self, fix: Fix) -> None:
+        if not self.is_tracked:
+            if self._held is None or fix.fixed_at_ms > self._held.fixed_at_ms:
+                self._held = fix
+            self._refuse(OFF_DUTY, fix)
+            return
         verdict = self._host.track(self, fix)
         if verdict is Verdict.LIVE or verdict is Verdict.LATE:
             if self.wants_acks:
@@ -254,12 +266,15 @@ class Connection:
                 if not self.is_touched:
                     self._host.touch(self)
             return
+        self._refuse(str(verdict), fix)
+
+    def _refuse(self, code: str, fix: Fix) -> None:
         self._refused += 1
         if fix.seq is not None and fix.seq > self._ack_seq:
             self._ack_seq = fix.seq
         self._refused_in_second += 1
         if self._refused_in_second <= self._host.rules.refused_per_s:
-            self.put(Refused(str(verdict), fix.fixed_at_ms, fix.seq))
+            self.put(Refused(code, fix.fixed_at_ms, fix.seq))
         elif self.wants_acks:
             self._host.touch(self)
 
@@ -354,11 +369,3 @@ class Connection:
         self._host.count("frames_over_rate")
         if self._frames_in_second == self._host.rules.frames_per_s + 1:
             self._error("too_many", f"at most {self._host.rules.frames_per_s} frames a second")
-
-
-def _verdict_on(refusal: Refusal) -> CloseCode:
-    if refusal.code == "account_blocked":
-        return CloseCode.ACCOUNT_BLOCKED
-    if refusal.code == "token_expired" or refusal.detail.get("reason") == "expired":
-        return CloseCode.TOKEN_EXPIRED
-    return CloseCode.BAD_TOKEN

@@ -6,16 +6,21 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
+from dispatch.model.errors import Refusal
 from geo.filters import Reason, Verdict
 from geo.fix import Fix
 
-from .codes import CloseCode
-from .connection import Connection, Stage
+from .codes import CloseCode, verdict_on
+from .connection import Connection
 from .frames import Codec, Follow, PositionRow
+from .host import Stage
 from .resume import EventRecord
-from .rules import Principal, Rules, Sink
+from .rules import Principal, Rules, Sink, Standing
 from .topic import Topic
 from .topics import Topics
+
+#: After these a runner may be somebody whose position is shown, or no longer.
+_DUTY = frozenset({"runner_on_duty", "runner_off_duty"})
 
 
 class Outside(Protocol):
@@ -23,6 +28,15 @@ class Outside(Protocol):
 
     def verify(self, token: str) -> Principal:
         """Raises Refusal."""
+
+    def lasts_s(self, principal: Principal) -> int:
+        """Real seconds until this principal's right to speak ends, at least one."""
+
+    def start_check(self, connection: Connection) -> None:
+        """Ask the books who the connection's speaker is today, then call ``Hub.answer_check``."""
+
+    def hide(self, campus_id: str, runner_id: str) -> None:
+        """Forget where this runner is, here and in Redis, and tell those who watch."""
 
     def track(self, campus_id: str, runner_id: str, fix: Fix) -> Verdict | Reason: ...
 
@@ -104,6 +118,20 @@ class Hub:
         for connection in list(self._by_account.get(account_id, ())):
             connection.close(code)
 
+    def answer_check(self, connection: Connection, asked: Principal, answer: Standing | Refusal) -> None:
+        """The books have said who ``asked`` is today; a connection that speaks with a newer token waits for its own."""
+        if connection.principal is not asked:
+            return
+        if isinstance(answer, Refusal):
+            connection.close(verdict_on(answer))
+        else:
+            connection.stand(answer)
+
+    def check_campus(self, campus_id: str) -> None:
+        """The bus was away: anybody may have been signed out meanwhile."""
+        for connection in self._by_campus.get(campus_id, ()):
+            self._outside.start_check(connection)
+
     def has_campus(self, campus_id: str) -> bool:
         return campus_id in self._by_campus
 
@@ -114,6 +142,15 @@ class Hub:
 
     def verify(self, token: str) -> Principal:
         return self._outside.verify(token)
+
+    def lasts_s(self, principal: Principal) -> int:
+        return self._outside.lasts_s(principal)
+
+    def check(self, connection: Connection) -> None:
+        self._outside.start_check(connection)
+
+    def hide(self, connection: Connection) -> None:
+        self._outside.hide(connection.campus_id, connection.account_id)
 
     def track(self, connection: Connection, fix: Fix) -> Verdict | Reason:
         verdict = self._outside.track(connection.campus_id, connection.account_id, fix)
@@ -146,6 +183,14 @@ class Hub:
         self.topics.deliver_event(campus_id, event, self.now_ms)
         if event.kind == "account_blocked" and isinstance(event.data, dict):
             self.close_account(str(event.data.get("account_id", "")), CloseCode.ACCOUNT_BLOCKED)
+        elif event.kind == "access_changed" and isinstance(event.data, dict):
+            for connection in self._by_account.get(str(event.data.get("account_id", "")), ()):
+                self._outside.start_check(connection)
+        elif event.topic.startswith("runner:"):
+            for connection in self._by_account.get(event.topic[7:], ()):
+                # An errand more or less decides only over somebody who is not on duty.
+                if event.kind in _DUTY or not connection.is_on_duty:
+                    self._outside.start_check(connection)
 
     def on_gone(self, campus_id: str, runner_ids: Sequence[str]) -> None:
         self.topics.gone(campus_id, runner_ids)

@@ -19,6 +19,20 @@ class Principal(Protocol):
     def session_id(self) -> str: ...
 
 
+class Standing(Protocol):
+    """What the books say today of somebody who speaks on a socket."""
+
+    @property
+    def principal(self) -> Principal:
+        """In today's roles."""
+
+    @property
+    def is_on_duty(self) -> bool: ...
+    @property
+    def is_tracked(self) -> bool:
+        """On duty, or with an errand in their hands: only then is a runner's position anybody's business."""
+
+
 class Sink(Protocol):
     """Where a connection's bytes go; none of the calls waits."""
 

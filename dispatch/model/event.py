@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     RUNNER_ON_DUTY = "runner_on_duty"
     RUNNER_OFF_DUTY = "runner_off_duty"
     ACCOUNT_BLOCKED = "account_blocked"
+    ACCESS_CHANGED = "access_changed"  # a session ended or roles changed: every worker asks the books again
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def console_topic(campus_id: str) -> str:
 _K = EventKind
 _STUDENT_SEES = frozenset(EventKind) - {
     _K.TASK_OFFERED, _K.OFFER_DECLINED, _K.OFFER_EXPIRED, _K.OFFER_WITHDRAWN, _K.MONEY_ALERT,
-    _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY, _K.ACCOUNT_BLOCKED,
+    _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY, _K.ACCOUNT_BLOCKED, _K.ACCESS_CHANGED,
 }  # fmt: skip
 _RUNNER_SEES = frozenset({
     _K.TASK_OFFERED, _K.OFFER_EXPIRED, _K.OFFER_WITHDRAWN, _K.OFFER_DECLINED, _K.TASK_ASSIGNED, _K.TASK_REASSIGNED,

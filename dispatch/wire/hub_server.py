@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections import deque
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from dispatch.hub.connection import Connection
 from dispatch.hub.core import Hub
 from dispatch.hub.frames import Follow
 from dispatch.hub.resume import Past
-from dispatch.hub.rules import Principal
+from dispatch.hub.rules import Principal, Standing
 from dispatch.hub.topic import Topic
 from dispatch.live.bus import PositionRow
 from dispatch.live.resume_streams import StreamEvent
@@ -27,6 +28,7 @@ from .limits import UpgradeLimits
 from .position_writer import PositionWriter, position_row
 from .protocol import HubSocket
 from .rooms import HubOptions, Rooms
+from .standing_checks import StandingChecks
 from .tls import StreamTransport
 
 log = logging.getLogger(__name__)
@@ -34,8 +36,8 @@ log = logging.getLogger(__name__)
 
 __all__ = ["HubOptions", "HubServer", "Rooms"]
 
-#: Business time after which a runner who was not heard of is not put back on the maps.
-PRESENCE_MS = 120_000
+#: How often silent runners are looked for, real seconds.
+SILENT_EVERY_S = 5
 
 
 class HubServer:
@@ -49,6 +51,7 @@ class HubServer:
         rules = self.options.rules(rooms.clock.rate)
         self.hub = Hub(self, rules, max_per_account=self.options.max_per_account)
         self._writer = PositionWriter(rooms.bus, rooms.presence, rooms.tracks, rooms.index_of)
+        self._checks = StandingChecks(rooms.ask_standings, self._answer_check, self._joined)
         self._limits = UpgradeLimits(
             per_address_per_s=self.options.upgrades_per_address_per_s,
             per_s=self.options.upgrades_per_s,
@@ -105,6 +108,7 @@ class HubServer:
         await self._writer.finish()
         for socket in list(self._sockets.values()):
             socket.abort()
+        await self._checks.stop()
         tasks = {*self._tasks, *self._campuses.values()}
         for task in tasks:
             task.cancel()
@@ -158,6 +162,17 @@ class HubServer:
     def verify(self, token: str) -> Principal:
         return self._rooms.verify_token(token)
 
+    def lasts_s(self, principal: Principal) -> int:
+        return max(1, math.ceil(self._rooms.lasts_s(principal)))
+
+    def start_check(self, connection: Connection) -> None:
+        self._checks.add(connection)
+
+    def hide(self, campus_id: str, runner_id: str) -> None:
+        self._rooms.table.forget(campus_id, runner_id)
+        self._writer.forget(campus_id, runner_id)
+        self.hub.on_gone(campus_id, [runner_id])
+
     def track(self, campus_id: str, runner_id: str, fix: Fix) -> Verdict | Reason:
         return self._rooms.table.track(campus_id, runner_id, fix)
 
@@ -193,12 +208,21 @@ class HubServer:
         self.hub.on_event(campus_id, event)
 
     def on_rejoined(self, campus_id: str) -> None:
-        """Redis was away, perhaps emptied: say again where our runners are, and look for holes in every topic."""
-        since_ms = self._time.now_ms() - PRESENCE_MS
+        """Redis was away, perhaps emptied: say again where our runners are, look for holes in every topic, and ask who
+        is still who they were."""
+        since_ms = self._silent_since_ms()
         for campus, fixes in self._rooms.table.everybody(since_ms).items():
             if campus == campus_id:
                 self._writer.add(campus, fixes)
         self.hub.topics.suspect_all(campus_id)
+        self.hub.check_campus(campus_id)
+
+    def _silent_since_ms(self) -> int:
+        return self._time.now_ms() - round(self.options.presence_s * 1000)
+
+    def _answer_check(self, connection: Connection, asked: Principal, answer: Standing | Refusal) -> None:
+        self.stamp()
+        self.hub.answer_check(connection, asked, answer)
 
     # --- fetching
 
@@ -213,6 +237,12 @@ class HubServer:
         rows = [position_row(runner_id, fix) for runner_id, fix in fixes.items()]
         if self.hub.has_campus(campus_id):
             self.hub.topics.deliver_positions(campus_id, rows, self.hub.now_ms, is_news=False)
+
+    async def _joined(self, campus_id: str) -> None:
+        """Wait until the campus's events are heard here, or for a few seconds."""
+        joined = self._campuses.get(campus_id)
+        if joined is not None and not joined.done():
+            await asyncio.wait({joined}, timeout=3.0)
 
     async def _follow(
         self, connection: Connection, topic: Topic, offset: int | None, epoch: str | None, re: int | None
@@ -230,9 +260,8 @@ class HubServer:
 
     async def _fetch(self, connection: Connection, topic: Topic, offset: int | None, epoch: str | None) -> Past:
         """The past first, the snapshot after it: a snapshot may know more than the events before it, never less."""
-        joined = self._campuses.get(connection.campus_id)
-        if joined is not None and not joined.done():
-            await asyncio.wait({joined}, timeout=3.0)
+        await self._joined(connection.campus_id)
+        await self._checks.done(connection)
         async with self._fetches:
             if connection not in topic.joining:
                 raise Unavailable("left in the meantime")
@@ -280,9 +309,10 @@ class HubServer:
         """Where the runner was last seen by any worker, so that an older fix does not move the dot back."""
         campus_id, runner_id = connection.campus_id, connection.account_id
         try:
+            await self._checks.done(connection)
             async with asyncio.timeout(1.0):
                 fixes = await self._rooms.presence.get(campus_id, [runner_id])
-            if runner_id in fixes:
+            if runner_id in fixes and connection.is_tracked:
                 self._rooms.table.seed(campus_id, runner_id, fixes[runner_id])
         except Exception as error:
             log.info("where %s was last seen is not known: %r", runner_id, error)
@@ -333,8 +363,6 @@ class HubServer:
         for campus_id, fixes in flushed.newest.items():
             self.hub.on_positions(campus_id, [position_row(runner_id, fix) for runner_id, fix in fixes])
             self._writer.add(campus_id, fixes)
-            if self._rooms.on_flush is not None:
-                self._rooms.on_flush(campus_id, fixes)
         for campus_id, fixes in flushed.track.items():
             self._writer.add_track(campus_id, fixes)
         self.hub.write_out()

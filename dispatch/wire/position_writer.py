@@ -48,6 +48,7 @@ class PositionWriter:
         self._tracks = tracks
         self._index_of = index_of
         self._newest: dict[str, dict[str, Fix]] = {}
+        self._gone: dict[str, set[str]] = {}
         self._track: dict[str, list[tuple[str, Fix]]] = {}
         self._track_size = 0
         self._track_due_s = 0.0
@@ -64,8 +65,15 @@ class PositionWriter:
 
     def add(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None:
         newest = self._newest.setdefault(campus_id, {})
+        if self._gone and (gone := self._gone.get(campus_id)):
+            gone.difference_update(runner_id for runner_id, _ in fixes)
         for runner_id, fix in fixes:
             newest[runner_id] = fix
+
+    def forget(self, campus_id: str, runner_id: str) -> None:
+        """Write nothing more of this runner's position and take back what was written, after what is on its way."""
+        self._newest.get(campus_id, {}).pop(runner_id, None)
+        self._gone.setdefault(campus_id, set()).add(runner_id)
 
     def add_track(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None:
         if self._track_size + len(fixes) <= MAX_TRACK_PENDING:
@@ -77,8 +85,12 @@ class PositionWriter:
         self._is_track_due = now_s >= self._track_due_s
         if self._is_track_due:
             self._track_due_s = now_s + TRACK_EVERY_S
-        if (self._newest or (self._track and self._is_track_due)) and (self._task is None or self._task.done()):
+        if self._has_work and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._write_all(), name="positions")
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._newest or self._gone or (self._track and self._is_track_due))
 
     async def finish(self) -> None:
         """Write what is pending, once."""
@@ -88,12 +100,15 @@ class PositionWriter:
             self._task.cancel()
 
     async def _write_all(self) -> None:
-        while self._newest or (self._track and self._is_track_due):
+        while self._has_work:
             newest, self._newest = self._newest, {}
+            gone, self._gone = self._gone, {}
             track: dict[str, list[tuple[str, Fix]]] = {}
             if self._is_track_due:
                 track, self._track, self._track_size = self._track, {}, 0
             try:
+                for campus_id, runner_ids in gone.items():
+                    await self._take_back(campus_id, sorted(runner_ids))
                 for campus_id, fixes in newest.items():
                     await self._write(campus_id, list(fixes.items()))
                 for campus_id, readings in track.items():
@@ -103,7 +118,7 @@ class PositionWriter:
                     log.warning("positions wait for Redis: %r", error)
                 self._is_failing = True
                 self.failures += 1
-                self._put_back(newest, track)
+                self._put_back(newest, track, gone)
                 await asyncio.sleep(0.2)
             except Exception:
                 log.exception("a batch of positions was lost")
@@ -111,6 +126,8 @@ class PositionWriter:
                 self._is_failing = False
 
     async def _write(self, campus_id: str, fixes: list[tuple[str, Fix]]) -> None:
+        if not fixes:
+            return
         entries = [(runner_id, Point(fix.lat, fix.lon), fix.received_at_ms) for runner_id, fix in fixes]
         await self._bus.publish_positions(campus_id, [position_row(runner_id, fix) for runner_id, fix in fixes])
         index = self._indexes.get(campus_id)
@@ -119,9 +136,24 @@ class PositionWriter:
         await index.put_many(entries)
         await self._presence.put_many(campus_id, fixes)
 
-    def _put_back(self, newest: dict[str, dict[str, Fix]], track: dict[str, list[tuple[str, Fix]]]) -> None:
+    async def _take_back(self, campus_id: str, runner_ids: list[str]) -> None:
+        if runner_ids:
+            await self._presence.remove(campus_id, runner_ids)
+            await self._bus.publish_gone(campus_id, runner_ids)
+
+    def _put_back(
+        self,
+        newest: dict[str, dict[str, Fix]],
+        track: dict[str, list[tuple[str, Fix]]],
+        gone: dict[str, set[str]],
+    ) -> None:
         """What came meanwhile is newer and wins; writing the same reading again changes nothing."""
         for campus_id, fixes in newest.items():
-            self._newest[campus_id] = fixes | self._newest.get(campus_id, {})
+            left = self._gone.get(campus_id, set())
+            kept = {runner_id: fix for runner_id, fix in fixes.items() if runner_id not in left}
+            self._newest[campus_id] = kept | self._newest.get(campus_id, {})
+        for campus_id, runner_ids in gone.items():
+            back = self._newest.get(campus_id, {})
+            self._gone.setdefault(campus_id, set()).update(one for one in runner_ids if one not in back)
         for campus_id, readings in track.items():
             self.add_track(campus_id, readings)

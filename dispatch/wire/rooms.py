@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 from dispatch.clock import Clock
 from dispatch.flow.track_runner import LiveTable
-from dispatch.hub.rules import Principal, Rules
+from dispatch.hub.rules import Principal, Rules, Standing
 from dispatch.live.bus import Bus
 from dispatch.live.presence import Presence
 from dispatch.live.resume_streams import ResumeStreams
 from dispatch.live.tracks import Tracks
-from geo.fix import Fix
+from dispatch.model.errors import Refusal
 
 from .position_writer import IndexFactory
 
@@ -33,8 +33,8 @@ class TopicGrant(Protocol):
 #: ``await authorize(principal, topic, datum)``; raises Refusal when the topic may not be followed.
 Authorize = Callable[[Any, str, str], Awaitable[TopicGrant]]
 VerifyToken = Callable[[str], Principal]
-#: Called in the flush with the newest fixes of a campus: geofences and areas.
-OnFlush = Callable[[str, Sequence[tuple[str, Fix]]], None]
+#: Who these are today, as the books say: one answer for each, in their order; raises when the books do not answer.
+AskStandings = Callable[[Sequence[Any]], Awaitable[Sequence[Standing | Refusal]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class HubOptions:
     hello_lasts_s: int = 900
     report_every_ms: int = 5_000
     fetches_at_once: int = 100
+    presence_s: float = 120.0
+    """Business seconds after which a runner who was not heard of is on no map."""
     state_kept_s: float = 900.0
     """Business seconds for which a silent runner's filter state is kept."""
 
@@ -86,5 +88,7 @@ class Rooms:
     table: LiveTable
     verify_token: VerifyToken
     authorize: Authorize
+    ask_standings: AskStandings
+    lasts_s: Callable[[Any], float]
+    """Real seconds until a principal's right to speak ends."""
     new_connection_id: Callable[[], str]
-    on_flush: OnFlush | None = None

@@ -11,11 +11,12 @@ import pytest
 
 from dispatch.hub.ages import EDGES_MS, Ages
 from dispatch.hub.codes import CloseCode, may_return
-from dispatch.hub.connection import Connection, Stage
+from dispatch.hub.connection import Connection
 from dispatch.hub.core import Hub
 from dispatch.hub.frames import JSON, Follow, PositionRow
+from dispatch.hub.host import Stage
 from dispatch.hub.resume import MAX_HELD, Past, Seam
-from dispatch.hub.rules import Rules
+from dispatch.hub.rules import Principal, Rules
 from dispatch.hub.send_queue import SendQueue
 from dispatch.hub.topic import Topic, is_topic_name
 from dispatch.model.errors import AccountBlocked, NotPermitted, NotSignedIn
@@ -32,6 +33,12 @@ class Who(NamedTuple):
     campus_id: str
     roles: frozenset[str]
     session_id: str = "ses_1"
+
+
+class Standing(NamedTuple):
+    principal: Who
+    is_on_duty: bool = True
+    is_tracked: bool = True
 
 
 class Event(NamedTuple):
@@ -81,6 +88,9 @@ class Outside:
     follows: list[tuple[Connection, Topic, Follow]] = field(default_factory=list)
     heals: list[Topic] = field(default_factory=list)
     runners: list[Connection] = field(default_factory=list)
+    checks: list[Connection] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    right_s: int = 10_000
     campuses: list[str] = field(default_factory=list)
     tracked: list[Fix] = field(default_factory=list)
     verdict: Verdict | Reason = Verdict.LIVE
@@ -104,6 +114,15 @@ class Outside:
 
     def start_heal(self, topic: Topic) -> None:
         self.heals.append(topic)
+
+    def lasts_s(self, principal: Principal) -> int:
+        return self.right_s
+
+    def start_check(self, connection: Connection) -> None:
+        self.checks.append(connection)
+
+    def hide(self, campus_id: str, runner_id: str) -> None:
+        self.hidden.append(runner_id)
 
     def start_runner(self, connection: Connection) -> None:
         self.runners.append(connection)
@@ -145,6 +164,13 @@ class Table:
 
     def event(self, event: Event) -> None:
         self.hub.on_event(CAMPUS, event)
+        self.hub.write_out()
+
+    def answer(self, connection: Connection, answer: Any = None) -> None:
+        """The books' answer to the check that was asked for: by default, what the token says."""
+        assert connection.principal is not None and connection in self.outside.checks
+        self.outside.checks.remove(connection)
+        self.hub.answer_check(connection, connection.principal, answer or Standing(connection.principal))  # type: ignore[arg-type]
         self.hub.write_out()
 
     def positions(self, *rows: PositionRow) -> None:
@@ -486,6 +512,99 @@ def test_a_blocked_account_is_closed_everywhere() -> None:
     table.event(Event(CONSOLE, 1, kind="account_blocked", data={"account_id": "acc_s"}))
     assert pipe.closed == (4501, "account_blocked")
     assert other.closed is None
+
+
+def test_who_was_signed_out_is_closed_when_the_books_say_so() -> None:
+    table = Table()
+    connection, pipe = table.client()
+    table.answer(connection)
+    assert pipe.closed is None
+    table.event(Event(CONSOLE, 1, kind="access_changed", data={"account_id": "acc_other"}))
+    assert not table.outside.checks
+    table.event(Event(CONSOLE, 2, kind="access_changed", data={"account_id": "acc_s"}))
+    table.answer(connection, NotSignedIn("over", reason="session_ended"))
+    assert pipe.closed == (CloseCode.BAD_TOKEN, "bad_token")
+    again, second = table.client()
+    table.answer(again, AccountBlocked())
+    assert second.closed == (CloseCode.ACCOUNT_BLOCKED, "account_blocked")
+
+
+def test_after_the_bus_was_away_everybody_is_asked_about() -> None:
+    table = Table()
+    clients = [table.client()[0], table.client("acc_r/runner")[0]]
+    for connection in clients:
+        table.answer(connection)
+    table.hub.check_campus("cmp_2")
+    assert not table.outside.checks
+    table.hub.check_campus(CAMPUS)
+    assert set(table.outside.checks) == set(clients)
+
+
+def test_a_role_that_the_token_had_still_is_not_had_here() -> None:
+    table = Table()
+    connection, pipe = table.client("acc_r/student/runner")
+    table.answer(connection, Standing(Who("acc_r", CAMPUS, frozenset({"student"}))))
+    connection.ready()
+    assert pipe.closed is None and connection.principal == Who("acc_r", CAMPUS, frozenset({"student"}))
+    table.say(connection, t="fix", at=1, lat=30, lon=114)
+    assert pipe.take("error")[0]["code"] == "not_permitted" and not table.outside.tracked
+    # A renewal with a token of the same old roles gives none of them back.
+    table.say(connection, t="hello", token="acc_r/student/runner")
+    table.say(connection, t="fix", at=2, lat=30, lon=114)
+    assert pipe.take("error")[0]["code"] == "not_permitted"
+
+
+def test_a_role_taken_away_ends_the_connection_that_has_it() -> None:
+    table = Table()
+    operator, pipe = table.client("acc_o/operator/student")
+    table.answer(operator)
+    table.following(operator, CONSOLE, fresh())
+    table.event(Event(CONSOLE, 1, kind="access_changed", data={"account_id": "acc_o"}))
+    table.answer(operator, Standing(Who("acc_o", CAMPUS, frozenset({"student"}))))
+    assert pipe.closed == (CloseCode.TOKEN_EXPIRED, "the roles of this account have changed")
+
+
+def test_an_answer_about_an_older_token_counts_for_nothing() -> None:
+    table = Table()
+    connection, pipe = table.client()
+    former = connection.principal
+    assert former is not None
+    table.say(connection, t="hello", token="acc_s/student/runner")
+    table.hub.answer_check(connection, former, NotSignedIn("over"))
+    assert pipe.closed is None
+    table.outside.right_s = 7
+    table.say(connection, t="hello", token="acc_s/student")
+    assert pipe.take("welcome")[-1]["renew_ms"] == 7_000
+    table.hub.second += 7
+    table.hub.close_expired()
+    assert pipe.closed == (CloseCode.TOKEN_EXPIRED, "token_expired")
+
+
+def test_who_is_off_duty_and_carries_nothing_is_not_tracked() -> None:
+    table = Table()
+    who = Who("acc_r", CAMPUS, frozenset({"runner"}))
+    runner, pipe = table.client("acc_r/runner")
+    table.say(runner, t="fix", at=1, lat=30, lon=114)
+    table.answer(runner, Standing(who, is_on_duty=False, is_tracked=False))
+    runner.ready()
+    table.say(runner, t="fix", at=3, lat=30, lon=114)
+    table.say(runner, t="fix", at=2, lat=30, lon=114)
+    assert [frame["code"] for frame in pipe.take("refused")] == ["off_duty"] * 3
+    assert not table.outside.tracked and table.outside.hidden == ["acc_r"]
+    # An errand that an operator gives makes the position the student's business; so does coming on duty.
+    table.event(Event("runner:acc_r", 1, kind="task_assigned"))
+    table.answer(runner, Standing(who, is_on_duty=False, is_tracked=True))
+    assert [fix.fixed_at_ms for fix in table.outside.tracked] == [3], "the newest of a moment ago is shown at once"
+    table.event(Event("runner:acc_r", 2, kind="order_delivered"))
+    table.answer(runner, Standing(who, is_on_duty=False, is_tracked=False))
+    assert table.outside.hidden == ["acc_r"] * 2
+    table.say(runner, t="fix", at=4, lat=30, lon=114)
+    table.hub.now_ms += 10_001
+    table.event(Event("runner:acc_r", 3, kind="runner_on_duty"))
+    table.answer(runner, Standing(who))
+    assert len(table.outside.tracked) == 1, "an old one says where somebody was before they came on duty"
+    table.event(Event("runner:acc_r", 4, kind="order_delivered"))
+    assert not table.outside.checks, "on duty an errand more or less changes nothing"
 
 
 def test_the_campus_is_joined_with_its_first_connection_and_left_with_the_last() -> None:

@@ -1,0 +1,57 @@
+"""What a connection asks of the hub that it belongs to, and the stages of its life."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from geo.filters import Reason, Verdict
+from geo.fix import Fix
+
+from .codes import CloseCode
+from .frames import Follow
+from .rules import Principal, Rules
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .topic import Topic
+
+
+class Host(Protocol):
+    """The hub, as its connections see it."""
+
+    rules: Rules
+    now_ms: int
+    """Business time of what is being received."""
+    second: int
+    """Real time in whole seconds, for limits."""
+
+    def verify(self, token: str) -> Principal: ...
+
+    def admit(self, connection: Connection, principal: Principal) -> CloseCode | None: ...
+
+    def lasts_s(self, principal: Principal) -> int:
+        """Real seconds until the right to speak ends."""
+
+    def check(self, connection: Connection) -> None:
+        """Have the books asked who this is today; ``stand`` or ``close`` brings the answer."""
+
+    def hide(self, connection: Connection) -> None:
+        """Take this runner off the maps."""
+
+    def track(self, connection: Connection, fix: Fix) -> Verdict | Reason: ...
+
+    def follow(self, connection: Connection, frame: Follow) -> None: ...
+
+    def unfollow(self, connection: Connection, topic: Topic) -> None: ...
+
+    def touch(self, connection: Connection) -> None:
+        """The connection has something to write at the end of this flush."""
+
+    def count(self, what: str, times: int = 1) -> None: ...
+
+
+class Stage(Enum):
+    NEW = 0
+    OPEN = 1
+    CLOSING = 2
