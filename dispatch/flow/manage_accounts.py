@@ -23,6 +23,7 @@ from ..model.views import AccountView
 from ..store.unit_of_work import GlobalUnit, UnitOfWork
 from .account_view import account_view
 from .context import Context
+from .search_text import search_text
 from .sign_in import end_all_sessions
 from .tell import tell_about_account
 
@@ -89,7 +90,7 @@ async def list_accounts(
     campus = (await ctx.grounds.get(who.campus_id)).campus
     wanted = Role(role) if role else None
     found = await ctx.store.read(
-        who.campus_id, lambda uow: uow.memberships.page(q=q or None, role=wanted, limit=limit, before=before)
+        who.campus_id, lambda uow: uow.memberships.page(q=search_text(q), role=wanted, limit=limit, before=before)
     )
     views = [account_view(account, membership, campus.name, roles=membership.roles) for membership, account in found]
     return AccountPage(accounts=views, next_before=views[-1].id if len(views) == limit else None)

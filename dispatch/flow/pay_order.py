@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from payments.port import CallbackReply, IntentView, SwitchRefused, UnknownChannel, UnknownIntent
 
 from ..access.principal import Principal
-from ..model.errors import InvalidInput, NotFound, PaymentDeclined, WrongState
+from ..model.errors import InvalidInput, NotFound, PaymentDeclined, Unavailable, WrongState
 from ..model.order import OrderStatus
 from ..model.requests import PayOrder, SandboxPay
 from ..model.views import ChannelView, PaymentView
 from .context import Context
 from .order_view import ms
 from .place_order import intent_id
+from .send_commands import send_commands
 
 
 def payment_view(intent: IntentView | None, total_fen: int) -> PaymentView:
@@ -41,7 +42,13 @@ async def pay(ctx: Context, who: Principal, order_id: str, request: PayOrder) ->
     if order.status is not OrderStatus.AWAITING_PAYMENT:
         raise WrongState("this order does not wait for a payment", status=str(order.status))
     intent = await ctx.payments.view(intent_id(order_id))
-    if intent is not None and (intent.channel != request.channel or intent.state == "failed"):
+    if intent is None:
+        # Placed a moment ago: the wish that opens the payment goes first, so that the choice is not lost.
+        await send_commands(ctx)
+        intent = await ctx.payments.view(intent_id(order_id))
+    if intent is None:
+        raise Unavailable("the payment is still being opened; choose again in a moment")
+    if intent.channel != request.channel or intent.state == "failed":
         try:
             await ctx.payments.switch_channel(intent.intent_id, request.channel)
         except UnknownChannel:

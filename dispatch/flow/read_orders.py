@@ -26,6 +26,7 @@ from .context import Context
 from .order_view import People, Viewer, ms, order_view, viewer_of
 from .pay_order import payment_view
 from .place_order import intent_id
+from .search_text import search_text
 
 #: What a forced reassignment is called in the audit.
 REASSIGNED = "order.reassign"
@@ -136,7 +137,7 @@ async def orders(
         student = mine if scope == "mine" else None
         runner = mine if scope == "carried" else None
         found = uow.orders.page(
-            student_id=student, runner_id=runner, statuses=statuses, q=q, limit=limit, before=before
+            student_id=student, runner_id=runner, statuses=statuses, q=search_text(q), limit=limit, before=before
         )
         people = People.of(uow, found)
         tasks = uow.tasks.by_orders([one.id for one in found])

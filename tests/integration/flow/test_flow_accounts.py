@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch.flow.manage_accounts import apply_as_runner, block_account, create_account, review_runner
+from dispatch.flow import read_orders
+from dispatch.flow.manage_accounts import apply_as_runner, block_account, create_account, list_accounts, review_runner
 from dispatch.model.account import Role
 from dispatch.model.errors import NotPermitted
 from dispatch.model.requests import BlockAccount, ReviewRunner
@@ -40,3 +41,17 @@ async def test_nobody_makes_themselves_a_runner_and_only_an_admin_decides_about_
     student = await home.student()
     await apply_as_runner(home.ctx, student)
     assert "runner" in (await review_runner(home.ctx, operator, student.account_id, _APPROVE)).roles
+
+
+@pytest.mark.parametrize("form", ["{}", "+86{}", "86{}", "+86 {} "])
+async def test_a_phone_number_is_found_however_it_is_written(home: World, form: str) -> None:
+    operator, student = await home.operator(), await home.student()
+    view = await home.place(student)
+    phone = (await home.read(lambda uow: uow.accounts.get(student.account_id))).phone
+    q = form.format(phone)
+    found = await list_accounts(home.ctx, operator, q=q, role=None, limit=5, before=None)
+    assert [account.id for account in found.accounts] == [student.account_id]
+    page = await read_orders.orders(home.ctx, operator, scope="all", q=q)
+    assert [order.id for order in page.orders] == [view.id]
+    everybody = await list_accounts(home.ctx, operator, q="  ", role=None, limit=5, before=None)
+    assert len(everybody.accounts) == 2

@@ -49,6 +49,20 @@ async def test_before_the_queue_is_worked_off_the_payment_is_under_way(home: Wor
     assert (await home.choose(student, view.id, "sandbox")).state == "processing"
 
 
+async def test_a_channel_chosen_before_the_queue_is_worked_off_counts(world: World) -> None:
+    student = await world.student()
+    quote = await place_order.quote_order(world.ctx, student, world.request())
+    view = await place_order.place_order(world.ctx, student, world.wish(quote.total_fen), "k")
+    with pytest.raises(InvalidInput):
+        await world.choose(student, view.id, "gold")
+    await world.choose(student, view.id, "sandbox_backup")
+    await world.work()
+    intent = await world.payments.view(place_order.intent_id(view.id))
+    assert intent is not None and intent.channel == "sandbox_backup"
+    await world.pay(student, view.id)
+    assert (await world.order(view.id)).status is OrderStatus.OPEN
+
+
 async def test_switching_the_channel_proves_the_old_credential_dead(world: World) -> None:
     student = await world.student()
     view = await world.place(student)
