@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
-from ..model.errors import NotFound, StaleVersion, WrongState
+from ..model.errors import InvalidInput, NotFound, StaleVersion, WrongState
 from ..model.event import EventKind
 from ..model.money import Fen
 from ..model.offer import OfferStatus
@@ -63,7 +63,9 @@ async def operator_cancel(ctx: Context, who: Principal, order_id: str, request: 
         if (order.status, OrderMove.CANCEL) not in MOVES:
             raise WrongState(f"an order that is {order.status} cannot be cancelled", status=str(order.status))
         is_carried = order.runner_id is not None
-        charge = Fen(order.quote.service_fen * request.charge_percent // 100 if is_carried else 0)
+        if request.charge_percent and not is_carried:
+            raise InvalidInput("no runner has it: there is nobody to charge it for", field="charge_percent")
+        charge = Fen(order.quote.service_fen * request.charge_percent // 100)
         uow.audit.add(
             who.account_id,
             "order.cancel",

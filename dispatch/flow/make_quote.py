@@ -120,7 +120,7 @@ def _resolve_stops(ground: CampusGround, kind: OrderType, request: QuoteRequest)
 
 
 def _resolve_stop(ground: CampusGround, asked: StopRequest, datum: str, field: str) -> Stop:
-    label, gate = asked.label, None
+    label = asked.label
     if asked.place_id is not None:
         try:
             place = ground.map.place(asked.place_id)
@@ -144,7 +144,6 @@ def _resolve_stop(ground: CampusGround, asked: StopRequest, datum: str, field: s
         lon=point.lon,
         label=label or "·",
         place_id=asked.place_id,
-        gate=gate,
         floor=asked.floor,
         detail=asked.detail,
         contact_name=asked.contact_name,

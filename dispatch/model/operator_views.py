@@ -31,7 +31,6 @@ class KpiView(View, frozen=True, kw_only=True):
     done_yesterday: int
     turnover_today_fen: int
     students_today: int
-    age_p95_ms: int | None = None
 
 
 class AlertView(View, frozen=True, kw_only=True):

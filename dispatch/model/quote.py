@@ -12,8 +12,6 @@ from .order_type import OrderType
 
 #: Stored on every order: which rules made its price.
 RULE_VERSION = "2026-11-01"
-#: A quote stands this long; the price of an order placed within it cannot change.
-QUOTE_TTL = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)

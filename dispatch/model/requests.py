@@ -200,7 +200,8 @@ class UndoReassign(Request, frozen=True, kw_only=True):
 
 
 class OperatorCancel(Request, frozen=True, kw_only=True):
-    """Cancel an order as an operator; ``charge_percent`` of the service price goes to the runner."""
+    """Cancel an order as an operator; ``charge_percent`` of the service price is captured and divided like a fare. It
+    asks for a runner who has the order."""
 
     reason: Annotated[str, Meta(min_length=1, max_length=200)]
     version: Version

@@ -21,7 +21,6 @@ class Stop:
     lon: float
     label: str
     place_id: str | None = None
-    gate: str | None = None
     floor: int = 0
     detail: str = ""
     contact_name: str = ""

@@ -99,7 +99,7 @@ class Books:
             arrive_by=now + timedelta(minutes=25, microseconds=1),
         )
         stops = (
-            Stop(StopRole.PICKUP, 39.99123456789, 116.30512345678, "菜鸟驿站", place_id="plc_1", gate="东门"),
+            Stop(StopRole.PICKUP, 39.99123456789, 116.30512345678, "菜鸟驿站", place_id="plc_1"),
             Stop(StopRole.DROPOFF, 40.0, 116.31, "7号楼", floor=3, detail="302室", contact_name="李雷",
                  contact_phone="13900001111"),
         )  # fmt: skip

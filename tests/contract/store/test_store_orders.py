@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from dispatch.model.errors import NotFound, StaleVersion
 from dispatch.model.money import Fen
 from dispatch.model.order import OrderStatus
+from dispatch.model.stop import Stop, StopRole
 from dispatch.model.task import TaskStatus
 from dispatch.store.tasks import planner_lease
 
@@ -24,6 +26,7 @@ async def test_an_order_comes_back_exactly_as_it_was(books: Any) -> None:
         delivered_at=books.clock.now(), confirmed_at=books.clock.now(), cancelled_at=books.clock.now(),
         cancel_reason="别的", goods_actual_fen=Fen(1_234), held_fen=Fen(2_250), captured_fen=Fen(1_484),
         released_fen=Fen(766), refunded_fen=Fen(0), pin_tries=2, rating=5, rating_text="很快 👍",
+        goods_runner_id="acc_b",
     )  # fmt: skip
     bare = books.make_order(stops=(), description="")
     for order in (full, bare):
@@ -192,3 +195,16 @@ async def test_a_planner_that_lost_its_lease_assigns_nothing(books: Any) -> None
         await books.store.run(books.here, lambda uow: uow.tasks.save(again, fence=fence))
     await books.store.run(books.here, lambda uow: uow.tasks.save(again, fence=newer))
     await books.store.run(books.here, lambda uow: uow.tasks.save(replace(again, version=4)))
+
+
+async def test_stops_and_quotes_of_earlier_versions_are_still_read(books: Any) -> None:
+    order = await books.order()
+    older = {"stops": '[{"role": "place", "lat": 1.5, "lon": 2.5, "label": "x", "gate": null}]', "stops_sealed": None}
+
+    def write(unit: Any) -> None:
+        change = "UPDATE orders SET stops = :stops, stops_sealed = :stops_sealed"
+        unit._scope.connection.execute(text(change), older)
+
+    await books.store.run_global(write)
+    read = await books.store.read(books.here, lambda uow: uow.orders.get(order.id))
+    assert read.stops == (Stop(StopRole.PLACE, 1.5, 2.5, "x"),) and read.quote.split is None

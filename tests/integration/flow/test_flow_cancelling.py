@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dispatch.flow import cancel_order, go_on_duty, read_orders
-from dispatch.model.errors import NotFound, NotPermitted, StaleVersion, WrongState
+from dispatch.model.errors import InvalidInput, NotFound, NotPermitted, StaleVersion, WrongState
 from dispatch.model.money import Fen, split_fen
 from dispatch.model.order import OrderStatus
 from dispatch.model.requests import CancelOrder, OperatorCancel
@@ -106,7 +106,11 @@ async def test_an_operator_cancels_what_nobody_has_without_a_charge(home: World)
     student, operator = await home.student(), await home.operator()
     order_id = await home.paid(student)
     version = (await home.order(order_id)).version
-    wish = OperatorCancel(reason="a storm", version=version, charge_percent=100)
+    wish = OperatorCancel(reason="a storm", version=version)
+    charged = OperatorCancel(reason="a storm", version=version, charge_percent=100)
+    with pytest.raises(InvalidInput) as invalid:
+        await cancel_order.operator_cancel(home.ctx, operator, order_id, charged)
+    assert invalid.value.field == "charge_percent"
     with pytest.raises(NotPermitted):
         await cancel_order.operator_cancel(home.ctx, student, order_id, wish)
     with pytest.raises(StaleVersion):
