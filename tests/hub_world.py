@@ -116,7 +116,14 @@ class World:
 class Server:
     """One worker: a hub behind a real HTTP server on a free port."""
 
-    def __init__(self, redis_url: str, world: World, options: HubOptions, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        world: Any,
+        options: HubOptions,
+        tls: ssl.SSLContext | None = None,
+        verify_token: Callable[[str], Any] = verify,
+    ) -> None:
         self.redis = connect(redis_url)
         self.clock = real_clock()
         ids = itertools.count(1)
@@ -128,8 +135,8 @@ class Server:
             Rooms(
                 clock=self.clock, bus=self.bus, presence=self.presence, tracks=Tracks(self.redis),
                 streams=self.streams, index_of=lambda campus: RedisGeoIndex(self.redis, campus), table=self.table,
-                verify_token=verify, authorize=world.authorize,
-                ask_standings=world.ask_standings, lasts_s=lambda who: who.lasts_s,
+                verify_token=verify_token, authorize=world.authorize,
+                ask_standings=world.ask_standings, lasts_s=lambda who: getattr(who, "lasts_s", 900.0),
                 new_connection_id=lambda: f"con_{next(ids)}",
             ),
             options,
