@@ -70,7 +70,7 @@ async def run_demo(options: DemoOptions) -> int:
         await supervisor.wait_ready()
         _show(json.loads(plan_path.read_text()), options)
         if options.is_peopled:
-            people = await _start_people(plan_path, supervisor, options)
+            people = await _start_people(plan_path, supervisor)
         await _until_the_end(stopped, supervisor, people, options.seconds)
         return 0
     except StartFailed as fault:
@@ -154,16 +154,15 @@ def _show(plan: Mapping[str, object], options: DemoOptions) -> None:
     print("\nEach link signs in once. Ctrl-C ends everything.\n", flush=True)
 
 
-async def _start_people(plan: Path, supervisor: Supervisor, options: DemoOptions) -> asyncio.subprocess.Process:
-    environ = dict(supervisor.child_environ)
-    scheme = "http"
-    if cert := environ.get("DISPATCH_TLS_CERT"):
-        scheme = "https"
-        environ["SSL_CERT_FILE"] = cert
-    url = f"{scheme}://127.0.0.1:{supervisor.port}"
+async def _start_people(plan: Path, supervisor: Supervisor) -> asyncio.subprocess.Process:
+    certificate = supervisor.child_environ.get("DISPATCH_TLS_CERT")
+    url = f"{'https' if certificate else 'http'}://127.0.0.1:{supervisor.port}"
     command = [sys.executable, "-m", "loadtest", "demo", "--plan", str(plan), "--url", url]
+    if certificate:
+        # Who issued it, and for which name, is the visitors' concern: the people come to this very server.
+        command += ["--certificate", certificate]
     return await asyncio.create_subprocess_exec(
-        *command, env=environ, start_new_session=True, preexec_fn=die_with_parent
+        *command, env=supervisor.child_environ, start_new_session=True, preexec_fn=die_with_parent
     )
 
 

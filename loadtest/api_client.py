@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import ssl
 import time
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -24,14 +27,24 @@ class SignInRefused(Exception):
     """The server does not know this account or password, or will not have it."""
 
 
-def open_session(most: int = MOST_CONNECTIONS) -> aiohttp.ClientSession:
+def open_session(most: int = MOST_CONNECTIONS, pinned: Path | None = None) -> aiohttp.ClientSession:
     """One session for all simulated people; they bring their own tokens, so it keeps no cookies. Sockets count among
-    the ``most`` connections."""
+    the ``most`` connections. ``pinned``: the server's certificate, PEM; that one is believed under whatever name the
+    server is called by, and no other."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=most),
+        connector=aiohttp.TCPConnector(limit=most, ssl=True if pinned is None else _fingerprint(pinned)),
         timeout=aiohttp.ClientTimeout(total=REQUEST_S, connect=REQUEST_S),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+
+
+def _fingerprint(certificate: Path) -> aiohttp.Fingerprint:
+    """Of the first certificate of a chain, which is the server's own."""
+    first, end, _ = certificate.read_text().partition("-----END CERTIFICATE-----")
+    if not end:
+        raise ValueError(f"{certificate}: no certificate, PEM")
+    pem = first[first.index("-----BEGIN CERTIFICATE-----") :] + end
+    return aiohttp.Fingerprint(hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest())
 
 
 async def server_clock(session: aiohttp.ClientSession, url: str, campus_id: str, asks: int = 5) -> ServerClock:

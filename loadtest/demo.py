@@ -28,6 +28,7 @@ class DemoOptions:
     url: str
     seconds: float | None = None
     seed: int | None = None
+    certificate: Path | None = None
 
 
 async def demo(options: DemoOptions) -> Figures:
@@ -38,7 +39,7 @@ async def demo(options: DemoOptions) -> Figures:
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sign, stopped.set)
-    async with open_session() as session:
+    async with open_session(pinned=options.certificate) as session:
         clock = await server_clock(session, options.url.rstrip("/"), plan.campus_id)
         places = await campus_places(session, options.url.rstrip("/"), plan.campus_id)
         world = World(session, options.url.rstrip("/"), plan, clock, figures)

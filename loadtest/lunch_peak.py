@@ -61,6 +61,18 @@ class Outcome:
     findings: list[Finding]
     folder: Path | None
 
+    def faults(self) -> list[str]:
+        """What should not have happened; nothing when all is well. A new epoch of a topic is a restart, no hole."""
+        found = [f"books: {finding.rule}" for finding in self.findings if not finding.is_ok]
+        found += [
+            f"topics: {n} {name.replace('_', ' ')}" for name, n in self.holes.items() if n and name != "new_epochs"
+        ]
+        if errors := self.figures.errors.total():
+            found.append(f"{errors} errors that were not expected")
+        if self.figures.counts["wishes"] and not self.figures.counts["placed"]:
+            found.append("nobody who wished for something could order it")
+        return found
+
 
 def lunch_pace(profile: Profile, length_s: float) -> Pace:
     """Orders per hour over the peak: up, an hour's rate on the plateau with one minute of burst, and down."""
@@ -140,7 +152,13 @@ async def run_peak(
 
 async def _signed_in(crowd: Crowd) -> None:
     """Wait until everybody is there, so that the peak does not begin with nobody to order or to carry."""
-    await until(lambda: all(person.state is not None for person in (*crowd.runners, *crowd.students)), SIGN_IN_S)
+
+    def is_everybody_in() -> bool:
+        return all(each.state is not None for each in crowd.runners) and all(
+            each.state is not None for each in crowd.students
+        )
+
+    await until(is_everybody_in, SIGN_IN_S)
 
 
 @contextlib.asynccontextmanager

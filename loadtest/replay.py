@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,16 +15,16 @@ from geo.point import Point, distance_m
 
 from .actors.protocol import Call
 from .api_client import ApiClient, open_session, server_clock
-from .figures import Durations, Figures
+from .figures import Figures
 from .hub_client import HubClient
 from .own_server import OwnServer, new_folder
 from .people import Account, PlanFile, read_plan
 from .redis_look import geo_position, socket_of
+from .replay_account import LEAST_SHARE, Streamed, Tally, Watched, tally_of
 from .server_clock import ServerClock
 from .tracks import BOX, PersonDay, Reading, box_campus, read_tracks, without_long_gaps
 from .waiting import until
 
-FLUSH_S = 0.050
 #: Real seconds between the sign-in of everybody and the first fix, and after the last one.
 START_S, END_S = 3.0, 3.0
 ACK_S = 10.0
@@ -47,94 +45,7 @@ class Options:
     url: str = ""
     plan: Path | None = None
     data_dir: Path | None = None
-
-
-@dataclass(slots=True)
-class Streamed:
-    """One person-day as it was sent and what the server said to it."""
-
-    day: PersonDay
-    account_id: str = ""
-    sent_s: dict[int, float] = field(default_factory=dict)
-    refused: dict[int, str] = field(default_factory=dict)
-    places: dict[int, Point] = field(default_factory=dict)
-    sent: int = 0
-    unsent: int = 0
-    acked: int = 0
-    acked_refused: int = 0
-    index_off_m: float | None = None
-    index_missing: bool = False
-
-    @property
-    def accepted(self) -> list[int]:
-        """Times of the fixes that were not refused by name, ascending."""
-        return sorted(at for at in self.sent_s if at not in self.refused)
-
-    @property
-    def unnamed(self) -> int:
-        """Refusals beyond those that the server names one by one."""
-        return max(0, self.acked_refused - len(self.refused) - self.doubles)
-
-    @property
-    def doubles(self) -> int:
-        """Readings with the time of another one: sent, and refused as duplicates under the same time."""
-        return self.sent - len(self.sent_s)
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether this runner reports more slowly than the hub flushes, one report in a hundred apart."""
-        gaps = sorted(b - a for a, b in pairwise(sorted(self.sent_s.values())))
-        return bool(gaps) and gaps[len(gaps) // 100] > FLUSH_S
-
-
-@dataclass(slots=True)
-class Watched:
-    """What one watcher received."""
-
-    seen: dict[str, dict[int, float]] = field(default_factory=dict)
-    last: dict[str, int] = field(default_factory=dict)
-    out_of_order: int = 0
-    rows: int = 0
-
-    def frame(self, frame: dict[str, Any], now_s: float) -> None:
-        if frame.get("t") != "pos":
-            return
-        for row in frame["p"]:
-            runner, at = row[0], row[3]
-            self.rows += 1
-            if at < self.last.get(runner, 0):
-                self.out_of_order += 1
-            self.last[runner] = max(at, self.last.get(runner, 0))
-            self.seen.setdefault(runner, {}).setdefault(at, now_s)
-
-
-@dataclass(slots=True)
-class Tally:
-    """The account over all runners and watchers."""
-
-    runners: int = 0
-    watchers: int = 0
-    real_s: float = 0.0
-    sent: int = 0
-    unsent: int = 0
-    acked: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    unnamed: int = 0
-    due: int = 0
-    one_by_one: int = 0
-    conflated: int = 0
-    lost: int = 0
-    out_of_order: int = 0
-    slow_runners: int = 0
-    slow_due: int = 0
-    slow_seen: int = 0
-    spaced_due: int = 0
-    spaced_seen: int = 0
-    ages_ms: Durations = field(default_factory=Durations)
-    index_checked: int = 0
-    index_off_m: float = 0.0
-    index_wrong: list[str] = field(default_factory=list)
-    errors: Counter[str] = field(default_factory=Counter)
+    least_share: float = LEAST_SHARE
 
 
 async def replay(options: Options) -> Tally:
@@ -257,7 +168,8 @@ async def _ride(stream: Streamed, hub: HubClient, clock: ServerClock, begin_ms: 
             await asyncio.sleep(wait_s)
         _send(stream, hub, reading, at_ms, seq)
     await until(lambda: stream.acked + stream.acked_refused >= stream.sent, ACK_S, 0.01)
-    if look.socket is not None and stream.accepted:
+    stream.is_index_due = look.socket is not None and bool(stream.accepted)
+    if stream.is_index_due:
         await _look(stream, look)
 
 
@@ -292,100 +204,3 @@ def _answered(stream: Streamed, frame: dict[str, Any]) -> None:
             stream.acked_refused += frame["refused"]
         case "refused" if frame["code"] != "duplicate":
             stream.refused[frame["at"]] = str(frame["code"])
-
-
-def tally_of(streams: list[Streamed], watchers: list[Watched]) -> Tally:
-    """Add everything up. A fix that was believed and not delivered was conflated when a newer one of its runner was
-    delivered after it, and lost when none was."""
-    total = Tally(runners=len(streams), watchers=len(watchers))
-    for stream in streams:
-        total.sent += stream.sent
-        total.unsent += stream.unsent
-        total.acked += stream.acked
-        total.refused.update(stream.refused.values())
-        if stream.doubles:
-            total.refused["duplicate"] += stream.doubles
-        total.unnamed += stream.unnamed
-        total.slow_runners += stream.is_slow
-        _index(total, stream)
-        for watched in watchers:
-            _delivered(total, stream, watched.seen.get(stream.account_id, {}))
-    total.out_of_order = sum(watched.out_of_order for watched in watchers)
-    return total
-
-
-def _delivered(total: Tally, stream: Streamed, seen: dict[int, float]) -> None:
-    accepted = stream.accepted
-    newest = max(seen, default=0)
-    hit = sum(at in seen for at in accepted)
-    missed_before = sum(at not in seen and at < newest for at in accepted)
-    # Refusals that were only counted are among those never delivered.
-    conflated = max(0, missed_before - stream.unnamed)
-    total.due += hit + conflated + sum(at > newest for at in accepted)
-    total.one_by_one += hit
-    total.conflated += conflated
-    total.lost += sum(at > newest for at in accepted)
-    if stream.is_slow:
-        total.slow_due += len(accepted) - min(stream.unnamed, missed_before)
-        total.slow_seen += hit
-    for at, following in pairwise(accepted):
-        if stream.sent_s[following] - stream.sent_s[at] > FLUSH_S:
-            total.spaced_due += 1
-            total.spaced_seen += at in seen
-    for at, received_s in seen.items():
-        if at in stream.sent_s:
-            total.ages_ms.add((received_s - stream.sent_s[at]) * 1000)
-
-
-def _index(total: Tally, stream: Streamed) -> None:
-    if stream.index_off_m is None and not stream.index_missing:
-        return
-    total.index_checked += 1
-    if stream.index_off_m is None:
-        total.index_wrong.append(f"{stream.day.name}: not in the index")
-        return
-    total.index_off_m = max(total.index_off_m, stream.index_off_m)
-    if stream.index_off_m > 1.0:
-        total.index_wrong.append(f"{stream.day.name}: {stream.index_off_m:.1f} m off")
-
-
-def printed(tally: Tally, options: Options) -> str:
-    """What is printed at the end."""
-    ages = tally.ages_ms
-
-    def share(part: int, whole: int) -> str:
-        return f"{100 * part / whole:.2f} %" if whole else "-"
-
-    lines = [
-        f"runners (person-days)        {tally.runners}, at {options.speed:g} x, {tally.real_s / 60:.1f} minutes",
-        f"watchers                     {tally.watchers}, each following every runner",
-        f"sent                         {tally.sent}",
-        f"accepted                     {tally.acked}  ({share(tally.acked, tally.sent)})",
-        f"refused                      {sum(tally.refused.values()) + tally.unnamed}",
-        *(f"  {reason:<26} {count}" for reason, count in tally.refused.most_common()),
-    ]
-    if tally.unnamed:
-        lines.append(f"  counted, not named         {tally.unnamed}")
-    lines += [
-        f"deliveries due               {tally.due}",
-        f"delivered one by one         {tally.one_by_one}  ({share(tally.one_by_one, tally.due)})",
-        f"conflated                    {tally.conflated}",
-        f"lost                         {tally.lost}",
-        f"out of order                 {tally.out_of_order}",
-        f"runners slower than a flush  {tally.slow_runners}, {share(tally.slow_seen, tally.slow_due)} one by one",
-        f"next fix a flush later       {tally.spaced_due}, {share(tally.spaced_seen, tally.spaced_due)} one by one",
-        "age, send to receipt, ms     "
-        f"p50 {ages.percentile(0.5):.1f}  p95 {ages.percentile(0.95):.1f}  p99 {ages.percentile(0.99):.1f}",
-        f"index at each track's end    {tally.index_checked} asked, at most {tally.index_off_m:.2f} m off, "
-        f"{len(tally.index_wrong)} wrong",
-        *(f"  {text}" for text in tally.index_wrong[:10]),
-        *(f"error: {text} ({count})" for text, count in tally.errors.most_common(10)),
-    ]
-    if tally.unsent:
-        lines.append(f"without a connection         {tally.unsent}")
-    return "\n".join(lines)
-
-
-def is_well(tally: Tally) -> bool:
-    """Whether the replay shows what it should: nothing lost, nothing out of order, the index right."""
-    return not tally.lost and not tally.out_of_order and not tally.index_wrong and tally.sent > 0

@@ -91,6 +91,7 @@ def as_text(outcome: Outcome) -> str:
     parts = [text_table(*table) for table in tables(outcome)]
     if outcome.findings:
         parts.append("Books\n" + printed(outcome.findings))
+    parts.append("\n".join(f"FAULT {text}" for text in outcome.faults()) or "all is well")
     return "\n\n".join(parts)
 
 
@@ -117,6 +118,7 @@ def as_json(outcome: Outcome) -> str:
         "refused_fixes": dict(figures.refused_fixes),
         "holes": outcome.holes,
         "errors": dict(figures.errors),
+        "faults": outcome.faults(),
         "ages_ms": figures.ages_ms.summary(),
         "assign_s": figures.assign_s.summary(),
         "deliver_s": figures.deliver_s.summary(),

@@ -15,7 +15,7 @@ from loadtest.figures import Durations, Figures, TopicOrder, Usage
 from loadtest.lunch_peak import Options, Outcome, lunch_pace, profile_of
 from loadtest.people import PROFILES, read_plan
 from loadtest.replay import Options as ReplayOptions
-from loadtest.replay import Streamed, Watched, is_well, printed, tally_of
+from loadtest.replay_account import Streamed, Watched, faults_of, printed, tally_of
 from loadtest.report import as_html, as_json, as_text, text_table
 from loadtest.server_clock import first_answer
 from loadtest.tracks import PersonDay, Reading, box_campus, read_tracks, without_long_gaps
@@ -103,6 +103,24 @@ def outcome() -> Outcome:
     options = Options(PROFILES["XS"], 1.0, 10.0)
     findings = [Finding("all is well", 3), Finding("nothing is lost", 2, ["o1 <lost>"], "a note")]
     return Outcome(options, seen_run(), {"holes": 0, "out_of_order": 0}, 60.0, 600.0, findings, None)
+
+
+def test_a_peak_is_well_when_books_topics_and_answers_are() -> None:
+    quiet = Outcome(Options(PROFILES["XS"], 1.0, 10.0), Figures(Watch()), {"holes": 0, "new_epochs": 3}, 1, 1, [], None)
+    assert quiet.faults() == [] and "all is well" in as_text(quiet)
+    quiet.findings.append(Finding("nothing is lost", 2, ["o1"]))
+    quiet.holes["holes"] = 2
+    quiet.figures.problem("place: 500 internal")
+    quiet.figures.tick("wishes")
+    faults = [
+        "books: nothing is lost",
+        "topics: 2 holes",
+        "1 errors that were not expected",
+        "nobody who wished for something could order it",
+    ]
+    assert quiet.faults() == faults
+    assert all(f"FAULT {fault}" in as_text(quiet) for fault in faults)
+    assert json.loads(as_json(quiet))["faults"] == faults
 
 
 def test_the_report_is_readable_as_text_and_as_one_html_file() -> None:
@@ -241,7 +259,10 @@ def test_each_fix_is_delivered_conflated_or_lost() -> None:
     assert (tally.sent, tally.acked, tally.refused["impossible_jump"]) == (5, 4, 1)
     assert (tally.due, tally.one_by_one, tally.conflated, tally.lost) == (4, 2, 1, 1)
     assert (tally.slow_runners, tally.spaced_due, tally.spaced_seen) == (1, 3, 2)
-    assert not is_well(tally)
+    assert faults_of(tally) == [
+        "1 accepted fixes were lost",
+        "of runners slower than a flush less than 99 % were delivered one by one",
+    ]
 
 
 def test_doubles_and_unnamed_refusals_are_counted_apart() -> None:
@@ -251,11 +272,36 @@ def test_doubles_and_unnamed_refusals_are_counted_apart() -> None:
     tally = tally_of([stream], [watched(1000, 3000)])
     assert (tally.conflated, tally.lost, tally.due, tally.unnamed) == (0, 0, 2, 1)
     assert tally.refused["duplicate"] == 1
+    assert faults_of(tally) == ["1 fixes were refused without being named"]
+
+
+def test_every_way_in_which_a_replay_is_not_well_is_said() -> None:
+    whole = tally_of([streamed([1000, 2000, 3000])], [watched(1000, 2000, 3000)])
+    assert faults_of(whole) == []
+    conflated = tally_of([streamed([1000, 2000, 3000])], [watched(1000, 3000)])
+    assert faults_of(conflated) == ["of runners slower than a flush less than 99 % were delivered one by one"]
+    assert faults_of(conflated, 0.5) == []
+    silent, cut_off, unasked = (streamed([1000, 2000]) for _ in range(3))
+    silent.acked, cut_off.unsent, unasked.is_index_due = 1, 3, True
+    for stream, says in (
+        (silent, "1 fixes were neither accepted nor refused"),
+        (cut_off, "3 fixes had no connection to be sent over"),
+        (unasked, "the index was not asked about 1 runners"),
+    ):
+        assert faults_of(tally_of([stream], [watched(1000, 2000)])) == [says]
+    assert faults_of(tally_of([], [])) == ["nothing was sent"]
+
+
+def test_the_report_says_what_was_done_to_the_tracks() -> None:
+    tally = tally_of([streamed([1000, 2000])], [watched(1000)])
+    text = printed(tally, ReplayOptions(Path("t"), longest_gap_s=300, spread_s=240, most_fixes=50))
+    assert "pauses cut to 300 s, begun within 240 s, ended after 50 fixes" in text
+    assert "FAULT 1 accepted fixes were lost" in text
 
 
 def test_a_dot_that_goes_back_is_seen() -> None:
     tally = tally_of([streamed([1000, 2000])], [watched(2000, 1000)])
-    assert tally.out_of_order == 1 and not is_well(tally)
+    assert tally.out_of_order == 1 and faults_of(tally) == ["1 positions came out of order"]
 
 
 def test_the_index_is_held_to_a_metre() -> None:
