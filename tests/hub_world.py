@@ -92,6 +92,7 @@ class World:
 
     orders: dict[str, str] = field(default_factory=dict)  # order → runner who has it
     granted: int = 0
+    gates: list[asyncio.Event] = field(default_factory=list)  # each grant waits for the next of these, while there are
 
     async def ask_standings(self, whos: Sequence[Who]) -> list[Standing | Refusal]:
         self.asked += len(whos)
@@ -101,6 +102,8 @@ class World:
 
     async def authorize(self, who: Who, topic: str, datum: str) -> Grant:
         self.granted += 1
+        if self.gates:
+            await self.gates.pop(0).wait()
         kind, _, subject = topic.partition(":")
         if kind == "console" and Role.OPERATOR not in who.roles:
             raise NotPermitted()

@@ -36,6 +36,8 @@ from .topic import Topic, is_topic_name
 #: Real milliseconds for which the newest fix of somebody who is not on duty is kept in memory, for when they come on.
 HELD_MS = 10_000
 
+FOLLOW_WINDOW_S = 10
+
 OFF_DUTY = "off_duty"
 
 
@@ -46,6 +48,8 @@ class Connection:
         "_accepted",
         "_ack_seq",
         "_bad_frames",
+        "_follow_window",
+        "_follows",
         "_frames_in_second",
         "_held",
         "_host",
@@ -98,6 +102,7 @@ class Connection:
         self.doomed_by: CloseCode | None = None
         #: fixes that wait until it is known where this runner was last seen (None: nothing to wait for)
         self.waiting: list[Fix] | None = None
+        self._follow_window = self._follows = 0
         self._ack_seq = self._accepted = self._refused = 0
         self._second = self._frames_in_second = self._refused_in_second = self._bad_frames = 0
 
@@ -281,17 +286,29 @@ class Connection:
     # --- topics
 
     def _follow(self, frame: Follow) -> None:
+        topic = self._topic(frame.topic)
         if not is_topic_name(frame.topic, self.campus_id):
             self._error("not_found", "there is no such topic here", frame.re, "topic", frame.topic)
-        elif len(self.topics) >= self._host.rules.topics and self._topic(frame.topic) is None:
+        elif len(self.topics) >= self._host.rules.topics and topic is None:
             self._error(
                 "too_many_topics", f"at most {self._host.rules.topics} at a time", frame.re, "topic", frame.topic
             )
         elif (frame.offset is None) != (frame.epoch is None):
             missing = "offset" if frame.offset is None else "epoch"
             self._error("invalid_input", "offset and epoch belong together", frame.re, missing, frame.topic)
+        elif topic is not None and self in topic.joining:
+            self._error("too_many", "wait for the answer to the first follow", frame.re, "topic", frame.topic)
+        elif not self._may_follow():
+            self._error("too_many", "too many follows; wait a few seconds", frame.re, "topic", frame.topic)
         else:
             self._host.follow(self, frame)
+
+    def _may_follow(self) -> bool:
+        window = self._host.second // FOLLOW_WINDOW_S
+        if window != self._follow_window:
+            self._follow_window, self._follows = window, 0
+        self._follows += 1
+        return self._follows <= self._host.rules.follows_per_window
 
     def _unfollow(self, frame: Unfollow) -> None:
         topic = self._topic(frame.topic)

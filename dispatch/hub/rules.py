@@ -47,6 +47,8 @@ class Rules:
 
     topics: int = 50
     frames_per_s: int = 100
+    follows_per_window: int = 100
+    """Each follow asks the books; a window is ten seconds."""
     bad_frames: int = 20
     refused_per_s: int = 5
     queue_bytes: int = 512 * 1024

@@ -281,6 +281,13 @@ class Topics:
             for topic in campus.watched.get(runner_id, ()):
                 self._send_all(topic, Gone(topic.name, [runner_id]))
 
+    def drop_silent(self, before_ms: int) -> None:
+        """Take off the maps who was last heard of before ``before_ms``, also where word of it was lost."""
+        for campus_id, campus in self._campuses.items():
+            silent = [runner_id for runner_id, row in campus.positions.items() if row[7] < before_ms]
+            if silent:
+                self.gone(campus_id, silent)
+
     def catch_up(self, connection: Connection, now_ms: int) -> None:
         """The watcher reads again: show it the newest of what it skipped."""
         for topic, runner_ids in connection.queue.take_skipped().items():

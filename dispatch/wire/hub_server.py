@@ -14,7 +14,7 @@ from dispatch.hub.codes import CloseCode
 from dispatch.hub.connection import Connection
 from dispatch.hub.core import Hub
 from dispatch.hub.frames import Follow
-from dispatch.hub.resume import Past
+from dispatch.hub.resume import Past, Seam
 from dispatch.hub.rules import Principal, Standing
 from dispatch.hub.topic import Topic
 from dispatch.live.bus import PositionRow
@@ -33,11 +33,7 @@ from .tls import StreamTransport
 
 log = logging.getLogger(__name__)
 
-
 __all__ = ["HubOptions", "HubServer", "Rooms"]
-
-#: How often silent runners are looked for, real seconds.
-SILENT_EVERY_S = 5
 
 
 class HubServer:
@@ -247,28 +243,30 @@ class HubServer:
     async def _follow(
         self, connection: Connection, topic: Topic, offset: int | None, epoch: str | None, re: int | None
     ) -> None:
+        if (seam := topic.joining.get(connection)) is None:
+            return
         try:
-            past = await self._fetch(connection, topic, offset, epoch)
+            past = await self._fetch(connection, topic, seam, (-1 if offset is None else offset, epoch or ""))
         except Refusal as refusal:
-            if connection in topic.joining:
+            if topic.joining.get(connection) is seam:
                 connection.refuse_topic(topic.name, refusal, re)
                 self.hub.topics.give_up(connection, topic)
             return
+        if topic.joining.get(connection) is not seam:
+            return  # left, perhaps to come again: what was fetched may end before that seam begins
         self.stamp()
         self.hub.topics.complete(connection, topic, past, self.hub.now_ms)
         connection.write_now()
 
-    async def _fetch(self, connection: Connection, topic: Topic, offset: int | None, epoch: str | None) -> Past:
+    async def _fetch(self, connection: Connection, topic: Topic, seam: Seam, since: tuple[int, str]) -> Past:
         """The past first, the snapshot after it: a snapshot may know more than the events before it, never less."""
         await self._joined(connection.campus_id)
         await self._checks.done(connection)
         async with self._fetches:
-            if connection not in topic.joining:
+            if topic.joining.get(connection) is not seam:
                 raise Unavailable("left in the meantime")
             try:
-                missed = await self._rooms.streams.read_since(
-                    connection.campus_id, topic.name, -1 if offset is None else offset, epoch or ""
-                )
+                missed = await self._rooms.streams.read_since(connection.campus_id, topic.name, *since)
             except Exception as error:
                 log.warning("the past of %s is not known: %r", topic.name, error)
                 missed = None
@@ -382,6 +380,8 @@ class HubServer:
                 # A whole round without an answer to our ping: nobody is there.
                 socket.connection.close(CloseCode.DEAD_PEER)
         self.hub.close_expired()
+        if second % self.options.silent_every_s == 0:
+            self.hub.topics.drop_silent(self._silent_since_ms())
         if second % 60 == 0:
             self._rooms.table.forget_silent(self._time.now_ms() - round(self.options.state_kept_s * 1000))
 

@@ -53,10 +53,13 @@ class HubOptions:
     upgrades_per_address_per_s: int = 200
     topics_per_connection: int = 50
     frames_per_s: int = 100
+    follows_per_window: int = 100
     queue_bytes: int = 512 * 1024
     hello_lasts_s: int = 900
     report_every_ms: int = 5_000
     fetches_at_once: int = 100
+    silent_every_s: int = 5
+    """How often silent runners are looked for."""
     presence_s: float = 120.0
     """Business seconds after which a runner who was not heard of is on no map."""
     state_kept_s: float = 900.0
@@ -67,6 +70,7 @@ class HubOptions:
             topics=self.topics_per_connection,
             # Simulated people in fast time talk fast.
             frames_per_s=max(self.frames_per_s, round(4 * time_scale)),
+            follows_per_window=max(self.follows_per_window, round(4 * time_scale)),
             queue_bytes=self.queue_bytes,
             hello_lasts_s=self.hello_lasts_s,
             report_every_ms=self.report_every_ms,

@@ -120,6 +120,45 @@ async def test_no_gap_and_no_double_at_the_seam_under_a_stream_of_events(server:
     assert seen == [list(range(1, total + 1))] * 5
 
 
+async def test_leaving_and_coming_back_before_the_answer_leaves_no_hole(
+    server: Server, world: World, eventually: Eventually
+) -> None:
+    world.orders["ord_1"] = "acc_r"
+    topic = "order:ord_1"
+    first, second = asyncio.Event(), asyncio.Event()
+    async with dial(server, token="acc_s/student") as watcher, dial(server, token="acc_o/student") as other:
+        await follow(other, topic)
+        world.gates = [first, second]
+        await watcher.send(t="follow", topic=topic, re=1)
+        await eventually(lambda: len(world.gates) == 1)
+        await watcher.send(t="unfollow", topic=topic)
+        await watcher.until("unfollowed")
+        await server.streams.publish_many(CAMPUS, [event(1, topic)])
+        assert (await other.until("event"))["offset"] == 1
+        await watcher.send(t="follow", topic=topic, re=2)
+        await eventually(lambda: not world.gates)
+        first.set()
+        second.set()
+        followed = await watcher.until("followed")
+        assert followed["offset"] == 1 and followed["re"] == 2
+        await server.streams.publish_many(CAMPUS, [event(2, topic)])
+        assert (await watcher.until("event"))["offset"] == 2
+
+
+async def test_a_ghost_leaves_the_map_though_word_of_it_was_lost(redis_url: str, world: World) -> None:
+    options = HubOptions(drain_s=0.2, close_timeout_s=1, presence_s=0.5, silent_every_s=1)
+    server = Server(redis_url, world, options)
+    await server.start()
+    try:
+        async with dial(server, token="acc_o/operator") as console, dial(server, token="acc_r/runner") as runner:
+            await follow(console, f"console:{CAMPUS}")
+            await runner.send(t="fix", at=now_ms(server), lat=30.5, lon=114.4)
+            await console.until("pos")
+            assert (await console.until("gone"))["runners"] == ["acc_r"]
+    finally:
+        await server.stop()
+
+
 async def test_two_workers_are_one_hub(redis_url: str, world: World, eventually: Eventually) -> None:
     world.orders["ord_1"] = "acc_r"
     one, two = Server(redis_url, world, OPTIONS), Server(redis_url, world, OPTIONS)

@@ -158,6 +158,11 @@ class Table:
         self.complete(connection, topic, past)
         return topic
 
+    def following_again(self, connection: Connection) -> None:
+        self.say(connection, t="follow", topic=TOPIC)
+        _, topic, _ = self.outside.follows[-1]
+        self.complete(connection, topic, fresh())
+
     def complete(self, connection: Connection, topic: Topic, past: Past) -> None:
         self.hub.topics.complete(connection, topic, past, 0)
         self.hub.write_out()
@@ -624,7 +629,7 @@ def test_the_campus_is_joined_with_its_first_connection_and_left_with_the_last()
 def test_too_many_topics_and_half_a_position() -> None:
     table = Table(topics=2)
     connection, pipe = table.client()
-    for name in ("order:a", "order:b", "order:b", "order:c"):
+    for name in ("order:a", "order:b", "order:c"):
         table.say(connection, t="follow", topic=name)
     assert [e["code"] for e in pipe.take("error")] == ["too_many_topics"]
     table.say(connection, t="follow", topic="order:a", offset=3)
@@ -632,6 +637,42 @@ def test_too_many_topics_and_half_a_position() -> None:
     assert [e["field"] for e in pipe.take("error")] == ["epoch", "offset"]
     table.say(connection, t="follow", topic="console:cmp_other", re=1)
     assert [e["code"] for e in pipe.take("error")] == ["not_found"]
+
+
+def test_a_topic_is_fetched_once_at_a_time_and_so_often() -> None:
+    table = Table(follows_per_window=3)
+    connection, pipe = table.client()
+    for number in range(5):
+        table.say(connection, t="follow", topic=TOPIC, re=number)
+    assert len(table.outside.follows) == 1
+    refused = pipe.take("error")
+    assert [(error["code"], error["topic"], error["re"]) for error in refused] == [
+        ("too_many", TOPIC, number) for number in range(1, 5)
+    ]
+    table.complete(connection, table.outside.follows[0][1], fresh())
+    for _ in range(4):
+        table.following_again(connection)
+    assert len(table.outside.follows) == 3, "the window is used up"
+    assert pipe.take("error")[-1]["code"] == "too_many"
+    table.hub.second += 10
+    table.following_again(connection)
+    assert len(table.outside.follows) == 4
+
+
+def test_whoever_was_not_heard_of_leaves_the_map_though_nobody_said_so() -> None:
+    table = Table()
+    operator, pipe = table.client("acc_o/operator")
+    student, shown = table.client()
+    table.following(operator, CONSOLE, fresh())
+    table.following(student, TOPIC, fresh(watch="acc_a"))
+    table.positions(row("acc_a", received=100), row("acc_b", received=200))
+    table.hub.topics.drop_silent(150)
+    table.hub.write_out()
+    assert [frame["runners"] for frame in pipe.take("gone")] == [["acc_a"]]
+    assert [frame["runners"] for frame in shown.take("gone")] == [["acc_a"]]
+    table.hub.topics.drop_silent(150)
+    table.hub.write_out()
+    assert not pipe.take("gone")
 
 
 def test_fixes_wait_until_the_last_position_is_known() -> None:
