@@ -173,6 +173,7 @@ def order_view(
     is_personal = is_student or (is_carrier and order.status in RUNNER_SHOWN)
     student = people.accounts.get(order.student_id)
     shows_runner = order.runner_id is not None and (is_operator or is_carrier or order.status in RUNNER_SHOWN)
+    settle_after = timedelta(seconds=settings.settle_after_s)
     price = cancel_price_fen(order, settings.cancel, now) if is_student or is_operator else None
     if order.status is OrderStatus.CARRYING and not is_operator:
         price = None  # once it is on its way only the campus team cancels
@@ -209,9 +210,7 @@ def order_view(
         refunded_fen=order.refunded_fen,
         is_late=is_late(order, now),
         confirmed_at_ms=ms(order.confirmed_at) if order.confirmed_at else None,
-        settle_at_ms=(
-            ms(order.confirmed_at + timedelta(seconds=settings.settle_after_s)) if order.confirmed_at else None
-        ),
+        settle_at_ms=ms(order.confirmed_at + settle_after) if order.confirmed_at else None,
         photo_ids=photo_ids or [],
         undo_until_ms=ms(undo_until) if undo_until and is_operator else None,
     )
