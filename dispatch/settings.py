@@ -127,7 +127,8 @@ class Settings:
         "signs the sandbox channel's callbacks")  # fmt: skip
 
     # What is kept and told
-    track_days: int = _setting("DISPATCH_TRACK_DAYS", parse.integer(1, 30), 1, "days that a runner's track is kept")
+    track_days: int = _setting("DISPATCH_TRACK_DAYS", parse.integer(1, 30), 1,
+        "days until the track of a silent runner is forgotten; it holds at most three hours")  # fmt: skip
     log_level: str = _setting("DISPATCH_LOG_LEVEL", parse.one_of("debug", "info", "warning", "error"), "info",
         "least important message that is logged")  # fmt: skip
     log_format: str = _setting("DISPATCH_LOG_FORMAT", parse.one_of("auto", "json", "text"), "auto",
