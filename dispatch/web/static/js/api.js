@@ -83,10 +83,12 @@ export class Api {
         return await this.callOnce(method, path, body, options);
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
-        if (error.status === 401 && !path.startsWith("/auth/") && !options.isSecond && (await this.refresh())) {
+        // A wrong password is a 401 as well, and no reason to ask for another session.
+        const isSessionOver = error.status === 401 && error.code === "not_signed_in";
+        if (isSessionOver && !options.isSecond && (await this.refresh())) {
           return this.call(method, path, body, { ...options, isSecond: true });
         }
-        if (error.status === 401 && !path.startsWith("/auth/")) this.onSignedOut();
+        if (isSessionOver) this.onSignedOut();
         if (!isRepeatable || !error.isOutage || tries >= RETRY_DELAYS_MS.length || !navigator.onLine) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_DELAYS_MS[tries] * (0.5 + Math.random())));
       }
@@ -97,7 +99,8 @@ export class Api {
     const headers = { "X-Session-Slot": this.slot, Accept: "application/json" };
     const init = { method, headers, credentials: "same-origin", signal: AbortSignal.timeout(TIMEOUT_MS) };
     if (method !== "GET") {
-      headers["X-CSRF-Token"] = this.csrf || cookie(`dispatch_csrf_${this.slot}`) || cookie("dispatch_csrf") || "";
+      // The cookie first: another tab of this slot may have begun a session since this page heard of one.
+      headers["X-CSRF-Token"] = cookie(`dispatch_csrf_${this.slot}`) || this.csrf;
       if (body instanceof Blob) headers["Content-Type"] = body.type;
       else headers["Content-Type"] = "application/json";
       init.body = body instanceof Blob ? body : JSON.stringify(body ?? {});
@@ -137,25 +140,36 @@ export class Api {
   }
 
   async refreshShared() {
-    const exchange = async () => {
-      try {
-        this.adopt(await this.callOnce("POST", "/auth/refresh", {}));
-        return true;
-      } catch (error) {
-        if (error instanceof ApiError && error.isOutage) throw error;
-        return false;
-      }
-    };
     // Two tabs of one slot would both spend the same token: the second waits and finds itself signed in already.
-    if (!navigator.locks) return exchange();
-    return navigator.locks.request(`dispatch.refresh.${this.slot}`, async () => {
+    if (!navigator.locks) return this.exchange();
+    return this.alone(async () => {
       try {
         await this.callOnce("GET", "/me");
         return true;
       } catch (error) {
         if (error instanceof ApiError && error.status !== 401) throw error;
-        return exchange();
+        return this.exchange();
       }
     });
+  }
+
+  /** Whether the session stands, by the one question that no cache answers; an outage is thrown. */
+  renew() {
+    return this.alone(() => this.exchange());
+  }
+
+  /** One tab of this slot at a time. */
+  alone(work) {
+    return navigator.locks ? navigator.locks.request(`dispatch.refresh.${this.slot}`, work) : work();
+  }
+
+  async exchange() {
+    try {
+      this.adopt(await this.callOnce("POST", "/auth/refresh", {}));
+      return true;
+    } catch (error) {
+      if (error instanceof ApiError && error.isOutage) throw error;
+      return false;
+    }
   }
 }

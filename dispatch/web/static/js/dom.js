@@ -8,6 +8,9 @@ const SVG_TAGS = new Set(["svg", "g", "path", "circle", "ellipse", "rect", "line
 /** Set as properties: their attributes only hold the first value. */
 const PROPERTIES = new Set(["value", "checked", "disabled", "hidden", "selected", "open", "tabIndex"]);
 
+/** Attributes that a morph leaves alone: custom properties are set one by one, and `open` is a property. */
+const OWNED = new Set(["style", "open"]);
+
 /** One listener per kind of event dispatches to whatever handler the element has now: a morph only swaps handlers. */
 function dispatch(event) {
   event.currentTarget.handlers?.[event.type]?.(event);
@@ -117,10 +120,10 @@ function morph(current, fresh) {
     return;
   }
   for (const { name } of [...current.attributes]) {
-    if (name !== "style" && !fresh.hasAttribute(name)) current.removeAttribute(name);
+    if (!OWNED.has(name) && !fresh.hasAttribute(name)) current.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
-    if (name !== "style" && current.getAttribute(name) !== value) current.setAttribute(name, value);
+    if (!OWNED.has(name) && current.getAttribute(name) !== value) current.setAttribute(name, value);
   }
   for (const [property, text] of Object.entries(fresh.customProperties ?? {})) {
     current.style.setProperty(property, String(text));
@@ -133,8 +136,11 @@ function morph(current, fresh) {
   for (const [name, value] of Object.entries(fresh.boundProps ?? {})) {
     // What somebody is typing is theirs.
     const isTyping = (name === "value" || name === "checked") && current === document.activeElement;
-    if (!isTyping && current[name] !== value) current[name] = value;
+    // So is what they have folded open or shut, until the page itself wants it otherwise.
+    const isFolded = name === "open" && current.boundProps?.open === value;
+    if (!isTyping && !isFolded && current[name] !== value) current[name] = value;
   }
+  current.boundProps = fresh.boundProps;
 }
 
 /** @param {string} selector @returns {HTMLElement} */

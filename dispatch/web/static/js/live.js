@@ -10,6 +10,7 @@ import { FixSender } from "./fix-sender.js";
 const PROTOCOL = "campus.v1.json";
 const PING_EVERY_MS = 10_000;
 const SILENT_AFTER_MS = 25_000;
+const NOT_SIGNED_IN = 4500;
 const BACKOFF_FIRST_MS = 400;
 const BACKOFF_MAX_MS = 20_000;
 
@@ -87,6 +88,7 @@ export class Live {
 
   stop() {
     this.isWanted = false;
+    this.closeCode = null;
     clearTimeout(this.timer);
     this.drop();
     this.setState("ended");
@@ -180,6 +182,16 @@ export class Live {
     this.closeCode = code;
     this.isWanted = false;
     this.setState("ended");
+    if (code === NOT_SIGNED_IN || code === "not_signed_in") this.askAgain();
+  }
+
+  /** The hub knows nobody here: with a session that still stands it is tried again, without one somebody signs in. */
+  async askAgain() {
+    const isGood = await this.api.renew().catch(() => true);
+    if (this.state !== "ended" || this.closeCode === null) return;
+    if (!isGood) return this.api.onSignedOut();
+    this.isWanted = true;
+    this.retryLater();
   }
 
   /** Full jitter: a thousand pages that lost the same server must not come back in the same instant. */

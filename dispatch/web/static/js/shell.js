@@ -3,6 +3,7 @@
 import { h, render, $ } from "./dom.js";
 import { codeText, currentLanguage, onLanguage, remember, setLanguage, t } from "./i18n.js";
 import { icon, mark } from "./icons.js";
+import { changePassword } from "./password.js";
 
 const THEME = "dispatch.theme";
 const TEXT = "dispatch.text";
@@ -61,6 +62,14 @@ export function lookButtons() {
   );
 }
 
+/** Fold the account menu; whether it stood open. */
+function closeMenu() {
+  const menu = /** @type {HTMLDetailsElement | null} */ (document.querySelector("#account-menu"));
+  const wasOpen = Boolean(menu?.open);
+  if (menu) menu.open = false;
+  return wasOpen;
+}
+
 /** The connection in words, never silently stale. @param {import("./live.js").Live} live */
 export function connectionChip(live) {
   const seconds = live.positionsAt === null ? null : (performance.now() - live.positionsAt) / 1000;
@@ -100,6 +109,11 @@ export function topBar({ page, session, middle, extra }) {
     await api.post("/auth/sign-out").catch(() => null);
     location.reload();
   };
+  const askForPassword = async () => {
+    closeMenu();
+    await changePassword(session);
+    $("#account-menu summary").focus();
+  };
   const spoken = $("#spoken");
   let lastState = live.state;
   const paint = () => {
@@ -124,7 +138,7 @@ export function topBar({ page, session, middle, extra }) {
         lookButtons(),
         h(
           "details",
-          { class: "menu" },
+          { class: "menu", id: "account-menu" },
           h("summary", { class: "icon-button", "aria-label": t("nav.account"), title: account.name }, icon("user")),
           h(
             "div",
@@ -132,6 +146,12 @@ export function topBar({ page, session, middle, extra }) {
             h("b", {}, account.name),
             h("p", { class: "muted" }, account.phone),
             lookButtons(),
+            h(
+              "button",
+              { type: "button", class: "button quiet wide", id: "change-password", onclick: askForPassword },
+              icon("key"),
+              t("password.menu"),
+            ),
             h(
               "button",
               { type: "button", class: "button quiet wide", onclick: leave },
@@ -143,6 +163,14 @@ export function topBar({ page, session, middle, extra }) {
       ),
     );
   };
+  document.addEventListener("pointerdown", (event) => {
+    if (!(/** @type {Element} */ (event.target).closest("#account-menu"))) closeMenu();
+  });
+  bar.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !closeMenu()) return;
+    event.stopPropagation();
+    $("#account-menu summary").focus();
+  });
   live.watch(paint);
   onLanguage(paint);
   setInterval(paint, 500);

@@ -4,6 +4,7 @@ import { ApiError } from "./api.js";
 import { h, render, $ } from "./dom.js";
 import { codeText, onLanguage, read, remember, t } from "./i18n.js";
 import { mark } from "./icons.js";
+import { rememberPassword } from "./password.js";
 import { lookButtons } from "./shell.js";
 
 const REMEMBERED_PHONE = "dispatch.phone";
@@ -50,7 +51,7 @@ export async function askToSignIn({ api, slot, onSignedIn }) {
   const signIn = () =>
     attempt(async () => {
       const secret = state.way === "code" ? { code: state.secret } : { password: state.secret };
-      api.adopt(
+      const account = api.adopt(
         await api.post("/auth/sign-in", {
           phone: state.phone,
           campus_id: state.campus,
@@ -58,6 +59,7 @@ export async function askToSignIn({ api, slot, onSignedIn }) {
           ...secret,
         }),
       );
+      if (state.way === "password") rememberPassword(account.id);
       remember(REMEMBERED_PHONE, state.phone);
       remember(REMEMBERED_CAMPUS, state.campus);
       clearInterval(ticking);
@@ -128,7 +130,7 @@ function form({ state, slot, campuses, askCode, signIn, paint }) {
           inputmode: "tel",
           required: true,
           value: state.phone,
-          oninput: (event) => (state.phone = event.target.value.replaceAll(/[\s-]/g, "")),
+          oninput: (event) => ((state.phone = event.target.value.replaceAll(/[\s-]/g, "")), paint()),
         }),
       ),
       h(
@@ -146,7 +148,8 @@ function form({ state, slot, campuses, askCode, signIn, paint }) {
             inputmode: isCode ? "numeric" : "text",
             autocomplete: isCode ? "one-time-code" : "current-password",
             maxlength: isCode ? 6 : 200,
-            oninput: (event) => (state.secret = event.target.value.trim()),
+            // A blank at the end of a password may be meant; around a code it came from copying.
+            oninput: (event) => (state.secret = isCode ? event.target.value.trim() : event.target.value),
           }),
         ),
         isCode &&
