@@ -1,11 +1,20 @@
 /** What the runner pressed, sent in order; without a network it waits here with the time of the tap. */
 
-import { newKey } from "../api.js";
+import { ApiError, newKey } from "../api.js";
 import { read, remember } from "../i18n.js";
 
 const RETRY_MS = 8000;
 
-/** @typedef {{orderId: string, act: "arrived" | "picked-up" | "delivered", body: any, key: string, tappedAtMs: number}} Action */
+/**
+ * Whether the same tap may be taken later: nobody was signed in, the page's token was stale, too many asked, or the
+ * server could not answer. Everything else is an answer for good.
+ */
+function isForLater(error) {
+  const isStalePage = error.status === 403 && error.detail?.reason === "csrf";
+  return isStalePage || [0, 401, 408, 425, 429].includes(error.status ?? 0) || error.status >= 500;
+}
+
+/** @typedef {{orderId: string, code: string, act: "arrived" | "picked-up" | "delivered", body: any, key: string, tappedAtMs: number}} Action */
 
 export class ActionQueue {
   /**
@@ -17,7 +26,7 @@ export class ActionQueue {
    * @param {() => void} parts.onChange
    */
   constructor({ api, accountId, onAnswer, onRefused, onChange }) {
-    Object.assign(this, { api, onAnswer, onRefused, onChange, isBusy: false, isOutage: false });
+    Object.assign(this, { api, onAnswer, onRefused, onChange, isBusy: false });
     this.storage = `dispatch.actions.${accountId}`;
     /** @type {Action[]} */
     this.actions = load(this.storage);
@@ -30,9 +39,9 @@ export class ActionQueue {
     this.onChange();
   }
 
-  /** @param {string} orderId @param {Action["act"]} act @param {any} body with `tapped_at_ms` */
-  push(orderId, act, body) {
-    this.actions.push({ orderId, act, body, key: newKey(), tappedAtMs: body.tapped_at_ms });
+  /** @param {{id: string, code: string}} order @param {Action["act"]} act @param {any} body with `tapped_at_ms` */
+  push({ id, code }, act, body) {
+    this.actions.push({ orderId: id, code, act, body, key: newKey(), tappedAtMs: body.tapped_at_ms });
     this.save();
     return this.flush();
   }
@@ -44,19 +53,25 @@ export class ActionQueue {
       const [action] = this.actions;
       try {
         const order = await this.api.post(`/orders/${action.orderId}/${action.act}`, action.body, { key: action.key });
-        this.isOutage = false;
-        this.actions.shift();
+        this.drop(action);
         this.onAnswer(order);
       } catch (error) {
-        this.isOutage = Boolean(error.isOutage);
-        if (this.isOutage) break;
-        this.actions.shift();
+        // Whatever is not the server's word about this tap is no reason to lose it.
+        if (!(error instanceof ApiError) || isForLater(error)) {
+          console.warn("tap waits:", error.code ?? error);
+          break;
+        }
+        this.drop(action);
         this.onRefused(error, action);
       }
-      this.save();
     }
     this.isBusy = false;
     this.onChange();
+  }
+
+  drop(action) {
+    this.actions = this.actions.filter((other) => other !== action);
+    this.save();
   }
 
   /** The order as it will be once the server has heard of the taps that wait. */

@@ -2,7 +2,7 @@
 
 import { $, coalesce, h, render } from "../dom.js";
 import { now, timeScale } from "../clock.js";
-import { onLanguage, t } from "../i18n.js";
+import { codeText, onLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { CampusMap } from "../map.js";
 import { OwnPlaceLayer, RunnerLayer, StopLayer, WayLayer } from "../map-layers.js";
@@ -46,7 +46,7 @@ class RunnerPage {
       api: this.api,
       accountId: session.account.id,
       onAnswer: (order) => this.answered(order),
-      onRefused: (error) => (toastError(error), this.refetch()),
+      onRefused: (error, action) => this.tapRefused(error, action),
       onChange: () => this.changed(),
     });
     this.taskCard = new TaskCard({
@@ -160,6 +160,14 @@ class RunnerPage {
         play("good");
       }
     }
+    this.refetch();
+  }
+
+  /** A tap that the server will never take: say which one and why, and show what is true. */
+  tapRefused(error, { code, act }) {
+    const what = t(`task.act.${act}`);
+    const reason = codeText("error", error.code, error.message);
+    toast(t("task.refused", { code: code ?? "", what, reason }), { kind: "bad", seconds: 15 });
     this.refetch();
   }
 

@@ -58,12 +58,12 @@ export class TaskCard {
     if (step === "picked_up") {
       const goods =
         order.quote.goods_cap_fen > 0 ? { goods_actual_fen: Math.round(Number(this.goods || "0") * 100) } : {};
-      this.queue.push(order.id, "picked-up", { ...tap, ...goods });
+      this.queue.push(order, "picked-up", { ...tap, ...goods });
     } else if (step === "delivered") {
       const proof = this.photoId ? { photo_id: this.photoId } : { pin: this.pin };
-      this.queue.push(order.id, "delivered", { ...tap, ...proof });
+      this.queue.push(order, "delivered", { ...tap, ...proof });
     } else {
-      this.queue.push(order.id, "arrived", tap);
+      this.queue.push(order, "arrived", tap);
     }
     this.reset();
     this.paint();
@@ -83,6 +83,9 @@ export class TaskCard {
 
   /** @param {any} order as projected */
   view(order) {
+    // What was typed for one errand proves nothing about another.
+    if (this.orderId !== order.id) this.reset();
+    this.orderId = order.id;
     const step = nextStep(order);
     const stop = nextStop(order);
     const left = (order.promised_at_ms - now()) / 1000;
