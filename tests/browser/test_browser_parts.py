@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from dispatch.assign.state import Waiting
 from tests.browser.conftest import Stage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -72,6 +74,47 @@ BOARD = """async () => {
   return { queue, late: board.counts().late, alerts, after: board.queue({ filter: "carried", text: "" }).length };
 }"""
 
+QUEUE = """async () => {
+  const { Board } = await import("/static/js/console/board.js");
+  const { syncClock } = await import("/static/js/clock.js");
+  syncClock(1_000_000, 1);
+  const board = new Board({ api: null, onChange: () => {}, onAlert: () => {} });
+  const order = (id, promised, arrival) => ({
+    id, code: id, status: "assigned", version: 1, promised_at_ms: promised, placed_at_ms: 0, stops: [], steps: [],
+    description: "", runner: { id: "r", name: "r" }, is_late: false,
+    eta: arrival && { from_ms: arrival - 60_000, to_ms: arrival, warnings: [] } });
+  board.load({ orders: [order("soon-but-there", 1_300_000, 1_060_000), order("nobody-knows", 1_500_000, null),
+    order("later-and-far", 1_900_000, 2_000_000)], runners: [], kpis: {}, alerts: [] });
+  const queue = board.queue({ filter: "all", text: "" });
+  return queue.map((one) => [one.id, Math.round(board.slackS(one)), board.willBeLate(one), board.isLate(one)]);
+}"""
+
+WHY = """async () => {
+  const { whyTable } = await import("/static/js/console/why.js");
+  const { setLanguage } = await import("/static/js/i18n.js");
+  const { render } = await import("/static/js/dom.js");
+  const box = document.body.appendChild(document.createElement("div"));
+  const decision = (id, regret_s) => ({ id, at_ms: 1, mode: "optimizer", regret_s, note: "", candidates: [
+    { runner_id: "r", runner_name: "r", cost_s: 60, terms: {}, distance_m: 10, excluded: null, is_chosen: true }] });
+  const said = {};
+  for (const language of ["en", "zh-CN"]) {
+    setLanguage(language);
+    for (const regret of [-1800, 0, 90]) {
+      render(box, whyTable({ decisions: [decision("d", regret)], waiting: null }));
+      said[`${language}${regret}`] = box.innerText;
+    }
+    for (const waiting of WAITING) {
+      render(box, whyTable({ decisions: [], waiting }));
+      said[`${language} ${waiting}`] = box.innerText;
+    }
+  }
+  render(box, whyTable({ decisions: [decision("a", 0), decision("b", 0)], waiting: null }));
+  const [, second] = box.querySelectorAll("details");
+  second.open = true;
+  render(box, whyTable({ decisions: [decision("a", 0), decision("b", 0)], waiting: null }));
+  return { said, staysOpen: second.open };
+}"""
+
 WORDS = """async () => {
   const { countdown, yuan, setLanguage, duration, distance } = await import("/static/js/i18n.js");
   setLanguage("en");
@@ -109,6 +152,28 @@ async def test_positions_after_a_gap_go_newest_first_and_are_kept_until_acked(st
 
 async def test_the_queue_is_sorted_by_need_and_never_goes_back_in_time(stage: Stage) -> None:
     assert await run(stage, BOARD) == {"queue": ["b", "c", "a"], "late": 0, "alerts": ["new"], "after": 0}
+
+
+async def test_the_queue_counts_with_the_arrival_that_is_expected(stage: Stage) -> None:
+    # Of two that are not late yet, the one whose runner will not make it comes first, whatever its promise says.
+    assert await run(stage, QUEUE) == [
+        ["later-and-far", -100, True, False],
+        ["soon-but-there", 240, False, False],
+        ["nobody-knows", 500, False, False],
+    ]
+
+
+async def test_every_reason_to_wait_and_both_signs_of_regret_are_said_in_words(stage: Stage) -> None:
+    reasons = [str(reason) for reason in Waiting] + ["grab_only"]
+    found = await run(stage, WHY.replace("WAITING", json.dumps(reasons)))
+    said = found["said"]
+    assert len({said[f"{language} {reason}"] for language in ("en", "zh-CN") for reason in reasons}) == 2 * len(reasons)
+    assert not [text for text in said.values() if any(reason in text for reason in reasons)]
+    assert "went to another errand" in said["en-1800"] and "30 min more" in said["en-1800"]
+    assert "next best" not in said["en-1800"] and "next best" not in said["en0"]
+    assert "next best +2 min" in said["en90"]
+    assert "让给" in said["zh-CN-1800"] and "30 分钟" in said["zh-CN-1800"]
+    assert found["staysOpen"]
 
 
 async def test_amounts_and_times_are_written_for_people(stage: Stage) -> None:

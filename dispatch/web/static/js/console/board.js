@@ -151,6 +151,11 @@ export class Board {
     return this.isActive(order) && (order.is_late || now() > order.promised_at_ms);
   }
 
+  /** Not late yet, but by what its runner has before them it will be. */
+  willBeLate(order) {
+    return this.isCarried(order) && !this.isLate(order) && this.slackS(order) < 0;
+  }
+
   isRecent(order) {
     const doneAt = order.steps?.find((step) => step.step === "delivered")?.at_ms;
     return ["delivered", "confirmed"].includes(order.status) && doneAt !== null && now() - doneAt < LINGER_S * 1000;

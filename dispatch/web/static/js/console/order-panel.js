@@ -5,7 +5,7 @@ import { clockTime, codeText, countdown, distance, duration, pick, t, weight, yu
 import { icon, typeIcon } from "../icons.js";
 import { photo } from "../photo.js";
 import { ask, toastError } from "../shell.js";
-import { machineState } from "./queue.js";
+import { machineState, slackWord } from "./queue.js";
 import { whyTable } from "./why.js";
 
 const WAITING_TICK_MS = 5000;
@@ -116,6 +116,12 @@ export class OrderPanel {
         order.description,
         h("small", { class: "muted" }, ` ${weight(order.weight_g)} · ${distance(order.quote.distance_m)}`),
       ),
+      order.photo_ids?.length > 0 &&
+        h(
+          "div",
+          { class: "photos", key: `photos-${order.id}`, role: "group", "aria-label": t("people.photo") },
+          order.photo_ids.map((id) => photo(this.api, id)),
+        ),
       h(
         "div",
         {
@@ -189,7 +195,7 @@ export class OrderPanel {
       "span",
       { class: `slack ${seconds < 0 ? "is-late" : ""}` },
       h("b", {}, countdown(seconds)),
-      h("small", {}, t(seconds < 0 ? "console.late" : "console.slack")),
+      h("small", {}, t(slackWord(this.board, order))),
     );
   }
 
@@ -240,12 +246,6 @@ export class OrderPanel {
           { type: "button", class: "button quiet", onclick: () => this.reveal(order) },
           icon("eye"),
           t("people.reveal"),
-        ),
-      order.photo_ids?.length > 0 &&
-        h(
-          "div",
-          { class: "photos" },
-          order.photo_ids.map((id) => photo(this.api, id)),
         ),
     ];
   }

@@ -90,12 +90,17 @@ export function machineState(order) {
   return order.task_status === "offered" ? "task.offered" : "task.waiting";
 }
 
+/** What the countdown counts. @param {import("./board.js").Board} board */
+export function slackWord(board, order) {
+  return board.isLate(order) ? "console.late" : board.willBeLate(order) ? "console.will_be_late" : "console.slack";
+}
+
 function row(order, { board, view, onSelect, onHover, drag }) {
   const slack = board.slackS(order);
   const isLate = board.isLate(order);
   const isDone = !board.isActive(order);
   const isWaiting = board.isWaiting(order);
-  const tone = isLate ? "late" : isWaiting ? "waiting" : isDone ? "done" : slack < 300 ? "soon" : "fine";
+  const tone = isLate || board.willBeLate(order) ? "late" : isWaiting ? "waiting" : isDone ? "done" : slack < 300 ? "soon" : "fine";
   const [from, to] = [order.stops[0], order.stops.at(-1)];
   const minutes = Math.max(0, Math.round((now() - order.placed_at_ms) / 60_000));
   return h(
@@ -139,7 +144,7 @@ function row(order, { board, view, onSelect, onHover, drag }) {
       "span",
       { class: "row-slack" },
       isDone ? icon("check") : h("b", {}, countdown(slack)),
-      h("small", {}, isDone ? t("status.delivered") : t(isLate ? "console.late" : "console.slack")),
+      h("small", {}, isDone ? t("status.delivered") : t(slackWord(board, order))),
     ),
   );
 }

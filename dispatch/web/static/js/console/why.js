@@ -11,7 +11,8 @@ export function whyTable(why) {
   // A forced change has no candidates of its own: the last real choice is the one to read.
   const shown = decisions.find((decision) => decision.candidates.length) ?? decisions[0];
   return [
-    why.waiting && h("p", { class: "note" }, icon("clock"), codeText("waiting", why.waiting)),
+    why.waiting &&
+      h("p", { class: "note is-waiting", role: "status" }, icon("clock"), codeText("waiting", why.waiting)),
     !decisions.length && !why.waiting && h("p", { class: "muted" }, t("why.none")),
     decisions.map((decision) =>
       h(
@@ -26,9 +27,11 @@ export function whyTable(why) {
             "span",
             { class: "muted" },
             clockTime(decision.at_ms, true),
-            decision.regret_s ? ` · ${t("why.regret", { age: duration(decision.regret_s) })}` : "",
+            decision.regret_s > 0 ? ` · ${t("why.regret", { age: duration(decision.regret_s) })}` : "",
           ),
         ),
+        decision.regret_s < 0 &&
+          h("p", { class: "note" }, icon("swap"), t("why.gave_up", { age: duration(decision.regret_s) })),
         decision.mode === "forced" && decision.note && h("p", { class: "muted" }, codeText("reason", decision.note)),
         table(decision),
       ),
