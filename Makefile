@@ -56,7 +56,7 @@ upgrade: ## Renew constraints.txt with the newest versions that setup.cfg allows
 	@$(PIP) install --upgrade pip
 	@$(PIP) install -e '.[dev]'
 	@head -n 2 constraints.txt > constraints.new
-	@$(PIP) freeze --exclude-editable >> constraints.new
+	@$(PIP) freeze --all --exclude pip --exclude-editable >> constraints.new
 	@mv constraints.new constraints.txt
 	@touch $(VENV)/.installed $(VENV)/.installed-dev
 
