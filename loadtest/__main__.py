@@ -58,6 +58,23 @@ def _parser() -> argparse.ArgumentParser:
     peak.add_argument("--html", type=Path, help="write the report with plots there")
     peak.add_argument("--json", type=Path, help="write the figures there")
     peak.set_defaults(run=_lunch_peak)
+    _add_replay(commands)
+    bad = commands.add_parser("storm", help="a bad day for a running server")
+    bad.add_argument("kind", choices=storms.KINDS)
+    bad.add_argument("--url", required=True)
+    bad.add_argument("--plan", type=Path, required=True)
+    bad.add_argument("--connections", type=int, default=100)
+    bad.add_argument("--seconds", type=float, default=20.0)
+    bad.set_defaults(run=_storm)
+    look = commands.add_parser("check", help="check the books of a server, running or not")
+    look.add_argument("--data-dir", type=Path, help="its data folder")
+    look.add_argument("--database-url", default="", help="its PostgreSQL instead")
+    look.add_argument("--payments-database-url", default="")
+    look.set_defaults(run=_check)
+    return parser
+
+
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     again = commands.add_parser("replay", help="recorded tracks as runners, with an account of every fix")
     again.add_argument("--tracks", type=Path, required=True, help="CSV lat,lng,datetime,uid; .gz or plain")
     again.add_argument("--speed", type=float, default=60.0, help="the server's time scale (%(default)g)")
@@ -80,19 +97,6 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--plan", type=Path, help="with --url: its accounts (dispatch load-accounts)")
     again.add_argument("--data-dir", type=Path, help="the server's folder")
     again.set_defaults(run=_replay)
-    bad = commands.add_parser("storm", help="a bad day for a running server")
-    bad.add_argument("kind", choices=storms.KINDS)
-    bad.add_argument("--url", required=True)
-    bad.add_argument("--plan", type=Path, required=True)
-    bad.add_argument("--connections", type=int, default=100)
-    bad.add_argument("--seconds", type=float, default=20.0)
-    bad.set_defaults(run=_storm)
-    look = commands.add_parser("check", help="check the books of a server, running or not")
-    look.add_argument("--data-dir", type=Path, help="its data folder")
-    look.add_argument("--database-url", default="", help="its PostgreSQL instead")
-    look.add_argument("--payments-database-url", default="")
-    look.set_defaults(run=_check)
-    return parser
 
 
 def _demo(told: argparse.Namespace) -> int:
