@@ -120,13 +120,16 @@ class Stage:
     async def caller(self, role: str, index: int = 0) -> Caller:
         return await Caller(self.server, self.http).sign_in(self.accounts(role)[index]["phone"])
 
-    async def place_and_pay(self, student: Caller, description: str = "一个小箱子") -> dict[str, Any]:
-        """A paid parcel order between two known places."""
+    async def place_and_pay(
+        self, student: Caller, description: str = "一个小箱子", *, type_code: str = "parcel", **further: Any
+    ) -> dict[str, Any]:
+        """A paid order between two known places."""
         campus = self.server.plan["campus_id"]
         places = await student.call("GET", f"/campuses/{campus}/places?limit=20")
         pick = next(one for one in places if one["kind"] == "parcel")
         drop = next(one for one in places if one["kind"] == "dormitory")
-        ask = {"type_code": "parcel", "stops": [{"place_id": pick["id"]}, {"place_id": drop["id"]}], "weight_g": 500}
+        stops = [{"place_id": pick["id"]}, {"place_id": drop["id"]}]
+        ask = {"type_code": type_code, "stops": stops, "weight_g": 500, **further}
         quote = await student.call("POST", "/quotes", ask)
         order = await student.call(
             "POST",
