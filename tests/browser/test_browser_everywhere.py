@@ -33,6 +33,22 @@ async def test_both_languages_names_and_contrast(stage: Stage, name: str) -> Non
     await expect(page.locator("html")).to_have_attribute("lang", "en")
 
 
+async def test_a_turned_phone_shows_the_whole_campus_again(stage: Stage) -> None:
+    page = await stage.open("track", viewport={"width": 390, "height": 844})
+    ground = page.locator("#map path.ground").first
+    await expect(ground).to_be_visible()
+    small = await ground.bounding_box()
+    await page.set_viewport_size({"width": 1360, "height": 850})
+    wide = page.locator("#map")
+    await expect(wide).to_have_css("width", re.compile(r"^[89]\d\d"))
+    for _ in range(200):
+        now = await ground.bounding_box()
+        if small and now and now["height"] > 1.5 * small["height"]:
+            return
+        await page.evaluate("new Promise(requestAnimationFrame)")
+    raise AssertionError("the campus stayed as small as on the phone")
+
+
 async def test_the_browsers_language_is_the_first_choice(stage: Stage) -> None:
     page = await stage.blank(await stage.context(locale="en-GB"))
     await page.goto(f"{stage.server.url}/")

@@ -69,7 +69,13 @@ export class CampusMap {
     // Moving dots glide between fixes, except while the map itself moves.
     this.leaflet.on("zoomstart movestart", () => element.classList.add("is-moving"));
     this.leaflet.on("zoomend moveend", () => element.classList.remove("is-moving"));
-    new ResizeObserver(() => this.leaflet.invalidateSize({ pan: false })).observe(element);
+    // A turned phone or another window shows the same again, unless somebody has chosen their own view.
+    this.leaflet.on("dragstart", () => (this.frame = null));
+    element.addEventListener("wheel", () => (this.frame = null), { passive: true });
+    new ResizeObserver(() => {
+      this.leaflet.invalidateSize({ pan: false });
+      this.frame?.();
+    }).observe(element);
   }
 
   draw(geojson) {
@@ -111,8 +117,8 @@ export class CampusMap {
     const box = h("div", { class: "map-controls" });
     const paint = () =>
       box.replaceChildren(
-        button("+", t("map.zoom_in"), () => this.leaflet.zoomIn()),
-        button("−", t("map.zoom_out"), () => this.leaflet.zoomOut()),
+        button("+", t("map.zoom_in"), () => ((this.frame = null), this.leaflet.zoomIn())),
+        button("−", t("map.zoom_out"), () => ((this.frame = null), this.leaflet.zoomOut())),
         button("⤢", t("map.whole"), () => this.fit()),
       );
     paint();
@@ -125,7 +131,8 @@ export class CampusMap {
 
   /** Show the whole campus. */
   fit() {
-    this.leaflet.fitBounds(this.bounds, { padding: [12, 12], animate: false });
+    this.frame = () => this.leaflet.fitBounds(this.bounds, { padding: [12, 12], animate: false });
+    this.frame();
   }
 
   /**
@@ -137,10 +144,13 @@ export class CampusMap {
     const known = points.filter((point) => Number.isFinite(point?.lat));
     if (!known.length) return this.fit();
     const bounds = L.latLngBounds(known.map((point) => [point.lat, point.lon]));
-    this.leaflet.fitBounds(bounds.pad(0.25), { maxZoom, padding: [28, 28] });
+    const show = (animate) => this.leaflet.fitBounds(bounds.pad(0.25), { maxZoom, padding: [28, 28], animate });
+    this.frame = () => show(false);
+    show(undefined);
   }
 
   panTo(point) {
+    this.frame = null;
     this.leaflet.panTo([point.lat, point.lon]);
   }
 

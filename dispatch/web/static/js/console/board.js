@@ -178,9 +178,14 @@ export class Board {
     return orders.sort((a, b) => rank(a) - rank(b) || this.slackS(a) - this.slackS(b) || (a.id < b.id ? -1 : 1));
   }
 
+  /** The carrying runner's name as the team knows it: on the order itself it is masked. */
+  runnerName(order) {
+    return order.runner ? (this.runners.get(order.runner.id)?.name ?? order.runner.name) : "";
+  }
+
   textOf(order) {
     const stops = order.stops.map((stop) => stop.label).join(" ");
-    return `${order.code} ${order.id} ${order.runner?.name ?? ""} ${stops} ${order.description}`.toLowerCase();
+    return `${order.code} ${order.id} ${this.runnerName(order)} ${stops} ${order.description}`.toLowerCase();
   }
 
   counts() {

@@ -201,12 +201,12 @@ export class OrderPanel {
 
   runner(order, onRunner) {
     if (!order.runner) return null;
-    const { id, name, vehicle, credit, stars } = order.runner;
+    const { id, vehicle, credit, stars } = order.runner;
     return h(
       "button",
       { type: "button", class: "runner-line", onclick: () => onRunner(id) },
       icon(vehicle === "e_bike" ? "bike" : "walk"),
-      h("b", {}, name),
+      h("b", {}, this.board.runnerName(order)),
       h(
         "span",
         { class: "muted" },

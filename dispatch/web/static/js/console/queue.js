@@ -137,7 +137,7 @@ function row(order, { board, view, onSelect, onHover, drag }) {
       h(
         "span",
         { class: "row-foot muted" },
-        order.runner ? [icon("user"), order.runner.name] : t("console.waits_since", { n: minutes }),
+        order.runner ? [icon("user"), board.runnerName(order)] : t("console.waits_since", { n: minutes }),
       ),
     ),
     h(

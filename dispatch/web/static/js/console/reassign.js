@@ -112,7 +112,7 @@ export class Reassigner {
     this.undoable = undo;
     setTimeout(() => this.undoable === undo && (this.undoable = null), seconds * 1000);
     const text = order.runner
-      ? t("reassign.done", { code: order.code, name: order.runner.name })
+      ? t("reassign.done", { code: order.code, name: this.board.runnerName(order) })
       : t("reassign.freed", { code: order.code });
     toast(text, { kind: "good", seconds, action: { label: t("reassign.undo"), run: undo } });
   }

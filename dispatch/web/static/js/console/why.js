@@ -42,9 +42,11 @@ export function whyTable(why) {
 function table(decision) {
   const fit = decision.candidates.filter((candidate) => !candidate.excluded);
   const out = decision.candidates.filter((candidate) => candidate.excluded);
-  const names = [...new Set(fit.flatMap((candidate) => Object.keys(candidate.terms)))].filter((name) =>
-    fit.some((candidate) => Math.round(candidate.terms[name] ?? 0) !== 0),
-  );
+  // A term that is the same for everybody decided nothing, and the table is narrow.
+  const names = [...new Set(fit.flatMap((candidate) => Object.keys(candidate.terms)))].filter((name) => {
+    const values = new Set(fit.map((candidate) => Math.round(candidate.terms[name] ?? 0)));
+    return values.size > 1 || (fit.length === 1 && !values.has(0));
+  });
   const worst = Math.max(1, ...fit.map((candidate) => candidate.cost_s ?? 0));
   fit.sort((a, b) => Number(b.is_chosen) - Number(a.is_chosen) || (a.cost_s ?? 0) - (b.cost_s ?? 0));
   return [

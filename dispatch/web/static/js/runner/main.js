@@ -40,6 +40,7 @@ class RunnerPage {
     this.tab = "now";
     this.busyId = null;
     this.chosenId = null;
+    this.isAround = false;
     this.paint = coalesce(() => this.paintNow(), 60);
     this.position = new PositionSource({ onFix: (fix) => this.reportFix(fix), onChange: this.paint });
     this.queue = new ActionQueue({
@@ -276,6 +277,16 @@ class RunnerPage {
     await this.drawWay();
   }
 
+  /** Nothing to walk to: the map shows where the runner stands, once, and then is theirs again. */
+  lookAround() {
+    const isFree = Boolean(this.state) && !this.state.offer && !this.current;
+    if (isFree && !this.isAround && this.position.last) {
+      this.map.fitPoints([this.position.last], { maxZoom: 16.5 });
+      this.isAround = true;
+    }
+    if (!isFree) this.isAround = false;
+  }
+
   async drawWay() {
     const order = this.current;
     const key = order ? `${order.id}/${order.task_status}/${this.position.state}` : "";
@@ -302,6 +313,7 @@ class RunnerPage {
       this.dots.put("me", { ...last, bearing: null }, { look, text: "", name: t("runner.you") });
       this.own.show(last, last.acc);
     }
+    this.lookAround();
     if (this.state?.offer && now() >= this.state.offer.expires_at_ms + 1000 * timeScale()) {
       this.state = { ...this.state, offer: null };
       this.refetch();

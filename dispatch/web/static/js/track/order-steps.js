@@ -254,7 +254,7 @@ export function pay(form) {
           h("span", {}, [draft.stops[role].label, draft.doors[role]?.detail].filter(Boolean).join(" · ")),
         ),
       ),
-      h("li", { class: "stop" }, icon("text"), h("span", {}, form.describe())),
+      h("li", { class: "stop" }, icon("list"), h("span", {}, form.describe())),
     ),
     price(form),
     h(

@@ -5,7 +5,7 @@ export const runner = {
   "task.waiting": "Waiting",
   "task.offered": "Offered",
   "runner.credit": "credit {n}",
-  "runner.load": "{n} orders",
+  "runner.load": "{n} in hand",
   "runner.map": "Map of your errand",
   "runner.you": "You",
   "runner.tab.now": "Now",
