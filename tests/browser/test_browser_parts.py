@@ -84,7 +84,9 @@ QUEUE = """async () => {
     description: "", runner: { id: "r", name: "r" }, is_late: false,
     eta: arrival && { from_ms: arrival - 60_000, to_ms: arrival, warnings: [] } });
   board.load({ orders: [order("soon-but-there", 1_300_000, 1_060_000), order("nobody-knows", 1_500_000, null),
-    order("later-and-far", 1_900_000, 2_000_000)], runners: [], kpis: {}, alerts: [] });
+    order("later-and-far", 1_900_000, 2_000_000)], runners: [{ id: "r", name: "李晓雯" }],
+    kpis: {}, alerts: [] });
+  if (board.queue({ filter: "all", text: "晓雯" }).length !== 3) throw new Error("nobody is found by their name");
   const queue = board.queue({ filter: "all", text: "" });
   return queue.map((one) => [one.id, Math.round(board.slackS(one)), board.willBeLate(one), board.isLate(one)]);
 }"""

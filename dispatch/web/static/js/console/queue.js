@@ -100,7 +100,8 @@ function row(order, { board, view, onSelect, onHover, drag }) {
   const isLate = board.isLate(order);
   const isDone = !board.isActive(order);
   const isWaiting = board.isWaiting(order);
-  const tone = isLate || board.willBeLate(order) ? "late" : isWaiting ? "waiting" : isDone ? "done" : slack < 300 ? "soon" : "fine";
+  const isInTrouble = isLate || board.willBeLate(order);
+  const tone = isInTrouble ? "late" : isWaiting ? "waiting" : isDone ? "done" : slack < 300 ? "soon" : "fine";
   const [from, to] = [order.stops[0], order.stops.at(-1)];
   const minutes = Math.max(0, Math.round((now() - order.placed_at_ms) / 60_000));
   return h(
