@@ -73,6 +73,7 @@ async def arrived(ctx: Context, who: Principal, order_id: str, tap: Tap) -> Orde
             there,
             actor_id=who.account_id,
             stop_role=str(role),
+            at_ms=ms(tapped_at(tap, uow.now, order.assigned_at)),
             **_where(order, role, tap),
         )
 

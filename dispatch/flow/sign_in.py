@@ -339,8 +339,11 @@ async def set_password(ctx: Context, who: Principal, request: SetPassword) -> No
     if account.password_hash is None:
         await _store_password(ctx, who.account_id, request.new_password)
         return
+    if request.old_password is None:
+        # Not a guess: whoever left it out has not tried anything.
+        raise InvalidInput("give the old password too", field="old_password")
     await _refuse_locked(ctx, account.phone)
-    if not await asyncio.to_thread(is_password, account.password_hash, request.old_password or ""):
+    if not await asyncio.to_thread(is_password, account.password_hash, request.old_password):
         await _fail(ctx, account.phone)
         raise SignInFailed(field="old_password")
     password_hash = await asyncio.to_thread(hash_password, request.new_password)

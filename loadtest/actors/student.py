@@ -37,8 +37,8 @@ _TELLING = (
     "order_delivered", "order_cancelled", "order_closed", "task_reopened",
 )  # fmt: skip
 _ERRANDS = (
-    ("parcel", 40, ("帮我取快递,取件码 8-2-3015", "Please fetch my parcel, code 5-1-2207")),
-    ("meal", 35, ("二楼窗口的番茄牛腩饭,不要香菜", "One beef noodle soup, not spicy")),
+    ("parcel", 40, ("帮我取快递，取件码 8-2-3015", "Please fetch my parcel, code 5-1-2207")),
+    ("meal", 35, ("二楼窗口的番茄牛腩饭，不要香菜", "One beef noodle soup, not spicy")),
     ("carry", 14, ("把充电器送到图书馆门口", "Take my charger to the library door")),
     ("queue", 6, ("帮我排队占打印机", "Queue for me at the print shop")),
     ("shop", 4, ("一提矿泉水和两包纸巾", "Six bottles of water and tissues")),

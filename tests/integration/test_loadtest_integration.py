@@ -156,7 +156,17 @@ def test_recorded_tracks_are_delivered_one_by_one(tmp_path: Path, capsys: pytest
             rows.append(f"{40.0 + i * 3e-5 + who * 1e-3 + jump * 0.5:.6f},116.32,{at:%Y-%m-%d %H:%M:%S},{who:03}")
     tracks = tmp_path / "tracks.txt.gz"
     tracks.write_bytes(gzip.compress("\n".join(rows).encode()))
-    words = ["replay", "--tracks", str(tracks), "--watchers", "2", "--spread-s", "1", "--data-dir", str(tmp_path / "own")]
+    words = [
+        "replay",
+        "--tracks",
+        str(tracks),
+        "--watchers",
+        "2",
+        "--spread-s",
+        "1",
+        "--data-dir",
+        str(tmp_path / "own"),
+    ]
     # Beside other tests and under coverage the hub may now and then need two fixes' time for one flush.
     code = main([*words, "--least-share", "0.9"])
     printed = capsys.readouterr().out

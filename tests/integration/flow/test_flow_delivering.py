@@ -11,6 +11,7 @@ from PIL import Image
 
 from dispatch.access.principal import Principal
 from dispatch.flow import cancel_order, confirm_order, deliver_task, reassign_task
+from dispatch.flow.order_view import ms
 from dispatch.model.errors import (
     InvalidInput,
     NotFound,
@@ -59,10 +60,14 @@ async def test_each_step_is_told_with_the_distance_from_its_stop(world: World) -
     order_id = await world.assigned(student, runner)
     order = await world.order(order_id)
     here = from_wgs84(world.map.place(world.places()[0]).point, Datum.GCJ02)
-    tap = Tap(lat=here.lat, lon=here.lon, datum="gcj02")
+    pressed_ms = ms(world.clock.now())
+    world.clock.advance(30)
+    tap = Tap(lat=here.lat, lon=here.lon, datum="gcj02", tapped_at_ms=pressed_ms)
     view = await deliver_task.arrived(world.ctx, runner, order_id, tap)
     assert view.task_status == "at_pickup"
-    assert (await _payload(world, order_id, "runner_arrived"))["distance_m"] <= 1
+    told = await _payload(world, order_id, "runner_arrived")
+    assert told["distance_m"] <= 1
+    assert told["at_ms"] == pressed_ms, "a tap that was made offline counts from when it was made"
     again = await deliver_task.arrived(world.ctx, runner, order_id, tap)
     assert again.version == view.version, "pressing it twice is harmless"
     picked = await deliver_task.picked_up(world.ctx, runner, order_id, PickUp())

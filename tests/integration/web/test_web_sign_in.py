@@ -104,6 +104,10 @@ async def test_a_password_is_set_used_and_changed(house: Any) -> None:
     assert (await house.call("POST", "/auth/password", {"new_password": "first-secret"}, who=token)).status == 204
     signed = await sign_in(house, password="first-secret")
     assert signed.status == 200
+    for _ in range(6):
+        # Leaving the old one out is no guess: it never locks anybody out.
+        left_out = await house.call("POST", "/auth/password", {"new_password": "second-secret"}, who=token)
+        assert left_out.code == "invalid_input" and left_out.json["error"]["field"] == "old_password"
     change = {"new_password": "second-secret", "old_password": "nope"}
     refused = await house.call("POST", "/auth/password", change, who=token)
     assert refused.code == "sign_in_failed" and refused.json["error"]["field"] == "old_password"
