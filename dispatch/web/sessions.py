@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from tornado.web import RequestHandler
 
-from ..access.permissions import effective_roles
 from ..access.principal import Principal
 from ..access.tokens import Tokens
-from ..model.account import Role
-from ..model.errors import AccountBlocked, InvalidInput, NotFound, NotPermitted, NotSignedIn
+from ..flow.sign_in import Standing, ask_standings
+from ..model.errors import InvalidInput, NotPermitted, NotSignedIn, Refusal
 from ..model.views import SessionView
 
 if TYPE_CHECKING:
     from ..flow.context import Context
-    from ..store.unit_of_work import GlobalUnit
 
 SLOT_HEADER, CSRF_HEADER = "X-Session-Slot", "X-CSRF-Token"
 ACCESS, REFRESH, CSRF = "dispatch_access", "dispatch_refresh", "dispatch_csrf"
@@ -91,41 +89,25 @@ class LiveSessions:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._seen: OrderedDict[str, tuple[float, frozenset[Role] | NotSignedIn | AccountBlocked]] = OrderedDict()
+        self._seen: OrderedDict[str, tuple[float, Standing | Refusal]] = OrderedDict()
 
     async def current(self, who: Principal) -> Principal:
         """``who`` in today's roles; raises :class:`NotSignedIn` or :class:`AccountBlocked`."""
         now_s = self._ctx.clock.monotonic_s()
         seen = self._seen.get(who.session_id)
         if seen is None or now_s - seen[0] >= RECHECK_S:
-            found = await self._ctx.store.read_global(lambda unit: self._look_up(unit, who))
-            self._seen[who.session_id] = seen = (now_s, found)
+            (standing,) = await ask_standings(self._ctx, [who])
+            self._seen[who.session_id] = seen = (now_s, standing)
             self._seen.move_to_end(who.session_id)
             if len(self._seen) > _MAX_SEEN:
                 self._seen.popitem(last=False)
-        if isinstance(seen[1], frozenset):
-            return replace(who, roles=seen[1])
-        raise seen[1]
+        if isinstance(seen[1], Refusal):
+            raise seen[1]
+        return replace(who, roles=seen[1].principal.roles)
 
     def forget(self, session_id: str) -> None:
         """Ask again at the next request: this session has just changed."""
         self._seen.pop(session_id, None)
-
-    def _look_up(self, unit: GlobalUnit, who: Principal) -> frozenset[Role] | NotSignedIn | AccountBlocked:
-        ended = NotSignedIn("this session has ended; sign in again", reason="session_ended")
-        try:
-            session = unit.sessions.get(who.session_id)
-        except NotFound:
-            return ended
-        if not session.is_good(self._ctx.tokens.now()):
-            return ended
-        if unit.accounts.get(who.account_id).is_blocked:
-            return AccountBlocked()
-        for membership in unit.memberships_of(who.account_id):
-            if membership.campus_id == who.campus_id:
-                roles = effective_roles(membership)
-                return roles if session.roles is None else roles & session.roles
-        return ended
 
 
 def put_cookies(
