@@ -31,7 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = told.run
     try:
-        return run(told)
+        code = run(told)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing must be written to them at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except SettingsError as fault:
         for line in fault.faults:
             print(f"dispatch: {line}", file=sys.stderr)

@@ -38,6 +38,7 @@ def secrets_folder(settings: Settings) -> Path:
 
 def load_secrets(settings: Settings) -> Secrets:
     """Read the secrets, making those that are not there yet; several processes may do so at once and get the same."""
+    prepare_data_dir(settings)
     data_keys = _read_keys("data_key", settings.data_key_file, settings)
     return Secrets(
         token_key=_only("token_key", settings.token_key_file, settings),

@@ -7,6 +7,7 @@ more than once and must have no other effect. A cancelled wait is unknown: the c
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sqlite3
 import time
@@ -82,6 +83,9 @@ def _is_repeatable(error: DBAPIError | sqlite3.OperationalError) -> bool:
 
 def _sqlite_engine(url: sa.URL) -> Engine:
     arguments = {"check_same_thread": False, "timeout": BUSY_MS / 1000}
+    assert url.database, "a database of money is a file"
+    # Made before SQLite opens it, readable by its owner alone; its journal takes over the mode.
+    os.close(os.open(url.database, os.O_RDWR | os.O_CREAT, 0o600))
     engine = sa.create_engine(url, poolclass=QueuePool, pool_size=READERS + 1, connect_args=arguments)
 
     @sa.event.listens_for(engine, "connect")

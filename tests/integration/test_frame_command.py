@@ -131,6 +131,22 @@ def test_a_campus_of_a_real_map_and_its_first_administrator(tmp_path, campus_dat
     assert loaded.returncode == 0, loaded.stderr
     assert plan.stat().st_mode & 0o077 == 0
     assert run("migrate", **told).stdout == "the databases are up to date\n"
+    data_dir = tmp_path / "data"
+    found = [data_dir, *data_dir.glob("*.db"), *(data_dir / "secrets").iterdir()]
+    assert len(found) >= 8
+    assert [path for path in found if path.stat().st_mode & 0o077] == [], "nobody else reads people, money or secrets"
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(told):
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("DISPATCH_")} | told
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "dispatch", "campus", "list"]
+    done = subprocess.run(
+        command, env=environ, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.fixture
