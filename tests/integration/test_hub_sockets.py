@@ -416,12 +416,12 @@ async def test_a_watcher_that_stops_reading_delays_nobody(redis_url: str, world:
                 assert sent < 3_000
                 batch = [
                     (f"evt_{sent + n}", 1, 1, Publication(topic, EventKind.ORDER_PAID, {"blob": blob}))
-                    for n in range(20)
+                    for n in range(4)
                 ]
                 await server.streams.publish_many(CAMPUS, batch)
-                for n in range(20):
+                for n in range(4):
                     assert (await good.until("event"))["id"] == f"evt_{sent + n}"
-                sent += 20
+                sent += 4
             await eventually(lambda: len(server.hub.hub.connections) == 1)
             writer.close()
     finally:
