@@ -120,8 +120,7 @@ class HubClient:
         )
         async with connecting as socket:
             self._socket = socket
-            hello = {"t": "hello", "token": token}
-            await socket.send_bytes(_encoder.encode(hello | {"acks": True} if self._wants_acks else hello))
+            await socket.send_bytes(_encoder.encode(self._hello(token)))
             beside = [asyncio.create_task(self._send(socket)), asyncio.create_task(self._renew())]
             try:
                 await self._receive(socket)
@@ -131,6 +130,11 @@ class HubClient:
                 await asyncio.gather(*beside, return_exceptions=True)
                 self._socket = None
             return socket.close_code
+
+    def _hello(self, token: str) -> dict[str, Any]:
+        """Each hello says the whole wish anew: one that leaves ``acks`` out ends them."""
+        hello: dict[str, Any] = {"t": "hello", "token": token}
+        return hello | {"acks": True} if self._wants_acks else hello
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         while True:
@@ -144,7 +148,7 @@ class HubClient:
             await asyncio.sleep(RENEW_SHARE * float(self.welcome.get("renew_ms", 900_000)) / 1000)
             token = await self._get_token()
             if token:
-                self.send({"t": "hello", "token": token})
+                self.send(self._hello(token))
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         while True:
