@@ -16,7 +16,7 @@ from tests.hub_world import Server, World, now_ms
 
 
 async def test_fixes_are_acknowledged_after_the_token_was_renewed(redis_url: str) -> None:
-    server = Server(redis_url, World(), HubOptions(hello_lasts_s=1))
+    server = Server(redis_url, World(), HubOptions(hello_lasts_s=4))
     await server.start()
     heard: list[dict[str, Any]] = []
 
@@ -32,6 +32,8 @@ async def test_fixes_are_acknowledged_after_the_token_was_renewed(redis_url: str
             async with asyncio.timeout(20):
                 while sum(frame["t"] == "welcome" for frame in heard) < 2:
                     await asyncio.sleep(0.01)
+                welcomes = {frame["connection"] for frame in heard if frame["t"] == "welcome"}
+                assert len(welcomes) == 1, "renewed, not connected again"
                 heard.clear()
                 client.send({"t": "fix", "seq": 7, "at": now_ms(server), "lat": 30.5, "lon": 114.4})
                 while not any(frame["t"] == "ack" and frame["accepted"] == 1 for frame in heard):
