@@ -20,7 +20,9 @@ demo: $(VENV)/.installed $(VENDOR)/.built ## Start everything on 127.0.0.1:8888 
 
 test: $(VENV)/.installed-dev $(VENDOR)/.built ## Run every test, with coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not alone" --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not alone" --cov --cov-report= $(ARGS) || { [ $$? -eq 1 ] && \
+	  echo "What failed beside other tests is tried once more by itself; what fails again has failed." && \
+	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --cov --cov-append --cov-report= $(ARGS); }
 	@$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report= $(ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/coverage report --fail-under=90
 	@$(BIN)/coverage report --fail-under=97 --include='payments/*' > /dev/null || { echo "payments: branch coverage under 97 %"; exit 1; }
