@@ -14,16 +14,16 @@ from dispatch.hub.codes import CloseCode
 from dispatch.hub.connection import Connection
 from dispatch.hub.core import Hub
 from dispatch.hub.frames import Follow
-from dispatch.hub.resume import Past, Seam
 from dispatch.hub.rules import Principal, Standing
 from dispatch.hub.topic import Topic
 from dispatch.live.bus import PositionRow
 from dispatch.live.resume_streams import StreamEvent
-from dispatch.model.errors import Refusal, Unavailable
+from dispatch.model.errors import Refusal
 from geo.filters import Reason, Verdict
 from geo.fix import Fix
 
 from .business_time import BusinessTime
+from .follows import Follows
 from .limits import UpgradeLimits
 from .position_writer import PositionWriter, position_row
 from .protocol import HubSocket
@@ -48,6 +48,7 @@ class HubServer:
         self.hub = Hub(self, rules, max_per_account=self.options.max_per_account)
         self._writer = PositionWriter(rooms.bus, rooms.presence, rooms.tracks, rooms.index_of)
         self._checks = StandingChecks(rooms.ask_standings, self._answer_check, self._joined)
+        self._follows = Follows(rooms, self.hub, self._checks, self._joined, self.stamp, self.options.fetches_at_once)
         self._limits = UpgradeLimits(
             per_address_per_s=self.options.upgrades_per_address_per_s,
             per_s=self.options.upgrades_per_s,
@@ -59,7 +60,6 @@ class HubServer:
         self._leaving: deque[tuple[int, HubSocket]] = deque()
         self._campuses: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._fetches = asyncio.Semaphore(self.options.fetches_at_once)
         self._opened = 0
         self._is_draining = False
         self._is_empty = asyncio.Event()
@@ -105,6 +105,7 @@ class HubServer:
         for socket in list(self._sockets.values()):
             socket.abort()
         await self._checks.stop()
+        await self._follows.stop()
         tasks = {*self._tasks, *self._campuses.values()}
         for task in tasks:
             task.cancel()
@@ -182,10 +183,10 @@ class HubServer:
         self._rooms.bus.leave(campus_id)
 
     def start_follow(self, connection: Connection, topic: Topic, frame: Follow) -> None:
-        self._spawn(self._follow(connection, topic, frame.offset, frame.epoch, frame.re))
+        self._follows.start(connection, topic, frame)
 
     def start_heal(self, topic: Topic) -> None:
-        self._spawn(self._heal(topic))
+        self._follows.start_heal(topic)
 
     def start_runner(self, connection: Connection) -> None:
         self._spawn(self._seed(connection))
@@ -239,69 +240,6 @@ class HubServer:
         joined = self._campuses.get(campus_id)
         if joined is not None and not joined.done():
             await asyncio.wait({joined}, timeout=3.0)
-
-    async def _follow(
-        self, connection: Connection, topic: Topic, offset: int | None, epoch: str | None, re: int | None
-    ) -> None:
-        if (seam := topic.joining.get(connection)) is None:
-            return
-        try:
-            past = await self._fetch(connection, topic, seam, (-1 if offset is None else offset, epoch or ""))
-        except Refusal as refusal:
-            if topic.joining.get(connection) is seam:
-                connection.refuse_topic(topic.name, refusal, re)
-                self.hub.topics.give_up(connection, topic)
-            return
-        if topic.joining.get(connection) is not seam:
-            return  # left, perhaps to come again: what was fetched may end before that seam begins
-        self.stamp()
-        self.hub.topics.complete(connection, topic, past, self.hub.now_ms)
-        connection.write_now()
-
-    async def _fetch(self, connection: Connection, topic: Topic, seam: Seam, since: tuple[int, str]) -> Past:
-        """The past first, the snapshot after it: a snapshot may know more than the events before it, never less."""
-        await self._joined(connection.campus_id)
-        await self._checks.done(connection)
-        async with self._fetches:
-            if topic.joining.get(connection) is not seam:
-                raise Unavailable("left in the meantime")
-            try:
-                missed = await self._rooms.streams.read_since(connection.campus_id, topic.name, *since)
-            except Exception as error:
-                log.warning("the past of %s is not known: %r", topic.name, error)
-                missed = None
-            try:
-                grant = await self._rooms.authorize(connection.principal, topic.name, str(connection.look.datum))
-            except Refusal:
-                raise
-            except Exception as error:
-                log.exception("following %s", topic.name)
-                raise Unavailable() from error
-        self.hub.count("recovered" if missed is not None and missed.is_recovered else "snapshots")
-        if missed is None:
-            return Past(False, (), 0, "", grant.snapshot, grant.watch)
-        at = missed.position
-        return Past(missed.is_recovered, missed.events, at.offset, at.epoch, grant.snapshot, grant.watch)
-
-    async def _heal(self, topic: Topic) -> None:
-        """Fill the hole in a topic's events, however long Redis takes to answer."""
-        topics, campus_id, pause_s = self.hub.topics, topic.campus.id, 0.1
-        while topics.find(campus_id, topic.name) is topic:
-            try:
-                async with self._fetches:
-                    missed = await self._rooms.streams.read_since(campus_id, topic.name, topic.offset, topic.epoch)
-                break
-            except Exception as error:
-                log.warning("%s cannot be healed yet: %r", topic.name, error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2.0, pause_s * 2)
-        else:
-            return
-        self.stamp()
-        past = Past(missed.is_recovered, missed.events, missed.position.offset, missed.position.epoch)
-        if not topics.healed(topic, past, self.hub.now_ms):
-            for follower in topics.restart(topic):
-                self._spawn(self._follow(follower, topic, None, None, None))
 
     async def _seed(self, connection: Connection) -> None:
         """Where the runner was last seen by any worker, so that an older fix does not move the dot back."""
