@@ -18,6 +18,12 @@ _MAX_SAFE = 2**53 - 1  # the largest integer that every client language can hold
 Re: TypeAlias = Annotated[int, Meta(ge=0, le=_MAX_SAFE)]
 Milliseconds: TypeAlias = Annotated[int, Meta(ge=0, le=_MAX_SAFE)]
 TopicName: TypeAlias = Annotated[str, Meta(min_length=3, max_length=80)]
+#: how often a watcher wants to hear of positions, in real time
+EveryMs: TypeAlias = Annotated[int, Meta(ge=50, le=60_000)]
+Latitude: TypeAlias = Annotated[float, Meta(ge=-90, le=90)]
+Longitude: TypeAlias = Annotated[float, Meta(ge=-180, le=180)]
+#: south, west, north, east in the connection's datum
+Box: TypeAlias = tuple[Latitude, Longitude, Latitude, Longitude]
 
 #: runner id, lat, lon, fixed_at_ms, bearing, speed, accuracy, received_at_ms
 PositionRow: TypeAlias = tuple[str, float, float, int, float | None, float | None, float | None, int]
@@ -69,12 +75,46 @@ class ReportFixes(Struct, tag_field="t", tag="fixes", forbid_unknown_fields=True
 
 
 class Follow(Struct, tag_field="t", tag="follow", forbid_unknown_fields=True):
-    """Follow a topic; with ``offset`` and ``epoch`` also what was missed since."""
+    """Follow a topic; with ``offset`` and ``epoch`` also what was missed since. ``every_ms`` and ``box``: see View."""
 
     topic: TopicName
     re: Re | None = None
     offset: Re | None = None
     epoch: Annotated[str, Meta(max_length=32)] | None = None
+    every_ms: EveryMs | None = None
+    box: Box | None = None
+
+    def __post_init__(self) -> None:
+        if self.box is not None:
+            _require_box(self.box)
+
+
+class View(Struct, tag_field="t", tag="view", forbid_unknown_fields=True):
+    """From now on the positions of a followed topic come so often, and only those within the box.
+
+    It replaces the view as a whole: what is left out is again as if it had never been asked for.
+    """
+
+    topic: TopicName
+    re: Re | None = None
+    every_ms: EveryMs | None = None
+    box: Box | None = None
+
+    def __post_init__(self) -> None:
+        if self.box is not None:
+            _require_box(self.box)
+
+
+def _require_box(box: Box) -> None:
+    """What the decoder turns into a refusal of the field."""
+    south, west, north, east = box
+    if not south <= north:
+        raise ValueError(f"{_WRONG}box`: its south lies north of its north")
+    if not west <= east:
+        raise ValueError(f"{_WRONG}box`: its west lies east of its east; a box does not cross the antimeridian")
+
+
+_WRONG = "Wrong field `"
 
 
 class Unfollow(Struct, tag_field="t", tag="unfollow", forbid_unknown_fields=True):
@@ -88,7 +128,7 @@ class Ping(Struct, tag_field="t", tag="ping", forbid_unknown_fields=True):
     re: Re | None = None
 
 
-ClientFrame: TypeAlias = Hello | ReportFix | ReportFixes | Follow | Unfollow | Ping
+ClientFrame: TypeAlias = Hello | ReportFix | ReportFixes | Follow | View | Unfollow | Ping
 
 
 # --- to clients
@@ -109,6 +149,13 @@ class Welcome(_Answer, tag="welcome"):
     flush_ms: int
     renew_ms: int  # real time until a fresh hello is due on this connection
     re: int | None = None
+
+
+class ReportEvery(_Answer, tag="report"):
+    """To a runner: report so often (in real time), and sooner after having moved so far."""
+
+    every_ms: int
+    distance_m: int
 
 
 class Ack(_Answer, tag="ack"):
@@ -132,6 +179,14 @@ class Followed(_Answer, tag="followed"):
     recovered: bool
     offset: int
     epoch: str
+    re: int | None = None
+
+
+class Viewed(_Answer, tag="viewed"):
+    """The view is as asked for from the next flush on; ``every_ms`` is the rhythm that holds."""
+
+    topic: str
+    every_ms: int
     re: int | None = None
 
 
@@ -184,9 +239,11 @@ class Pong(_Answer, tag="pong"):
 
 ServerFrame: TypeAlias = (
     Welcome
+    | ReportEvery
     | Ack
     | Refused
     | Followed
+    | Viewed
     | Unfollowed
     | Snapshot
     | EventFrame
@@ -255,7 +312,7 @@ def _explain(message: str) -> tuple[str, str | None]:
     text, mark, path = message.rpartition(" - at `$")
     if mark:
         return text, path.rstrip("`").lstrip(".") or None
-    for start in ("Object contains unknown field `", "Object missing required field `"):
+    for start in ("Object contains unknown field `", "Object missing required field `", _WRONG):
         if message.startswith(start):
             return message, message[len(start) :].partition("`")[0]
     return message, None

@@ -18,14 +18,31 @@ from dispatch.hub.frames import (
     Hello,
     Ping,
     Positions,
+    ReportEvery,
     ReportFix,
     ReportFixes,
     Unfollow,
+    View,
+    Viewed,
     framed,
 )  # fmt: skip
 
 FIX = {"t": "fix", "at": 5, "lat": 30, "lon": 114.5}
 READING = {"at": 1, "lat": 2.0, "lon": 3.0}
+WRONG_VIEWS: list[tuple[dict[str, Any], str]] = [
+    ({"every_ms": 49}, "every_ms"),
+    ({"every_ms": 60_001}, "every_ms"),
+    ({"every_ms": 250.5}, "every_ms"),
+    ({"every_ms": True}, "every_ms"),
+    ({"box": [30, 114, 31]}, "box"),
+    ({"box": [30, 114, 31, 115, 0]}, "box"),
+    ({"box": {"south": 30}}, "box"),
+    ({"box": [30, 114, "31", 115]}, "box[2]"),
+    ({"box": [-90.5, 114, 31, 115]}, "box[0]"),
+    ({"box": [30, 114, 31, 180.5]}, "box[3]"),
+    ({"box": [31, 114, 30, 115]}, "box"),
+    ({"box": [30, 179, 31, -179]}, "box"),
+]
 
 
 def packed(codec: Codec, frame: Any) -> bytes:
@@ -40,6 +57,11 @@ def test_every_kind_of_frame(codec: Codec) -> None:
     assert isinstance(batch, ReportFixes)
     assert batch.fixes[0].lat == 2.0
     assert codec.decode(packed(codec, {"t": "follow", "topic": "order:1", "re": 2})) == Follow("order:1", 2)
+    view = {"topic": "console:1", "every_ms": 250, "box": [30, 114, 31.5, 114]}
+    assert codec.decode(packed(codec, view | {"t": "view", "re": 3})) == View("console:1", 3, 250, (30, 114, 31.5, 114))
+    followed = codec.decode(packed(codec, view | {"t": "follow"}))
+    assert followed == Follow("console:1", every_ms=250, box=(30.0, 114.0, 31.5, 114.0))
+    assert codec.decode(packed(codec, {"t": "view", "topic": "console:1"})) == View("console:1")
     assert codec.decode(packed(codec, {"t": "unfollow", "topic": "order:1"})) == Unfollow("order:1")
     assert codec.decode(packed(codec, {"t": "ping"})) == Ping()
 
@@ -63,6 +85,13 @@ def test_every_kind_of_frame(codec: Codec) -> None:
         ({"t": "hello", "token": "x", "datum": "bd09"}, "datum"),
         ({"t": "follow", "topic": ""}, "topic"),
         ({"t": "follow", "topic": "order:1", "offset": -1}, "offset"),
+        *[
+            ({"t": kind, "topic": "console:1"} | wrong, field)
+            for kind in ("follow", "view")
+            for wrong, field in WRONG_VIEWS
+        ],
+        ({"t": "view"}, "topic"),
+        ({"t": "view", "topic": "console:1", "offset": 1}, "offset"),
         ({"t": "dance"}, "t"),
         ({"topic": "order:1"}, "t"),
         ([1, 2], None),
@@ -106,3 +135,25 @@ def test_what_has_no_value_is_left_out() -> None:
     assert json.loads(JSON.encode(ErrorFrame("a", "b"))[2:]) == {"t": "error", "code": "a", "message": "b"}
     row = ("acc_1", 1.0, 2.0, 3, None, None, None, 4)
     assert msgpack.unpackb(MSGPACK.encode(Positions("console:c", [row]))[2:])["p"] == [list(row)]
+
+
+def test_a_box_says_what_is_wrong_with_it() -> None:
+    for box, why in (([31, 114, 30, 115], "north of its north"), ([30, 179, 31, -179], "antimeridian")):
+        with pytest.raises(BadFrame, match=why):
+            JSON.decode(packed(JSON, {"t": "view", "topic": "console:1", "box": box}))
+    for number in (float("nan"), float("inf"), float("-inf")):
+        for place in range(4):
+            broken = [30.0, 114.0, 31.0, 115.0]
+            broken[place] = number
+            with pytest.raises(BadFrame) as refused:
+                MSGPACK.decode(packed(MSGPACK, {"t": "view", "topic": "console:1", "box": broken}))
+            assert refused.value.field == f"box[{place}]"
+
+
+def test_what_the_server_says_of_rhythms() -> None:
+    assert json.loads(JSON.encode(Viewed("console:1", 250, 4))[2:]) == {
+        "t": "viewed", "topic": "console:1", "every_ms": 250, "re": 4,
+    }  # fmt: skip
+    assert msgpack.unpackb(MSGPACK.encode(ReportEvery(10_000, 50))[2:]) == {
+        "t": "report", "every_ms": 10_000, "distance_m": 50,
+    }  # fmt: skip
