@@ -221,6 +221,18 @@ async def dial(server: Server, subprotocol: str = JSON, token: str | None = None
 OPTIONS = HubOptions(drain_s=0.2, close_timeout_s=1)
 
 
+@contextlib.asynccontextmanager
+async def running(
+    redis_url: str, world: World, options: HubOptions = OPTIONS, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Server]:
+    server = Server(redis_url, world, options, tls)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
 def now_ms(server: Server) -> int:
     return int(server.clock.now().timestamp() * 1000)
 
