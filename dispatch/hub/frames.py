@@ -118,6 +118,8 @@ _WRONG = "Wrong field `"
 
 
 class Unfollow(Struct, tag_field="t", tag="unfollow", forbid_unknown_fields=True):
+    """Hear no more of a topic."""
+
     topic: TopicName
     re: Re | None = None
 
@@ -139,6 +141,8 @@ class _Answer(Struct, tag_field="t", omit_defaults=True):
 
 
 class Welcome(_Answer, tag="welcome"):
+    """Who the token speaks for, what time it is, and the rhythms of this server."""
+
     account: str
     campus: str
     roles: list[str]
@@ -175,6 +179,8 @@ class Refused(_Answer, tag="refused"):
 
 
 class Followed(_Answer, tag="followed"):
+    """The topic is followed from here on: ``recovered`` tells whether exactly the missed events come next."""
+
     topic: str
     recovered: bool
     offset: int
@@ -191,16 +197,22 @@ class Viewed(_Answer, tag="viewed"):
 
 
 class Unfollowed(_Answer, tag="unfollowed"):
+    """The topic is not followed any more."""
+
     topic: str
     re: int | None = None
 
 
 class Snapshot(_Answer, tag="snapshot"):
+    """The topic's subject as it is now."""
+
     topic: str
     data: Any
 
 
 class EventFrame(_Answer, tag="event"):
+    """Something became true; a topic's events come in the order of ``offset``, without a hole."""
+
     topic: str
     offset: int
     id: str
@@ -210,21 +222,29 @@ class EventFrame(_Answer, tag="event"):
 
 
 class Positions(_Answer, tag="pos"):
+    """The newest fix of each runner of the topic that moved."""
+
     topic: str
     p: Sequence[PositionRow]
 
 
 class Gone(_Answer, tag="gone"):
+    """Take these runners off the map."""
+
     topic: str
     runners: Sequence[str]
 
 
 class Closed(_Answer, tag="closed"):
+    """The topic has ended for this follower."""
+
     topic: str
     code: str
 
 
 class ErrorFrame(_Answer, tag="error"):
+    """A frame was refused; the connection goes on."""
+
     code: str
     message: str
     re: int | None = None
@@ -233,6 +253,8 @@ class ErrorFrame(_Answer, tag="error"):
 
 
 class Pong(_Answer, tag="pong"):
+    """Somebody is there, and this is the time."""
+
     now_ms: int
     re: int | None = None
 
@@ -278,7 +300,10 @@ class BadFrame(ValueError):
 class Codec:
     """One way of writing frames, chosen by the WebSocket subprotocol."""
 
-    __slots__ = ("_decode", "_encode", "name", "opcode", "subprotocol")
+    __slots__ = ("_encode", "decode_raw", "name", "opcode", "subprotocol")
+
+    faults = (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+    """What ``decode_raw`` raises for bytes that are no frame; ``explain`` puts it into words."""
 
     def __init__(
         self,
@@ -290,17 +315,22 @@ class Codec:
         self.name = name
         self.subprotocol = f"campus.v1.{name}"
         self.opcode = opcode
-        self._decode = decode
+        #: as ``decode``, without a call in between
+        self.decode_raw = decode
         self._encode = encode
 
     def decode(self, payload: bytes) -> ClientFrame:
         """Raises BadFrame."""
         try:
-            return self._decode(payload)
-        except msgspec.ValidationError as error:
-            raise BadFrame("invalid_input", *_explain(str(error))) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadFrame("malformed", f"this is not {self.name}: {error}") from None
+            return self.decode_raw(payload)
+        except self.faults as error:
+            raise self.explain(error) from None
+
+    def explain(self, error: Exception) -> BadFrame:
+        """One of ``faults`` as what the client is told."""
+        if isinstance(error, msgspec.ValidationError):
+            return BadFrame("invalid_input", *_explain(str(error)))
+        return BadFrame("malformed", f"this is not {self.name}: {error}")
 
     def encode(self, frame: ServerFrame) -> bytes:
         """The frame's bytes, WebSocket header included."""

@@ -10,6 +10,7 @@ import orjson
 from tornado.web import Application
 
 from ..flow.context import Context
+from ..hub import asyncapi
 from . import openapi
 from .access_log import log_request
 from .api import ApiHandler
@@ -39,7 +40,7 @@ def make_application(
         *_api(ctx, settings),
         ("/healthz", HealthHandler),
         ("/readyz", ReadyHandler, {"checks": dict(checks or {})}),
-        *reader_routes(document),
+        *reader_routes(document, orjson.dumps(asyncapi.build(settings.version))),
         *((url, PageHandler, {"path": static, "page": page}) for url, page in PAGES.items()),
         (r"/static/(.*)", FileHandler, {"path": static}),
     ]

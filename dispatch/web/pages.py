@@ -36,6 +36,7 @@ _READER = """<!doctype html>
 <link rel="icon" href="/static/mark.svg">
 <link rel="stylesheet" href="/static/vendor/swagger-ui/swagger-ui.css">
 <div id="reader"><p>The reader needs JavaScript; the document is at <a href="/openapi.json">/openapi.json</a>.</p></div>
+<p>The hub's WebSocket: <a href="/asyncapi.json">/asyncapi.json</a> (AsyncAPI 3.0).</p>
 <script src="/static/vendor/swagger-ui/swagger-ui-bundle.js"></script>
 <script src="/docs/reader.js"></script>
 </html>
@@ -139,10 +140,11 @@ def answer_lost(handler: RequestHandler, status: int, **kwargs: Any) -> None:
     handler.finish(failure.body())
 
 
-def reader_routes(document: bytes) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
-    """``/openapi.json`` and the page to read it."""
+def reader_routes(document: bytes, hub_document: bytes) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """``/openapi.json``, the page to read it, and ``/asyncapi.json`` for the hub."""
     made = (
         ("/openapi.json", document, "application/json; charset=utf-8"),
+        ("/asyncapi.json", hub_document, "application/json; charset=utf-8"),
         ("/docs", _READER.encode(), "text/html; charset=utf-8"),
         ("/docs/reader.js", _READER_SCRIPT.encode(), "text/javascript; charset=utf-8"),
     )
