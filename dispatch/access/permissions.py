@@ -45,7 +45,10 @@ def permissions_of(roles: Iterable[Role]) -> frozenset[Permission]:
 
 
 def effective_roles(membership: Membership) -> frozenset[Role]:
-    """The roles that count today: carrying asks for an approved application besides the role."""
-    if membership.runner_status is RunnerStatus.APPROVED:
-        return membership.roles
-    return membership.roles - {Role.RUNNER}
+    """The roles that count today."""
+    return roles_today(membership.roles, membership.runner_status)
+
+
+def roles_today(roles: frozenset[Role], runner_status: RunnerStatus | None) -> frozenset[Role]:
+    """Carrying asks for an approved application besides the role."""
+    return roles if runner_status is RunnerStatus.APPROVED else roles - {Role.RUNNER}

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from ..access.codes import SMS_CODE_TTL, new_link_code, new_sms_code
 from ..access.passwords import hash_password, is_outdated, is_password
-from ..access.permissions import effective_roles
+from ..access.permissions import effective_roles, roles_today
 from ..access.phones import normal_phone
 from ..access.principal import Principal
 from ..model import ids
@@ -29,6 +29,7 @@ from ..model.requests import AskCode, ExchangeLink, SetPassword, SignIn
 from ..model.session import Session
 from ..model.views import SessionView, SocketTokenView
 from ..notify.sms import SIGN_IN_CODE
+from ..store.sessions import Holder
 from ..store.unit_of_work import GlobalUnit
 from .account_view import account_view
 from .context import Context
@@ -248,7 +249,11 @@ def _standing(unit: GlobalUnit, session: Session) -> tuple[Account, Membership]:
     for membership in unit.memberships_of(account.id):
         if membership.campus_id == session.campus_id:
             return account, membership
-    raise SignInFailed("this account does not belong to the campus")
+    raise _no_member()
+
+
+def _no_member() -> SignInFailed:
+    return SignInFailed("this account does not belong to the campus")
 
 
 async def _view(
@@ -306,27 +311,41 @@ class Standing:
 async def ask_standings(ctx: Context, whos: Sequence[Principal]) -> list[Standing | Refusal]:
     """Who these are today, one answer for each: a token alone would let somebody who was signed out go on."""
     now = ctx.tokens.now()
-    return await ctx.store.read_global(lambda unit: [_standing_today(unit, who, now) for who in whos])
+    return await ctx.store.read_global(lambda unit: _standings_today(unit, whos, now))
 
 
-def _standing_today(unit: GlobalUnit, who: Principal, now: datetime) -> Standing | Refusal:
-    ended = NotSignedIn("this session has ended; sign in again", reason="session_ended")
-    try:
-        session = unit.sessions.get(who.session_id)
-        if not session.is_good(now):
-            return ended
-        _, membership = _standing(unit, session)
-    except NotFound:
-        return ended
-    except (AccountBlocked, SignInFailed) as refusal:
-        return refusal
-    roles = effective_roles(membership)
-    if session.roles is not None:
-        roles &= session.roles
-    is_tracked = membership.is_on_duty
-    if Role.RUNNER in roles and not is_tracked:
-        is_tracked = bool(unit.at(who.campus_id).tasks.held_by(who.account_id))
-    return Standing(replace(who, roles=roles), membership.is_on_duty, is_tracked)
+def _standings_today(unit: GlobalUnit, whos: Sequence[Principal], now: datetime) -> list[Standing | Refusal]:
+    """Two questions for all of them: their sessions, and what those have in hand who are not on duty."""
+    holders = unit.sessions.holders(who.session_id for who in whos)
+    answers: list[Standing | Refusal] = []
+    off_duty: dict[str, list[int]] = {}
+    for number, who in enumerate(whos):
+        answer = _standing_today(who, holders.get(who.session_id), now)
+        answers.append(answer)
+        if isinstance(answer, Standing) and Role.RUNNER in answer.principal.roles and not answer.is_on_duty:
+            off_duty.setdefault(who.campus_id, []).append(number)
+    for campus_id, numbers in off_duty.items():
+        held = unit.at(campus_id).tasks.held_by_any({whos[number].account_id for number in numbers})
+        carriers = {task.runner_id for task in held}
+        for number in numbers:
+            answer = answers[number]
+            if whos[number].account_id in carriers and isinstance(answer, Standing):
+                answers[number] = replace(answer, is_tracked=True)
+    return answers
+
+
+def _standing_today(who: Principal, holder: Holder | None, now: datetime) -> Standing | Refusal:
+    if holder is None or holder.revoked_at is not None or now >= holder.expires_at:
+        return NotSignedIn("this session has ended; sign in again", reason="session_ended")
+    if holder.is_blocked:
+        return AccountBlocked()
+    if holder.member_roles is None:
+        return _no_member()
+    roles = roles_today(holder.member_roles, holder.runner_status)
+    if holder.roles is not None:
+        roles &= holder.roles
+    is_on_duty = bool(holder.is_on_duty)
+    return Standing(replace(who, roles=roles), is_on_duty, is_on_duty)
 
 
 # --- passwords --------------------------------------------------------------------------------------------------------

@@ -97,6 +97,31 @@ def test_claims_that_we_never_make_are_refused(changed: dict[str, object]) -> No
         signer.access(jwt.encode(claims | changed, OLD, "HS256", headers={"kid": "1"}))
 
 
+@pytest.mark.filterwarnings("ignore:The HMAC key is")
+def test_only_the_form_that_we_write_is_read() -> None:
+    """Signed with our own key, and yet not ours: another algorithm, no algorithm, a header that asks for more, a claim
+    that says who in an unknown role; and the same signature in another spelling."""
+    signer = tokens(Now())
+    good = issue(signer)
+    claims = jwt.decode(good, OLD, algorithms=["HS256"], options={"verify_exp": False, "verify_iat": False})
+    forged = [
+        jwt.encode(claims, OLD, "HS512", headers={"kid": "1"}),
+        jwt.encode(claims, None, "none", headers={"kid": "1"}),
+        jwt.encode(claims, OLD, "HS256"),
+        jwt.encode(claims, OLD, "HS256", headers={"kid": "1", "crit": ["b64"], "b64": False}),
+        jwt.encode(claims | {"rol": ["emperor"]}, OLD, "HS256", headers={"kid": "1"}),
+        jwt.encode({"sub": "acc_1"}, OLD, "HS256", headers={"kid": "1"}),
+        jwt.encode(claims | {"exp": 10**30}, OLD, "HS256", headers={"kid": "1"}),
+        jwt.encode(claims, NEW, "HS256", headers={"kid": "1"}),
+        good + "=", good[:-1], good.replace(".", "..", 1), good + "." + good.rpartition(".")[2], "." + good,
+    ]  # fmt: skip
+    for token in forged:
+        with pytest.raises(NotSignedIn) as refused:
+            signer.access(token)
+        assert refused.value.detail["reason"] == "bad_token", token
+    assert signer.access(good).account_id == "acc_1"
+
+
 def test_keys_are_checked_at_the_start() -> None:
     with pytest.raises(ValueError, match="among the keys"):
         tokens(Now(), current="9")
