@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dispatch.hub import asyncapi
 from dispatch.model.account import Role
 from dispatch.web import WebSettings
 from dispatch.web.pages import PAGES
@@ -113,6 +114,14 @@ async def test_the_document_describes_every_route_and_its_reader_runs_no_inline_
     assert b"<script src=" in reader.body and b"onload" not in reader.body and b"<script>" not in reader.body
     assert b"SwaggerUIBundle" in (await house.call("GET", "//docs/reader.js")).body
     assert (await house.call("POST", "//docs", {})).status == 405
+
+
+async def test_the_hub_describes_itself_to_anybody(house: Any) -> None:
+    answer = await house.call("GET", "//asyncapi.json")
+    assert answer.status == 200 and answer.json == asyncapi.build(answer.json["info"]["version"])
+    kept = await house.call("GET", "//asyncapi.json", headers={"If-None-Match": answer.headers["ETag"]})
+    assert kept.status == 304 and not kept.body
+    assert b"/asyncapi.json" in (await house.call("GET", "//docs")).body
 
 
 async def test_the_access_log_holds_no_secret(house: Any, caplog: pytest.LogCaptureFixture) -> None:
