@@ -16,6 +16,7 @@ from .frames import Codec, Follow, PositionRow
 from .host import Stage
 from .resume import EventRecord
 from .rules import Principal, Rules, Sink, Standing
+from .state_lane import Asks
 from .topic import Topic
 from .topics import Topics
 
@@ -23,8 +24,8 @@ from .topics import Topics
 _DUTY = frozenset({"runner_on_duty", "runner_off_duty"})
 
 
-class Outside(Protocol):
-    """What the hub asks of the process around it; none of the calls waits."""
+class Outside(Asks, Protocol):
+    """What the hub and its topics ask of the process around them; none of the calls waits."""
 
     def verify(self, token: str) -> Principal:
         """Raises Refusal."""
@@ -42,9 +43,6 @@ class Outside(Protocol):
 
     def start_follow(self, connection: Connection, topic: Topic, frame: Follow) -> None:
         """Fetch the topic's past and call ``Topics.complete`` or ``give_up``."""
-
-    def start_heal(self, topic: Topic) -> None:
-        """Fetch what the topic missed and call ``Topics.healed`` or ``restart``."""
 
     def start_runner(self, connection: Connection) -> None:
         """Find out where this runner was last seen, then call ``Connection.ready``."""
@@ -65,7 +63,7 @@ class Hub:
         self.now_ms = 0
         self.second = 0
         self._max_per_account = max_per_account
-        self.topics = Topics(outside.start_heal, 1.0 / rules.time_scale)
+        self.topics = Topics(outside, 1.0 / rules.time_scale)
         self.connections: set[Connection] = set()
         self._by_account: dict[str, set[Connection]] = {}
         self._by_campus: dict[str, set[Connection]] = {}
@@ -176,8 +174,7 @@ class Hub:
     # --- what arrives from elsewhere
 
     def on_positions(self, campus_id: str, rows: Sequence[PositionRow]) -> None:
-        if campus_id in self._by_campus:
-            self.topics.deliver_positions(campus_id, rows, self.now_ms)
+        self.topics.deliver_positions(campus_id, rows, self.now_ms)
 
     def on_event(self, campus_id: str, event: EventRecord) -> None:
         self.topics.deliver_event(campus_id, event, self.now_ms)
@@ -207,6 +204,7 @@ class Hub:
         """End the connections whose hello was too long ago; they come back with a fresh token."""
         for connection in [c for c in self.connections if c.stage is Stage.OPEN and c.expires_s <= self.second]:
             connection.close(CloseCode.TOKEN_EXPIRED)
+        self.topics.state.tell_interest()
 
     def set_lagging(self, connection: Connection, is_lagging: bool) -> None:
         """The watcher's socket is full, or takes bytes again."""
@@ -223,8 +221,8 @@ class Hub:
             "connections": len(self.connections),
             "accounts": len(self._by_account),
             "topics": topics.topic_count,
-            "positions_delivered_total": topics.positions_delivered,
-            "positions_conflated_total": topics.positions_conflated,
+            "positions_delivered_total": topics.state.delivered,
+            "positions_conflated_total": topics.state.conflated,
             "events_delivered_total": topics.events_delivered,
             "topic_heals_total": topics.heals,
         }

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from dispatch.hub.codes import CloseCode
@@ -30,6 +30,7 @@ from .protocol import HubSocket
 from .rooms import HubOptions, Rooms
 from .standing_checks import StandingChecks
 from .tls import StreamTransport
+from .whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,10 @@ class HubServer:
         self._writer = PositionWriter(rooms.bus, rooms.presence, rooms.tracks, rooms.index_of)
         self._checks = StandingChecks(rooms.ask_standings, self._answer_check, self._joined)
         self._follows = Follows(rooms, self.hub, self._checks, self._joined, self.stamp, self.options.fetches_at_once)
+        self._whereabouts = Whereabouts(
+            rooms.table, rooms.presence, self._time.now_ms, self._silent_since_ms, rooms.clock.rate, self._joined,
+            self._deliver_known,
+        )  # fmt: skip
         self._limits = UpgradeLimits(
             per_address_per_s=self.options.upgrades_per_address_per_s,
             per_s=self.options.upgrades_per_s,
@@ -106,6 +111,7 @@ class HubServer:
             socket.abort()
         await self._checks.stop()
         await self._follows.stop()
+        await self._whereabouts.stop()
         tasks = {*self._tasks, *self._campuses.values()}
         for task in tasks:
             task.cancel()
@@ -193,6 +199,12 @@ class HubServer:
 
     # --- what the bus brings
 
+    def locate(self, campus_id: str, runner_ids: Sequence[str] | None) -> None:
+        self._whereabouts.ask(campus_id, runner_ids)
+
+    def interest_changed(self, campus_id: str) -> None:
+        self._rooms.bus.want(campus_id, self.hub.topics.state.interest(campus_id))
+
     def on_positions(self, campus_id: str, rows: list[PositionRow]) -> None:
         self.stamp()
         self.hub.on_positions(campus_id, rows)
@@ -224,16 +236,12 @@ class HubServer:
     # --- fetching
 
     async def _join(self, campus_id: str) -> None:
-        """Hear of a campus and learn where its runners are."""
+        """Hear of a campus."""
         await self._rooms.bus.join(campus_id)
-        try:
-            fixes = await self._rooms.presence.all(campus_id)
-        except Exception as error:
-            log.warning("positions of %s are not known yet: %r", campus_id, error)
-            return
-        rows = [position_row(runner_id, fix) for runner_id, fix in fixes.items()]
-        if self.hub.has_campus(campus_id):
-            self.hub.topics.deliver_positions(campus_id, rows, self.hub.now_ms, is_news=False)
+
+    def _deliver_known(self, campus_id: str, rows: list[PositionRow]) -> None:
+        """Where runners were when somebody began to follow them."""
+        self.hub.topics.deliver_positions(campus_id, rows, self.hub.now_ms, is_news=False)
 
     async def _joined(self, campus_id: str) -> None:
         """Wait until the campus's events are heard here, or for a few seconds."""
