@@ -110,5 +110,16 @@ class LocalPlane:
         east = (rows[:, 1] - self.origin[1] + 180.0) % 360.0 - 180.0
         return np.column_stack((east * self._lon_m, (rows[:, 0] - self.origin[0]) * M_PER_DEG))
 
+    def east_m(self, lon: Floats) -> Floats:
+        """Metres east of the origin for each longitude."""
+        east = lon - self.origin[1]
+        if abs(self.origin[1]) > 170.0:  # near the date line a few metres east may be 360 degrees west
+            east = (east + 180.0) % 360.0 - 180.0
+        return east * self._lon_m
+
+    def north_m(self, lat: Floats) -> Floats:
+        """Metres north of the origin for each latitude."""
+        return (lat - self.origin[0]) * M_PER_DEG
+
     def points(self, xy: Floats) -> list[Point]:
         return [self.point(float(x), float(y)) for x, y in xy]

@@ -5,15 +5,17 @@ from __future__ import annotations
 from itertools import pairwise
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo.campus import CampusMap
 from geo.datum import Datum, from_wgs84, is_in_china, to_wgs84
-from geo.errors import BadMap, GeoError, ImportFailed
+from geo.errors import BadFence, BadMap, GeoError, ImportFailed
+from geo.fence_shape import LaidFence
 from geo.filters import FilterState, Reason, Verdict, check
 from geo.fix import Fix
-from geo.geofence import Circle, CrossingKind, Geofence, Geofences, Outline, Sighting
+from geo.geofence import Circle, CrossingKind, Geofence, Geofences, Outline
 from geo.geojson_import import import_geojson
 from geo.osm_import import import_osm
 from geo.point import LocalPlane, Point, distance_m
@@ -119,16 +121,68 @@ def test_crossings_alternate_and_exits_are_well_outside(walk: list[tuple[float, 
     fences = Geofences(FENCES, Point(30.5, 114.4))
     told: dict[str, list[CrossingKind]] = {"round": [], "square": []}
     for second, (x, y, accuracy_m) in enumerate(walk):
-        for crossing in fences.observe([Sighting("r", PLANE.point(x, y), accuracy_m, second * 1000)]):
+        for crossing in fences.observe([("r", Fix(*PLANE.point(x, y), second * 1000, accuracy_m))]):
             told[crossing.fence_id].append(crossing.kind)
             if crossing.fence_id == "round" and crossing.kind is CrossingKind.EXIT:
                 assert (x * x + y * y) ** 0.5 - accuracy_m > 100 + 20 - 0.5
             if crossing.fence_id == "round" and crossing.kind is CrossingKind.ENTER:
-                assert (x * x + y * y) ** 0.5 <= 100.5
+                assert PLANE.xy(crossing.point) == pytest.approx((0, 0), abs=100.5)
+                assert distance_m(crossing.point, PLANE.origin) <= 100.5
     for kinds in told.values():
         moves = [kind for kind in kinds if kind is not CrossingKind.DWELL]
         assert all(a != b for a, b in pairwise(moves))
         assert not moves or moves[0] is CrossingKind.ENTER
+
+
+corners = st.tuples(st.floats(-300, 300), st.floats(-300, 300)).map(lambda xy: PLANE.point(*xy))
+shapes = st.one_of(
+    st.builds(Circle, corners, st.floats(5, 200)),
+    st.lists(corners, min_size=3, max_size=8, unique=True).map(lambda ring: Outline(tuple(ring))),
+)
+
+
+@given(st.lists(shapes, max_size=6), st.lists(st.tuples(st.floats(-400, 400), st.floats(-400, 400)), max_size=20))
+def test_the_raster_says_what_each_fence_says(drawn: list[Circle | Outline], places: list[tuple[float, float]]) -> None:
+    fences, plane = [Geofence(str(row), "", shape) for row, shape in enumerate(drawn)], LocalPlane(PLANE.origin)
+    try:
+        laid = [LaidFence(fence, plane) for fence in fences]
+    except BadFence:
+        return
+    judged = Geofences(fences, PLANE.origin)
+    for x, y in places:
+        point = plane.point(x, y)
+        assert [fence.id for fence in judged.containing(point)] == [
+            one.fence.id for one in laid if one.covers(*plane.xy(point))
+        ]
+
+
+turns = st.tuples(st.floats(-20, 20), st.floats(-20, 20), st.floats(0, 40))
+
+
+@given(st.lists(shapes, min_size=1, max_size=4), st.lists(turns, max_size=80))
+def test_the_quick_way_tells_what_the_plain_way_tells(
+    drawn: list[Circle | Outline], walk: list[tuple[float, float, float]]
+) -> None:
+    fences, plane = [Geofence(str(row), "", shape) for row, shape in enumerate(drawn)], LocalPlane(PLANE.origin)
+    try:
+        laid = [LaidFence(fence, plane) for fence in fences]
+    except BadFence:
+        return
+    judged, inside, told, expected = Geofences(fences, PLANE.origin), set[str](), [], []
+    x = y = 0.0
+    for second, (east, north, accuracy_m) in enumerate(walk):
+        x, y = x + east, y + north
+        at = plane.point(x, y)
+        for crossing in judged.observe([("r", Fix(*at, second * 1000, accuracy_m))]):
+            told.append((second, crossing.fence_id, crossing.kind))
+        for one in laid:
+            if one.fence.id not in inside and one.covers(*plane.xy(at)):
+                expected.append((second, one.fence.id, CrossingKind.ENTER))
+                inside.add(one.fence.id)
+            elif one.fence.id in inside and one.is_left(*plane.xy(at), accuracy_m):
+                expected.append((second, one.fence.id, CrossingKind.EXIT))
+                inside.remove(one.fence.id)
+    assert sorted(told) == sorted(expected)
 
 
 @given(st.lists(st.floats(-15, 15), min_size=2, max_size=60))
@@ -137,7 +191,7 @@ def test_a_dot_that_trembles_on_the_line_enters_once(noise: list[float]) -> None
     crossings = [
         crossing
         for second, metres in enumerate(noise)
-        for crossing in fences.observe([Sighting("r", PLANE.point(100 + metres, 0), 5.0, second * 1000)])
+        for crossing in fences.observe([("r", Fix(*PLANE.point(100 + metres, 0), second * 1000, 5.0))])
         if crossing.kind is not CrossingKind.DWELL
     ]
     assert len(crossings) <= 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from geo.errors import BadFence, BadPoint
-from geo.geofence import Circle, Crossing, CrossingKind, Geofence, Geofences, Outline, Sighting
+from geo.fix import Fix
+from geo.geofence import Circle, Crossing, CrossingKind, Geofence, Geofences, Outline, Stay
 from geo.point import LocalPlane, Point
 
 ORIGIN = Point(30.5, 114.4)
@@ -13,8 +14,9 @@ PLANE = LocalPlane(ORIGIN)
 SQUARE = tuple(PLANE.point(x, y) for x, y in ((200, -50), (300, -50), (300, 50), (200, 50)))
 
 
-def seen(x: float, at_s: float, accuracy_m: float = 5.0, y: float = 0.0, who: str = "r") -> Sighting:
-    return Sighting(who, PLANE.point(x, y), accuracy_m, int(at_s * 1000))
+def seen(x: float, at_s: float, accuracy_m: float = 5.0, y: float = 0.0, who: str = "r") -> tuple[str, Fix]:
+    lat, lon = PLANE.point(x, y)
+    return who, Fix(lat, lon, int(at_s * 1000), accuracy_m)
 
 
 def kinds(crossings: list[Crossing]) -> list[tuple[str, CrossingKind]]:
@@ -40,13 +42,13 @@ def test_a_way_through_both(fences: Geofences) -> None:
         [("square", CrossingKind.EXIT)],
         [],
     ]
-    assert fences.inside("r") == []
+    assert fences.inside("r") == {}
 
 
 def test_a_vague_fix_does_not_leave(fences: Geofences) -> None:
     fences.observe([seen(0, 0)])
     assert fences.observe([seen(150, 5, accuracy_m=90)]) == []
-    assert fences.inside("r") == ["gate"]
+    assert list(fences.inside("r")) == ["gate"]
     exits = fences.observe([seen(150, 10, accuracy_m=5)])
     assert kinds(exits) == [("gate", CrossingKind.EXIT)]
     assert exits[0].inside_s == 10
@@ -71,12 +73,72 @@ def test_a_circle_is_round_not_square(fences: Geofences) -> None:
 
 
 def test_who_leaves_the_service_leaves_the_fences(fences: Geofences) -> None:
-    fences.observe([seen(0, 0, who="a"), seen(0, 0, who="b")])
-    assert fences.forget("a") == []
-    told = fences.forget("b", 9_000, ORIGIN)
-    assert kinds(told) == [("gate", CrossingKind.EXIT)] and told[0].inside_s == 9
-    assert fences.inside("a") == fences.inside("b") == []
-    assert fences.forget("stranger", 1, ORIGIN) == []
+    fences.observe([seen(0, 0, who="a"), seen(10, 9, who="b")])
+    last = fences.forget("b")
+    assert last is not None and last.at_ms == 9_000 and last.point == pytest.approx(PLANE.point(10, 0))
+    assert fences.inside("b") == {} and list(fences.inside("a")) == ["gate"] and fences.runner_ids == {"a"}
+    assert fences.forget("stranger") is None
+    # Whoever takes the place over begins outside of everything.
+    assert kinds(fences.observe([seen(0, 20, who="c")])) == [("gate", CrossingKind.ENTER)]
+
+
+def test_a_runner_whom_nobody_admitted_is_not_judged(fences: Geofences) -> None:
+    fences.admit("known")
+    ids, fixes = zip(*[seen(0, 1, who="new"), seen(0, 1, who="known"), seen(250, 1, who="other")], strict=True)
+    crossings, strangers = fences.judge(ids, fixes, 7.0)
+    assert [crossing.runner_id for crossing in crossings] == ["known"] and strangers == [0, 2]
+    assert fences.silent(7.0) == [] and fences.silent(7.1) == ["known"]
+
+
+def test_stays_that_are_known_already_are_gone_on_with(fences: Geofences) -> None:
+    fences.admit("r", [("gate", Stay(1_000)), ("a fence that is gone", Stay(5))])
+    assert fences.observe([seen(0, 30)]) == []
+    assert kinds(fences.observe([seen(0, 61)])) == [("gate", CrossingKind.DWELL)]
+    left = fences.observe([seen(300, 71, y=200)])
+    assert kinds(left) == [("gate", CrossingKind.EXIT)] and left[0].inside_s == 70
+    fences.admit("s", [("gate", Stay(1_000, has_dwelled=True))])
+    assert fences.observe([seen(0, 100, who="s")]) == []
+
+
+def test_other_fences_take_the_runners_over(fences: Geofences) -> None:
+    fences.observe([seen(0, 0), seen(250, 0, who="s")])
+    later = Geofences([Geofence("gate", "南门", Circle(ORIGIN, 80.0)), Geofence("new", "", Outline(SQUARE))], ORIGIN)
+    later.take_over(fences)
+    assert later.observe([seen(90, 5)]) == [] and list(later.inside("r")) == ["gate"]
+    assert kinds(later.observe([seen(251, 5, who="s")])) == [("new", CrossingKind.ENTER)]
+
+
+def test_who_walks_through_a_fence_between_two_fixes_is_noticed(fences: Geofences) -> None:
+    fences.observe([seen(-150, 0)])
+    told = fences.observe([seen(150, 10)])
+    assert kinds(told) == [("gate", CrossingKind.ENTER), ("gate", CrossingKind.EXIT)]
+    assert [crossing.at_ms for crossing in told] == pytest.approx([3_333, 6_667], abs=2)
+    assert told[0].point == pytest.approx(PLANE.point(-50, 0)) and told[1].point == pytest.approx(PLANE.point(50, 0))
+    assert told[1].inside_s == pytest.approx(3.333, abs=0.01)
+    through = fences.observe([seen(340, 20)])
+    assert kinds(through) == [("square", CrossingKind.ENTER), ("square", CrossingKind.EXIT)]
+    assert [crossing.at_ms for crossing in through] == pytest.approx([12_632, 17_895], abs=2)
+    assert fences.inside("r") == {}
+
+
+def test_who_went_through_but_is_still_near_has_not_left(fences: Geofences) -> None:
+    fences.observe([seen(-150, 0)])
+    assert kinds(fences.observe([seen(60, 5)])) == [("gate", CrossingKind.ENTER)]
+    assert list(fences.inside("r")) == ["gate"]
+    assert kinds(fences.observe([seen(100, 8)])) == [("gate", CrossingKind.EXIT)]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (seen(-150, 0), seen(150, 31)),  # nobody knows which way was taken
+        (seen(-60, 0, y=60), seen(60, 9, y=60)),  # past the circle, though through its box
+        (seen(-60, 0), seen(-75, 9)),  # hardly moved
+        (seen(-150, 10), seen(150, 9)),  # back in time
+    ],
+)
+def test_a_line_that_crosses_nothing(fences: Geofences, start: tuple[str, Fix], end: tuple[str, Fix]) -> None:
+    assert fences.observe([start, end]) == []
 
 
 def test_no_fences_no_crossings() -> None:
