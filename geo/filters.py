@@ -14,7 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from .fix import Fix
-from .point import MAX_LAT_DEG, near_distance_m
+from .point import M_PER_DEG, MAX_LAT_DEG, near_distance_m
 
 
 class Reason(StrEnum):
@@ -110,21 +110,20 @@ def check(state: FilterState, fix: Fix, now_ms: int, rules: FilterRules = DEFAUL
         return Reason.FROM_FUTURE
     if at_ms < 0 or now_ms - at_ms > rules.max_age_s * 1000.0:
         return Reason.TOO_OLD
-    if at_ms == state.anchor_ms:
-        return Reason.DUPLICATE
     accuracy = fix.accuracy_m or 0.0
-    if state.anchor_ms < 0:
+    anchor_ms = state.anchor_ms
+    if anchor_ms < 0:
         return _believe(state, fix, accuracy, rules)
-    elapsed_ms = at_ms - state.anchor_ms
-    if elapsed_ms < 0 and _is_remembered(state.times, at_ms):
+    if at_ms <= anchor_ms and (at_ms == anchor_ms or _is_remembered(state.times, at_ms)):
         return Reason.DUPLICATE
-    jump_m = near_distance_m(state.anchor_lat, state.anchor_lon, fix.lat, fix.lon)
-    # Most fixes are near their anchor: the allowance is only worked out for those that are not.
-    if jump_m > rules.jump_slack_m:
-        slack_m = rules.jump_slack_m + min(accuracy + state.anchor_accuracy_m, rules.max_accuracy_slack_m)
-        if jump_m > slack_m + rules.max_speed_mps * abs(elapsed_ms) / 1000.0:
-            return _suspect(state, fix, accuracy, rules)
-    if elapsed_ms < 0:
+    # Most fixes are near their anchor, and most of those so near that the sum of the sides, without a cosine, is proof.
+    if (abs(fix.lat - state.anchor_lat) + abs(fix.lon - state.anchor_lon)) * M_PER_DEG > rules.jump_slack_m:
+        jump_m = near_distance_m(state.anchor_lat, state.anchor_lon, fix.lat, fix.lon)
+        if jump_m > rules.jump_slack_m:
+            slack_m = rules.jump_slack_m + min(accuracy + state.anchor_accuracy_m, rules.max_accuracy_slack_m)
+            if jump_m > slack_m + rules.max_speed_mps * abs(at_ms - anchor_ms) / 1000.0:
+                return _suspect(state, fix, accuracy, rules)
+    if at_ms < anchor_ms:
         return _fill_in(state.times, at_ms, rules)
     return _believe(state, fix, accuracy, rules)
 

@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio import Redis, RedisCluster
 
 from .index import Entry, Nearby
-from .point import Point, checked
+from .point import MAX_LAT_DEG, Point, checked
 
 # Both sets change together: a runner that reports again while being swept is either gone with its removal
 # published, or still here; never half of each.
@@ -43,14 +43,26 @@ class RedisGeoIndex:
         if not entries:
             return
         # Redis refuses a whole GEOADD for one bad member, so all are checked before any is sent.
-        places = {runner_id: (checked(*point), at_ms) for runner_id, point, at_ms in entries}
-        members: list[float | str] = []
-        for runner_id, (point, _) in places.items():
-            members += (point.lon, point.lat, runner_id)
+        newest = {runner_id: (runner_id, *checked(*point), at_ms) for runner_id, point, at_ms in entries}
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.geoadd(self.geo_key, members)
-            pipe.zadd(self.seen_key, {runner_id: at_ms for runner_id, (_, at_ms) in places.items()}, gt=True)
+            for command in self.put_commands(list(newest.values())):
+                pipe.execute_command(*command)
             await pipe.execute()
+
+    def put_commands(self, rows: Sequence[tuple[str, float, float, int]]) -> list[list[Any]]:
+        """The commands that put rows of (runner id, lat, lon, at_ms), each runner once, for a pipeline of the caller's.
+
+        Raises BadPoint. In this order they need no transaction: a sweep between them finds a runner either still
+        silent, and takes both halves before both come, or heard of already, and takes nothing.
+        """
+        seen: list[Any] = ["ZADD", self.seen_key, "GT"]
+        places: list[Any] = ["GEOADD", self.geo_key]
+        for runner_id, lat, lon, at_ms in rows:
+            if not (-MAX_LAT_DEG <= lat <= MAX_LAT_DEG and -180.0 <= lon <= 180.0):
+                checked(lat, lon)
+            seen += (at_ms, runner_id)
+            places += (lon, lat, runner_id)
+        return [seen, places]
 
     async def nearby(self, point: Point, radius_m: float, limit: int) -> list[Nearby]:
         if limit < 1:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dispatch.model.errors import Refusal
-from geo.filters import Verdict
+from geo.filters import Reason, Verdict
 from geo.fix import Fix
 
 from .codes import CloseCode, verdict_on
@@ -40,6 +41,8 @@ FOLLOW_WINDOW_S = 10
 
 OFF_DUTY = "off_duty"
 
+_LIVE, _LATE = Verdict.LIVE, Verdict.LATE
+
 
 class Connection:
     """From the first frame to the last; the socket is somebody else's."""
@@ -53,6 +56,7 @@ class Connection:
         "_frames_in_second",
         "_held",
         "_host",
+        "_judge_live",
         "_refused",
         "_refused_in_second",
         "_second",
@@ -106,30 +110,45 @@ class Connection:
         self._ack_seq = self._accepted = self._refused = 0
         self._second = self._frames_in_second = self._refused_in_second = self._bad_frames = 0
 
+        #: judges a fix at once; None while there is anything else to consider about this speaker's fixes
+        self._judge_live: Callable[[Fix], Verdict | Reason] | None = None
+
     # --- what arrives
 
     def receive(self, opcode: int, payload: bytes) -> None:
         """One whole data frame."""
         host = self._host
         if host.second != self._second:
+            host.frames += self._frames_in_second
             self._second = host.second
             self._frames_in_second = self._refused_in_second = 0
         self._frames_in_second += 1
         if self._frames_in_second > host.rules.frames_per_s:
             self._over_rate()
             return
-        if opcode != self.codec.opcode:
-            kind = "text" if self.codec.opcode == 1 else "binary"
-            self._bad(BadFrame("wrong_frame_kind", f"{self.codec.subprotocol} travels in {kind} frames"))
+        codec = self.codec
+        if opcode != codec.opcode:
+            kind = "text" if codec.opcode == 1 else "binary"
+            self._bad(BadFrame("wrong_frame_kind", f"{codec.subprotocol} travels in {kind} frames"))
             return
         try:
-            frame = self.codec.decode(payload)
-        except BadFrame as error:
-            self._bad(error)
+            frame = codec.decode_raw(payload)
+        except codec.faults as error:
+            self._bad(codec.explain(error))
             return
         if type(frame) is ReportFix:  # by far the most frequent
+            if (judge := self._judge_live) is not None:
+                # The whole of what is done with a fix before its flush, in one place: it runs for every fix there is.
+                fix = self._fix(frame)
+                verdict = judge(fix)
+                if verdict is _LIVE or verdict is _LATE:
+                    if self.wants_acks:
+                        self._acknowledge(fix)
+                else:
+                    self._refuse(verdict.value, fix)
+                return
             if self.is_runner and self.stage is Stage.OPEN:
-                self._report(frame)
+                self._judge_or_wait(self._fix(frame))
                 return
         elif self.stage is Stage.OPEN and type(frame) is not Hello:
             self._receive_other(frame)
@@ -203,6 +222,8 @@ class Connection:
         self.roles = roles
         self.principal = standing.principal
         self.is_runner = "runner" in roles
+        if not (self.is_runner and standing.is_tracked):
+            self._host.release(self)
         self.is_on_duty = standing.is_on_duty
         was_tracked, self.is_tracked = self.is_tracked, standing.is_tracked
         if not self.is_runner:
@@ -218,14 +239,16 @@ class Connection:
     # --- fixes
 
     def _fix(self, frame: ReportFix | Reading) -> Fix:
-        lat, lon = self.look.inside(frame.lat, frame.lon)
+        lat, lon = frame.lat, frame.lon
+        if not self.look.is_wgs84:
+            lat, lon = self.look.inside(lat, lon)
         return Fix(lat, lon, frame.at, frame.acc, frame.spd, frame.brg, frame.bat, frame.seq, self._host.now_ms)
 
-    def _report(self, frame: ReportFix) -> None:
+    def _judge_or_wait(self, fix: Fix) -> None:
         if self.waiting is not None:
-            self._wait(self._fix(frame))
+            self._wait(fix)
         else:
-            self._judge(self._fix(frame))
+            self._judge(fix)
 
     def _report_many(self, frame: ReportFixes) -> None:
         if not self.is_runner:
@@ -235,10 +258,7 @@ class Connection:
         # Live first: the newest is on the maps at once, the rest fills the track behind it.
         fixes.sort(key=lambda fix: fix.fixed_at_ms, reverse=True)
         for fix in fixes:
-            if self.waiting is not None:
-                self._wait(fix)
-            else:
-                self._judge(fix)
+            self._judge_or_wait(fix)
         if self.wants_acks and frame.seq is not None and frame.seq > self._ack_seq:
             self._ack_seq = frame.seq
 
@@ -262,16 +282,25 @@ class Connection:
                 self._held = fix
             self._refuse(OFF_DUTY, fix)
             return
-        verdict = self._host.track(self, fix)
-        if verdict is Verdict.LIVE or verdict is Verdict.LATE:
-            if self.wants_acks:
-                self._accepted += 1
-                if fix.seq is not None and fix.seq > self._ack_seq:
-                    self._ack_seq = fix.seq
-                if not self.is_touched:
-                    self._host.touch(self)
-            return
-        self._refuse(str(verdict), fix)
+        if self._judge_live is None:
+            self._judge_live = self._host.judge_of(self)
+        verdict = self._judge_live(fix)
+        if verdict is not _LIVE and verdict is not _LATE:
+            self._refuse(verdict.value, fix)
+        elif self.wants_acks:
+            self._acknowledge(fix)
+
+    def _acknowledge(self, fix: Fix) -> None:
+        self._accepted += 1
+        if fix.seq is not None and fix.seq > self._ack_seq:
+            self._ack_seq = fix.seq
+        if not self.is_touched:
+            self._host.touch(self)
+
+    def stop_judging(self) -> bool:
+        """From now on each fix is considered anew; whether fixes were judged at once until now."""
+        was_judging, self._judge_live = self._judge_live is not None, None
+        return was_judging
 
     def _refuse(self, code: str, fix: Fix) -> None:
         self._refused += 1
@@ -362,6 +391,7 @@ class Connection:
         if not self.is_lagging and (data := self.queue.take()):
             self._sink.write(data)
         self.stage = Stage.CLOSING
+        self._host.release(self)
         self._host.count(f"closed_{int(code)}")
         self._sink.close(code, reason or code.reason)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dispatch.model.errors import Refusal
@@ -39,7 +39,11 @@ class Outside(Asks, Protocol):
     def hide(self, campus_id: str, runner_id: str) -> None:
         """Forget where this runner is, here and in Redis, and tell those who watch."""
 
-    def track(self, campus_id: str, runner_id: str, fix: Fix) -> Verdict | Reason: ...
+    def judge_of(self, campus_id: str, runner_id: str) -> Callable[[Fix], Verdict | Reason]:
+        """What judges this runner's fixes, until ``release``."""
+
+    def release(self, campus_id: str, runner_id: str) -> None:
+        """One who had this runner's judge has gone."""
 
     def start_follow(self, connection: Connection, topic: Topic, frame: Follow) -> None:
         """Fetch the topic's past and call ``Topics.complete`` or ``give_up``."""
@@ -62,6 +66,7 @@ class Hub:
         self.rules = rules
         self.now_ms = 0
         self.second = 0
+        self.frames = 0
         self._max_per_account = max_per_account
         self.topics = Topics(outside, 1.0 / rules.time_scale)
         self.connections: set[Connection] = set()
@@ -95,6 +100,7 @@ class Hub:
     def drop(self, connection: Connection) -> None:
         """The socket is gone."""
         connection.stage = Stage.CLOSING
+        self.release(connection)
         self.connections.discard(connection)
         for topic in list(connection.topics):
             self.topics.leave(connection, topic)
@@ -150,10 +156,12 @@ class Hub:
     def hide(self, connection: Connection) -> None:
         self._outside.hide(connection.campus_id, connection.account_id)
 
-    def track(self, connection: Connection, fix: Fix) -> Verdict | Reason:
-        verdict = self._outside.track(connection.campus_id, connection.account_id, fix)
-        self.counts[verdict] += 1
-        return verdict
+    def judge_of(self, connection: Connection) -> Callable[[Fix], Verdict | Reason]:
+        return self._outside.judge_of(connection.campus_id, connection.account_id)
+
+    def release(self, connection: Connection) -> None:
+        if connection.stop_judging():
+            self._outside.release(connection.campus_id, connection.account_id)
 
     def follow(self, connection: Connection, frame: Follow) -> None:
         topic = self.topics.begin(connection, connection.campus_id, frame.topic, frame.re)
@@ -196,6 +204,7 @@ class Hub:
 
     def write_out(self) -> None:
         """The end of a flush: each connection that has something to say writes it in one call."""
+        self.topics.state.tell_interest()
         touched, self._touched = self._touched, []
         for connection in touched:
             connection.flush()
@@ -204,7 +213,6 @@ class Hub:
         """End the connections whose hello was too long ago; they come back with a fresh token."""
         for connection in [c for c in self.connections if c.stage is Stage.OPEN and c.expires_s <= self.second]:
             connection.close(CloseCode.TOKEN_EXPIRED)
-        self.topics.state.tell_interest()
 
     def set_lagging(self, connection: Connection, is_lagging: bool) -> None:
         """The watcher's socket is full, or takes bytes again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +26,8 @@ class Host(Protocol):
     """Business time of what is being received."""
     second: int
     """Real time in whole seconds, for limits."""
+    frames: int
+    """Data frames received; each connection adds its own when a second has passed."""
 
     def verify(self, token: str) -> Principal: ...
 
@@ -39,7 +42,11 @@ class Host(Protocol):
     def hide(self, connection: Connection) -> None:
         """Take this runner off the maps."""
 
-    def track(self, connection: Connection, fix: Fix) -> Verdict | Reason: ...
+    def judge_of(self, connection: Connection) -> Callable[[Fix], Verdict | Reason]:
+        """What judges this runner's fixes, until ``release``."""
+
+    def release(self, connection: Connection) -> None:
+        """The connection has no more fixes to be judged at once."""
 
     def follow(self, connection: Connection, frame: Follow) -> None: ...
 

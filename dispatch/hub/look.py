@@ -16,11 +16,12 @@ from .frames import JSON, MSGPACK, Codec, EventFrame, PositionRow, ServerFrame
 class Look:
     """A codec and a datum; there are only four, compared by identity."""
 
-    __slots__ = ("codec", "datum")
+    __slots__ = ("codec", "datum", "is_wgs84")
 
     def __init__(self, codec: Codec, datum: Datum) -> None:
         self.codec = codec
         self.datum = datum
+        self.is_wgs84 = datum is Datum.WGS84
 
     def encode(self, frame: ServerFrame) -> bytes:
         return self.codec.encode(frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
@@ -28,8 +28,21 @@ class Presence:
     async def put_many(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None:
         """Replace the fixes of these runners; the caller has filtered and ordered them."""
         if fixes:
-            items = [part for runner_id, fix in fixes for part in (runner_id, pack_fix(fix))]
-            await self._redis.execute_command("HSET", keys.fixes(campus_id), *items)
+            await self._redis.execute_command(*self.put_command(campus_id, fixes))
+
+    def put_command(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> list[Any]:
+        """The command of ``put_many``, for a pipeline of the caller's."""
+        command: list[Any] = ["HSET", keys.fixes(campus_id)]
+        for runner_id, fix in fixes:
+            command += (runner_id, pack_fix(fix))
+        return command
+
+    async def send(self, commands: Sequence[Sequence[Any]]) -> None:
+        """Send commands of one campus in one round trip; raises what the first that failed raises."""
+        pipe = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        await pipe.execute()
 
     async def all(self, campus_id: str) -> dict[str, Fix]:
         """Every runner that was heard of lately."""

@@ -70,7 +70,7 @@ class HubServer:
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._rhythm: asyncio.Task[None] | None = None
-        self.late_flushes = 0
+        self.late_flushes = self.reads = 0
         rooms.bus.set_listener(self)
 
     # --- life
@@ -136,6 +136,7 @@ class HubServer:
         return connection
 
     def stamp(self) -> None:
+        self.reads += 1
         self.hub.now_ms = self._time.now_ms()
 
     def set_lagging(self, socket: HubSocket, is_lagging: bool) -> None:
@@ -174,10 +175,14 @@ class HubServer:
     def hide(self, campus_id: str, runner_id: str) -> None:
         self._rooms.table.forget(campus_id, runner_id)
         self._writer.forget(campus_id, runner_id)
-        self.hub.on_gone(campus_id, [runner_id])
+        self.on_gone(campus_id, [runner_id])
 
-    def track(self, campus_id: str, runner_id: str, fix: Fix) -> Verdict | Reason:
-        return self._rooms.table.track(campus_id, runner_id, fix)
+    def judge_of(self, campus_id: str, runner_id: str) -> Callable[[Fix], Verdict | Reason]:
+        return self._rooms.table.hold(campus_id, runner_id).judge
+
+    def release(self, campus_id: str, runner_id: str) -> None:
+        self._rooms.table.release(campus_id, runner_id)
+        self._rooms.fences.release(campus_id, runner_id)
 
     def campus_joined(self, campus_id: str) -> None:
         self._campuses[campus_id] = asyncio.create_task(self._join(campus_id))
@@ -194,22 +199,25 @@ class HubServer:
     def start_heal(self, topic: Topic) -> None:
         self._follows.start_heal(topic)
 
-    def start_runner(self, connection: Connection) -> None:
-        self._spawn(self._seed(connection))
-
-    # --- what the bus brings
-
     def locate(self, campus_id: str, runner_ids: Sequence[str] | None) -> None:
         self._whereabouts.ask(campus_id, runner_ids)
 
     def interest_changed(self, campus_id: str) -> None:
         self._rooms.bus.want(campus_id, self.hub.topics.state.interest(campus_id))
 
+    def start_runner(self, connection: Connection) -> None:
+        self._spawn(self._seed(connection))
+
+    # --- what the bus brings
+
     def on_positions(self, campus_id: str, rows: list[PositionRow]) -> None:
         self.stamp()
         self.hub.on_positions(campus_id, rows)
 
     def on_gone(self, campus_id: str, runner_ids: list[str]) -> None:
+        self._whereabouts.gone(campus_id, runner_ids)
+        for runner_id in runner_ids:
+            self._rooms.fences.forget(campus_id, runner_id)
         self.hub.on_gone(campus_id, runner_ids)
 
     def on_event(self, campus_id: str, event: StreamEvent) -> None:
@@ -305,10 +313,13 @@ class HubServer:
         flushed = self._rooms.table.flush()
         self.stamp()
         for campus_id, fixes in flushed.newest.items():
-            self.hub.on_positions(campus_id, [position_row(runner_id, fix) for runner_id, fix in fixes])
+            if (followed := self.hub.topics.state.wants(campus_id)) is not None:
+                rows = [position_row(runner_id, fix) for runner_id, fix in fixes if runner_id in followed]
+                self.hub.on_positions(campus_id, rows)
+            self._rooms.fences.observe(campus_id, fixes)
             self._writer.add(campus_id, fixes)
-        for campus_id, fixes in flushed.track.items():
-            self._writer.add_track(campus_id, fixes)
+        for campus_id, readings in flushed.track.items():
+            self._writer.add_track(campus_id, readings)
         self.hub.write_out()
         self._writer.kick(self._rooms.clock.monotonic_s())
 
@@ -338,6 +349,12 @@ class HubServer:
         figures = self.hub.metrics()
         figures["runners"] = len(self._rooms.table)
         figures["late_flushes_total"] = self.late_flushes
+        figures["reads_total"] = self.reads
+        figures["frames_total"] = self.hub.frames
+        figures["positions_written_total"] = self._writer.written
+        for what, count in self._rooms.table.counts().items():
+            figures[f"{what}_total"] = count
+        figures.update(self._rooms.fences.metrics())
         figures["bus_is_up"] = float(self._rooms.bus.is_up)
         figures["redis_write_failures_total"] = self._writer.failures
         figures["fixes_unwritten"] = self._writer.pending

@@ -11,7 +11,6 @@ from dispatch.live.connect import RedisTrouble
 from dispatch.live.presence import Presence
 from dispatch.live.tracks import Tracks
 from geo.fix import Fix
-from geo.point import Point
 from geo.redis_index import RedisGeoIndex
 
 log = logging.getLogger(__name__)
@@ -57,6 +56,7 @@ class PositionWriter:
         self._task: asyncio.Task[None] | None = None
         self._is_failing = False
         self.failures = 0
+        self.written = 0
 
     @property
     def pending(self) -> int:
@@ -126,15 +126,19 @@ class PositionWriter:
                 self._is_failing = False
 
     async def _write(self, campus_id: str, fixes: list[tuple[str, Fix]]) -> None:
+        """The index, the newest fixes and what others follow, in one round trip."""
         if not fixes:
             return
-        entries = [(runner_id, Point(fix.lat, fix.lon), fix.received_at_ms) for runner_id, fix in fixes]
-        await self._bus.publish_positions(campus_id, [position_row(runner_id, fix) for runner_id, fix in fixes])
         index = self._indexes.get(campus_id)
         if index is None:
             index = self._indexes[campus_id] = self._index_of(campus_id)
-        await index.put_many(entries)
-        await self._presence.put_many(campus_id, fixes)
+        commands = index.put_commands([(one, fix.lat, fix.lon, fix.received_at_ms) for one, fix in fixes])
+        commands.append(self._presence.put_command(campus_id, fixes))
+        followed = self._bus.wanted(campus_id, fixes)
+        if followed:
+            commands.append(self._bus.positions_command(campus_id, [position_row(one, fix) for one, fix in followed]))
+        await self._presence.send(commands)
+        self.written += len(fixes)
 
     async def _take_back(self, campus_id: str, runner_ids: list[str]) -> None:
         if runner_ids:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from dispatch.live.presence import Presence
 from dispatch.live.resume_streams import ResumeStreams
 from dispatch.live.tracks import Tracks
 from dispatch.model.errors import Refusal
+from geo.fix import Fix
 
 from .position_writer import IndexFactory
 
@@ -35,6 +36,34 @@ Authorize = Callable[[Any, str, str], Awaitable[TopicGrant]]
 VerifyToken = Callable[[str], Principal]
 #: Who these are today, as the books say: one answer for each, in their order; raises when the books do not answer.
 AskStandings = Callable[[Sequence[Any]], Awaitable[Sequence[Standing | Refusal]]]
+
+
+class Fences(Protocol):
+    """Who watches where runners go; none of the calls waits or raises."""
+
+    def observe(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None:
+        """The newest fix of each runner that moved since the last flush."""
+
+    def forget(self, campus_id: str, runner_id: str) -> None:
+        """The runner is off duty or gone."""
+
+    def release(self, campus_id: str, runner_id: str) -> None:
+        """The runner's connection to this worker has ended; they may go on at another."""
+
+    def metrics(self) -> Mapping[str, float]: ...
+
+
+class NoFences:
+    """Nobody watches."""
+
+    def observe(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None: ...
+
+    def forget(self, campus_id: str, runner_id: str) -> None: ...
+
+    def release(self, campus_id: str, runner_id: str) -> None: ...
+
+    def metrics(self) -> Mapping[str, float]:
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +125,4 @@ class Rooms:
     lasts_s: Callable[[Any], float]
     """Real seconds until a principal's right to speak ends."""
     new_connection_id: Callable[[], str]
+    fences: Fences = NoFences()

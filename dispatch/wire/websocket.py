@@ -42,27 +42,21 @@ class Parser:
     After a fault ``error`` is set, what came before it is still returned, and everything behind it is ignored.
     """
 
-    __slots__ = ("_buffer", "_fragments", "_max_bytes", "_opcode", "_size", "_too_large_code", "error")
+    __slots__ = ("_buffer", "_fragments", "_max_bytes", "_opcode", "_size", "_too_large_code", "error", "is_between")
 
     def __init__(self, max_bytes: int = MAX_MESSAGE_BYTES, too_large_code: int = 1009) -> None:
         self._buffer = b""
         self._max_bytes = max_bytes
         self._too_large_code = too_large_code
-        self._opcode = 0  # of the message whose fragments are being gathered; 0: none, -1: after a fault
+        self._opcode = 0  # of the message whose fragments are being gathered; 0: none
         self._fragments: list[bytes] = []
         self._size = 0
         self.error: WireError | None = None
+        #: no message has begun and not ended: whoever sees a whole frame may take it without asking here
+        self.is_between = True
 
     def feed(self, data: bytes) -> list[Message]:
         """All messages that ``data`` completes."""
-        if not self._buffer and not self._opcode and len(data) >= 6:
-            # The frequent case, one short whole frame in one segment, without the general machinery.
-            first, second = data[0], data[1]
-            length = second & 0x7F
-            if (first == 0x82 or first == 0x81) and second >= 0x80 and length < 126 and len(data) == length + 6:
-                payload = unmask(data[2:6], data[6:])
-                if first == 0x82 or payload.isascii():
-                    return [(first & 0x0F, payload)]
         if self.error is not None:
             return []
         self._buffer = self._buffer + data if self._buffer else data
@@ -71,9 +65,9 @@ class Parser:
             self._parse(messages)
         except WireError as error:
             self.error = error
-            self._opcode = -1  # keeps the short way closed
             self._buffer = b""
             self._fragments = []
+        self.is_between = not self._buffer and not self._opcode and self.error is None
         return messages
 
     def _parse(self, messages: list[Message]) -> None:

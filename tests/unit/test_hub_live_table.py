@@ -22,9 +22,16 @@ def fix(at: int, received: int | None = None, lat: float = 30.5) -> Fix:
     return Fix(lat=lat, lon=114.4, fixed_at_ms=at, received_at_ms=at if received is None else received)
 
 
+def judge(table: LiveTable, one: Fix, runner: str = RUNNER, campus: str = CAMPUS) -> Verdict | Reason:
+    """As a socket would that reads one fix and closes."""
+    verdict = table.hold(campus, runner).judge(one)
+    table.release(campus, runner)
+    return verdict
+
+
 def test_the_newest_goes_live_and_all_go_into_the_track() -> None:
     table = LiveTable()
-    verdicts = [table.track(CAMPUS, RUNNER, fix(at, 5_000)) for at in (3_000, 1_000, 4_000, 4_000)]
+    verdicts = [judge(table, fix(at, 5_000)) for at in (3_000, 1_000, 4_000, 4_000)]
     assert verdicts == [Verdict.LIVE, Verdict.LATE, Verdict.LIVE, Reason.DUPLICATE]
     flushed = table.flush()
     assert flushed.newest == {CAMPUS: [(RUNNER, fix(4_000, 5_000))]}
@@ -37,7 +44,7 @@ def test_what_another_worker_knew_is_not_overtaken_by_the_past() -> None:
     table = LiveTable()
     table.seed(CAMPUS, RUNNER, fix(9_000))
     table.seed(CAMPUS, RUNNER, fix(8_000))
-    assert table.track(CAMPUS, RUNNER, fix(8_500, 10_000)) is Verdict.LATE
+    assert judge(table, fix(8_500, 10_000)) is Verdict.LATE
     assert table.flush().newest == {}
     newest = table.newest(CAMPUS, RUNNER)
     assert newest is not None
@@ -47,19 +54,32 @@ def test_what_another_worker_knew_is_not_overtaken_by_the_past() -> None:
 
 def test_an_empty_redis_is_told_of_those_who_were_heard_lately() -> None:
     table = LiveTable()
-    table.track(CAMPUS, "acc_old", fix(1_000))
-    table.track(CAMPUS, "acc_new", fix(9_000))
-    table.track("cmp_2", "acc_wrong", fix(9_000, lat=99.0))
+    judge(table, fix(1_000), "acc_old")
+    judge(table, fix(9_000), "acc_new")
+    judge(table, fix(9_000, lat=99.0), "acc_wrong", "cmp_2")
     assert table.everybody(5_000) == {CAMPUS: [("acc_new", fix(9_000))]}
     assert table.forget_silent(5_000) == 2
     assert len(table) == 1
+    assert table.counts() == {"live": 2, "late": 0, "out_of_range": 1}
+
+
+def test_who_is_connected_is_not_forgotten_however_silent() -> None:
+    table = LiveTable()
+    held = table.hold(CAMPUS, RUNNER)
+    held.judge(fix(1_000))
+    assert table.forget_silent(900_000) == 0
+    held.judge(fix(2_000))
+    assert table.newest(CAMPUS, RUNNER) == fix(2_000)
+    table.release(CAMPUS, RUNNER)
+    assert table.forget_silent(900_000) == 1
+    table.release(CAMPUS, RUNNER)  # once too often does no harm
 
 
 def test_a_track_may_have_a_hole_before_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(track_runner, "MAX_LATE", 2)
     table = LiveTable()
     for at in (1_000, 2_000, 3_000):
-        assert table.track(CAMPUS, RUNNER, fix(at)) is Verdict.LIVE
+        assert judge(table, fix(at)) is Verdict.LIVE
     assert table.dropped == 1
     flushed = table.flush()
     assert len(flushed.track[CAMPUS]) == 2
