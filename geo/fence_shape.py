@@ -66,7 +66,7 @@ class LaidFence:
             if len(fence.shape.ring) < 3:
                 raise BadFence(f"geofence {fence.id!r} has fewer than three corners", "ring")
             polygon = shapely.Polygon(plane.xy_many([checked(*point) for point in fence.shape.ring]))
-            self.shape = polygon if polygon.is_valid else shapely.make_valid(polygon)
+            self.shape = polygon if polygon.is_valid else _repaired(polygon)
             if self.shape.area <= 0:
                 raise BadFence(f"geofence {fence.id!r} encloses nothing", "ring")
             self.radius_m = sqrt(self.shape.area / pi)
@@ -132,3 +132,9 @@ class LaidFence:
         found[is_edge] = EDGE
         found[is_inside] = INSIDE
         return found
+
+
+def _repaired(polygon: BaseGeometry) -> BaseGeometry:
+    """What a ring that crosses itself encloses, without the lines that enclose nothing."""
+    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(polygon)))
+    return shapely.union_all([part for part in parts if part.area > 0])
