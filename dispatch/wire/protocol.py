@@ -191,15 +191,20 @@ class HubSocket(asyncio.Protocol):
         except WireError as error:
             self._fail(error)
             return
-        if not self._is_closing:
-            self.close(code if code != 1005 else CloseCode.NORMAL, "")
+        self._end(code if code != 1005 else CloseCode.NORMAL)
         # The handshake is complete: it is the server that closes first.
         if self.transport is not None:
             self.transport.close()
 
     def _fail(self, error: WireError) -> None:
-        if not self._is_closing:
-            log.debug("closing: %s", error)
-            self.close(error.code, error.reason)
+        log.debug("closing: %s", error)
+        self._end(error.code, error.reason)
         if self.transport is not None:
             self.transport.close()
+
+    def _end(self, code: int, reason: str = "") -> None:
+        if self._is_closing:
+            return
+        if self.connection is not None:
+            self.connection.write_now()  # what came before, perhaps in the same read, has its answer
+        self.close(code, reason)

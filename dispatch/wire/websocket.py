@@ -118,7 +118,7 @@ class Parser:
             if length < 126 or (wide == 8 and (length < 65_536 or length >> 63)):
                 raise WireError(1002, "the length is not written in its shortest form")
             mask_at += wide
-        if length + self._size > self._max_bytes:
+        if opcode < CLOSE and length + self._size > self._max_bytes:
             raise WireError(self._too_large_code, f"a message has at most {self._max_bytes} bytes")
         if len(buffer) < mask_at + 4:
             return None

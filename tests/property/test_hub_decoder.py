@@ -22,9 +22,25 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
     max_leaves=12,
 )  # fmt: skip
-kinds = st.sampled_from(["hello", "fix", "fixes", "follow", "unfollow", "ping", "x"])
+kinds = st.sampled_from(["hello", "fix", "fixes", "follow", "view", "unfollow", "ping", "x"])
 names = st.sampled_from(
-    ["at", "lat", "lon", "acc", "spd", "seq", "fixes", "topic", "offset", "epoch", "token", "re", "z"]
+    [
+        "at",
+        "lat",
+        "lon",
+        "acc",
+        "spd",
+        "seq",
+        "fixes",
+        "topic",
+        "offset",
+        "epoch",
+        "token",
+        "re",
+        "every_ms",
+        "box",
+        "z",
+    ]
 )
 almost = st.builds(lambda kind, more: {"t": kind, **more}, kinds, st.dictionaries(names, values, max_size=6))
 
@@ -83,6 +99,8 @@ def test_no_fix_breaks_the_table(lat: float, lon: float, at: int, acc: float | N
     frame = MSGPACK.decode(msgpack.packb({"t": "fix", "lat": lat, "lon": lon, "at": at, "acc": acc, "spd": spd}))
     assert isinstance(frame, ReportFix)
     table = LiveTable()
-    verdict = table.track("cmp", "acc", Fix(frame.lat, frame.lon, frame.at, frame.acc, frame.spd, received_at_ms=10**9))
+    verdict = table.hold("cmp", "acc").judge(
+        Fix(frame.lat, frame.lon, frame.at, frame.acc, frame.spd, received_at_ms=10**9)
+    )
     assert isinstance(verdict, Verdict | Reason)
     assert bool(table.flush().newest) is (verdict is Verdict.LIVE)
