@@ -22,7 +22,7 @@ from dispatch.administration import (
     load_accounts,
     migrate,
 )
-from dispatch.flow.follow_topic import follow_topic
+from dispatch.flow.follow_topic import may_follow_many, read_topics
 from dispatch.flow.sign_in import ask_standings
 from dispatch.flow.track_runner import LiveTable
 from dispatch.hub_metrics import HubMetrics
@@ -139,7 +139,8 @@ def hub_of(parts: Parts) -> HubServer:
         verify_token=ctx.tokens.socket,
         ask_standings=lambda whos: ask_standings(ctx, whos),
         lasts_s=lambda who: (who.expires_at - ctx.tokens.now()).total_seconds(),
-        authorize=lambda who, topic, datum: follow_topic(ctx, who, topic, datum),
+        may_follow=lambda asked: may_follow_many(ctx, asked),
+        read_topics=lambda asked: read_topics(ctx, asked),
         new_connection_id=lambda: secrets.token_hex(8),
     )
     options = HubOptions(

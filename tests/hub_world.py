@@ -92,6 +92,7 @@ class World:
 
     orders: dict[str, str] = field(default_factory=dict)  # order → runner who has it
     granted: int = 0
+    rounds: list[int] = field(default_factory=list)  # how many were asked about together
     gates: list[asyncio.Event] = field(default_factory=list)  # each grant waits for the next of these, while there are
 
     async def ask_standings(self, whos: Sequence[Who]) -> list[Standing | Refusal]:
@@ -99,6 +100,20 @@ class World:
         if self.is_away:
             raise Unavailable()
         return [self.standings.get(who.account_id, Standing(who)) for who in whos]
+
+    async def may_follow(self, asked: Sequence[tuple[Who, str]]) -> list[Grant | Refusal]:
+        self.rounds.append(len(asked))
+        return [await self._answer(who, topic, "") for who, topic in asked]
+
+    async def read_topics(self, asked: Sequence[tuple[Who, str, str]]) -> list[Grant | Refusal]:
+        self.rounds.append(len(asked))
+        return [await self._answer(*one) for one in asked]
+
+    async def _answer(self, who: Who, topic: str, datum: str) -> Grant | Refusal:
+        try:
+            return await self.authorize(who, topic, datum)
+        except Refusal as refusal:
+            return refusal
 
     async def authorize(self, who: Who, topic: str, datum: str) -> Grant:
         self.granted += 1
@@ -138,7 +153,7 @@ class Server:
             Rooms(
                 clock=self.clock, bus=self.bus, presence=self.presence, tracks=Tracks(self.redis),
                 streams=self.streams, index_of=lambda campus: RedisGeoIndex(self.redis, campus), table=self.table,
-                verify_token=verify_token, authorize=world.authorize,
+                verify_token=verify_token, may_follow=world.may_follow, read_topics=world.read_topics,
                 ask_standings=world.ask_standings, lasts_s=lambda who: getattr(who, "lasts_s", 900.0),
                 new_connection_id=lambda: f"con_{next(ids)}",
             ),

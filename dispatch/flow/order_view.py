@@ -16,6 +16,7 @@ from ..model.quote import Quote
 from ..model.stop import Stop
 from ..model.task import Task
 from ..model.views import EtaView, OrderView, QuoteLineView, QuoteView, RunnerCard, StepView, StopView
+from ..store.orders import Parties
 from ..store.unit_of_work import UnitOfWork
 from .cancel_price import cancel_price_fen
 
@@ -38,7 +39,7 @@ def ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
-def viewer_of(order: Order, who: Principal) -> Viewer:
+def viewer_of(order: Order | Parties, who: Principal) -> Viewer:
     """As whom ``who`` sees the order; raises :class:`NotFound` for a stranger, who must not learn that it exists."""
     if order.student_id == who.account_id:
         return Viewer.STUDENT
@@ -106,9 +107,7 @@ def steps_of(order: Order) -> list[StepView]:
 class People:
     """Names and standings of everybody on a page of orders, read at once."""
 
-    def __init__(
-        self, accounts: Mapping[str, Account], members: Mapping[str, Membership], stars: Mapping[str, float | None]
-    ):
+    def __init__(self, accounts: Mapping[str, Account], members: Mapping[str, Membership], stars: Mapping[str, float]):
         self.accounts = accounts
         self.members = members
         self.stars = stars
@@ -118,7 +117,7 @@ class People:
         """Read the people of ``orders``; ratings only for the few runners among them."""
         runners = {order.runner_id for order in orders if order.runner_id}
         accounts = uow.accounts.many(runners | {order.student_id for order in orders})
-        return cls(accounts, _members(uow, runners), {runner: uow.statistics.stars(runner) for runner in runners})
+        return cls(accounts, _members(uow, runners), uow.statistics.stars(runners) if runners else {})
 
     def name(self, account_id: str | None) -> str:
         account = self.accounts.get(account_id or "")

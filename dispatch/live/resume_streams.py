@@ -124,6 +124,14 @@ def parse_message(message: bytes) -> StreamEvent:
     return _event(int(offset), epoch.decode(), body)
 
 
+def _missed(top: int, epoch: bytes, is_recovered: int, entries: Sequence[tuple[bytes, list[bytes]]]) -> Missed:
+    position = Position(int(top), epoch.decode())
+    events = [
+        _event(int(entry_id.rpartition(b"-")[2]), position.epoch, fields[1]) for entry_id, fields in reversed(entries)
+    ]
+    return Missed(bool(is_recovered), events, position)
+
+
 _publish_script, _read_script = Script(_PUBLISH), Script(_READ)
 
 
@@ -152,15 +160,19 @@ class ResumeStreams:
 
     async def read_since(self, campus_id: str, topic: str, offset: int, epoch: str) -> Missed:
         """The events after ``offset`` of ``epoch``, all of them in order, or none and ``is_recovered`` False."""
-        args: list[Any] = [keys.stream(campus_id, topic), keys.meta(campus_id, topic)]
-        args += [_new_epoch(), META_TTL_S, offset, epoch]
-        ((top, now_epoch, is_recovered, entries),) = await run_script(self._redis, _read_script, [(2, args)])
-        position = Position(int(top), now_epoch.decode())
-        missed = [
-            _event(int(entry_id.rpartition(b"-")[2]), position.epoch, fields[1])
-            for entry_id, fields in reversed(entries)
+        (missed,) = await self.read_many(campus_id, [(topic, offset, epoch)])
+        return missed
+
+    async def read_many(self, campus_id: str, asked: Sequence[tuple[str, int, str]]) -> list[Missed]:
+        """As :meth:`read_since` for each ``(topic, offset, epoch)``, in one round to Redis; what several ask alike is
+        read once."""
+        firsts = {one: number for number, one in enumerate(dict.fromkeys(asked))}
+        calls = [
+            (2, [keys.stream(campus_id, topic), keys.meta(campus_id, topic), _new_epoch(), META_TTL_S, offset, epoch])
+            for topic, offset, epoch in firsts
         ]
-        return Missed(bool(is_recovered), missed, position)
+        answers = [_missed(*answer) for answer in await run_script(self._redis, _read_script, calls)]
+        return [answers[firsts[one]] for one in asked]
 
     def _publish_call(self, campus_id: str, event: Published) -> tuple[int, list[Any]]:
         event_id, version, at_ms, p = event

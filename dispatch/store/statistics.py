@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -36,11 +37,11 @@ class Statistics:
         orders, service_fen, on_time = (int(value) for value in row)
         return RunnerDay(orders, Fen(service_fen), on_time, orders - on_time)
 
-    def stars(self, runner_id: str) -> float | None:
-        """The mean of a runner's ratings; None without any."""
-        rated = self._scope.mine(t), t.c.runner_id == runner_id, t.c.rating.is_not(None)
-        total, count = self._sql.execute(select(func.sum(t.c.rating), func.count()).where(*rated)).one()
-        return float(total) / count if count else None
+    def stars(self, runner_ids: Iterable[str]) -> dict[str, float]:
+        """The mean of the ratings of each of these runners who has any."""
+        rated = self._scope.mine(t), t.c.runner_id.in_(list(runner_ids)), t.c.rating.is_not(None)
+        query = select(t.c.runner_id, func.sum(t.c.rating), func.count()).where(*rated).group_by(t.c.runner_id)
+        return {str(runner_id): float(total) / count for runner_id, total, count in self._sql.execute(query)}
 
     def delivered_by_runner(self) -> dict[str, int]:
         """How many orders each runner has delivered in all."""

@@ -24,15 +24,18 @@ class TopicGrant(Protocol):
 
     @property
     def snapshot(self) -> Any:
-        """The topic's subject as it is now: anything that msgspec encodes, in the datum that was asked for."""
+        """The topic's subject as it is now, where it was asked for: anything that msgspec encodes, in the datum that
+        was named."""
 
     @property
     def watch(self) -> str | None:
         """Whose position the topic shows: a runner's id, ``""`` nobody's, None: unchanged or not that kind."""
 
 
-#: ``await authorize(principal, topic, datum)``; raises Refusal when the topic may not be followed.
-Authorize = Callable[[Any, str, str], Awaitable[TopicGrant]]
+#: Whether each may follow that topic, for people of one campus, ``(principal, topic)``; the answer has no snapshot.
+MayFollow = Callable[[Sequence[tuple[Any, str]]], Awaitable[Sequence[TopicGrant | Refusal]]]
+#: The same with snapshots, ``(principal, topic, datum)``; all that it tells was read after it was called.
+ReadTopics = Callable[[Sequence[tuple[Any, str, str]]], Awaitable[Sequence[TopicGrant | Refusal]]]
 VerifyToken = Callable[[str], Principal]
 #: Who these are today, as the books say: one answer for each, in their order; raises when the books do not answer.
 AskStandings = Callable[[Sequence[Any]], Awaitable[Sequence[Standing | Refusal]]]
@@ -120,7 +123,8 @@ class Rooms:
     index_of: IndexFactory
     table: LiveTable
     verify_token: VerifyToken
-    authorize: Authorize
+    may_follow: MayFollow
+    read_topics: ReadTopics
     ask_standings: AskStandings
     lasts_s: Callable[[Any], float]
     """Real seconds until a principal's right to speak ends."""

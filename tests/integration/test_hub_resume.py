@@ -106,7 +106,7 @@ async def test_leaving_and_coming_back_before_the_answer_leaves_no_hole(
         await server.streams.publish_many(CAMPUS, [event(1, topic)])
         assert (await other.until("event"))["offset"] == 1
         await watcher.send(t="follow", topic=topic, re=2)
-        await eventually(lambda: not world.gates)
+        await eventually(lambda: server.hub.hub.counts["follows"] == 3)
         first.set()
         second.set()
         followed = await watcher.until("followed")

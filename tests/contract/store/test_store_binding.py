@@ -71,6 +71,7 @@ ASKED: dict[str, Ask] = {
     "alerts.raise_once": lambda uow, x: not uow.alerts.raise_once("late", x.order.id, "", ""),
     "alerts.open_alerts": lambda uow, x: [a for a in uow.alerts.open_alerts() if a.campus_id != uow.campus_id],
     "alerts.acknowledge": lambda uow, x: uow.alerts.acknowledge(x.alert.id, "acc_o"),
+    "orders.parties": lambda uow, x: uow.orders.parties([x.order.id]),
     "memberships.get": lambda uow, x: uow.memberships.get(x.account.id),
     "memberships.save": lambda uow, x: uow.memberships.save(replace(x.membership, campus_id=uow.campus_id)),
     "memberships.runners": lambda uow, x: uow.memberships.runners(),
@@ -78,7 +79,7 @@ ASKED: dict[str, Ask] = {
     "accounts.get": lambda uow, x: uow.accounts.get(x.account.id),
     "accounts.many": lambda uow, x: uow.accounts.many([x.account.id]),
     "statistics.runner_day": lambda uow, x: sum(uow.statistics.runner_day(x.account.id, x.now - timedelta(days=1))),
-    "statistics.stars": lambda uow, x: uow.statistics.stars(x.account.id),
+    "statistics.stars": lambda uow, x: uow.statistics.stars([x.account.id]),
     "statistics.delivered_by_runner": lambda uow, x: uow.statistics.delivered_by_runner(),
 }
 #: Writing into another campus is a bug in the caller, not a question.

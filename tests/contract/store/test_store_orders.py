@@ -146,8 +146,7 @@ async def test_a_runners_day_and_stars(books: Any) -> None:
     day = await books.store.read(books.here, lambda uow: uow.statistics.runner_day("acc_r", now - timedelta(hours=1)))
     assert day == (3, 750, 2, 1)
     assert await books.store.read(books.here, lambda uow: uow.statistics.runner_day("acc_q", now)) == (0, 0, 0, 0)
-    assert await books.store.read(books.here, lambda uow: uow.statistics.stars("acc_r")) == 4.5
-    assert await books.store.read(books.here, lambda uow: uow.statistics.stars("acc_q")) is None
+    assert await books.store.read(books.here, lambda uow: uow.statistics.stars(["acc_r", "acc_q"])) == {"acc_r": 4.5}
     assert await books.store.read(books.here, lambda uow: uow.statistics.delivered_by_runner()) == {"acc_r": 4}
 
 

@@ -254,7 +254,7 @@ async def test_rating_once(home: World) -> None:
         await confirm_order.rate(home.ctx, student, order_id, RateOrder(stars=5, text="谢谢"))
     with pytest.raises(NotFound):
         await confirm_order.rate(home.ctx, runner, order_id, RateOrder(stars=5))
-    assert await run(home, lambda uow: uow.statistics.stars(runner.account_id)) == 4.0
+    assert await run(home, lambda uow: uow.statistics.stars([runner.account_id])) == {runner.account_id: 4.0}
     (told,) = [event for event in await home.events(order_id) if event.kind == "order_rated"]
     assert "谢谢" not in str(told.payload)
 

@@ -20,8 +20,8 @@ from dispatch.flow import (
     reveal_personal,
     watch_console,
 )
-from dispatch.flow.follow_topic import follow_topic
-from dispatch.model.errors import InvalidInput, NotFound, NotPermitted
+from dispatch.flow.follow_topic import TopicGrant, may_follow_many, read_topics
+from dispatch.model.errors import InvalidInput, NotFound, NotPermitted, Refusal
 from dispatch.model.requests import (
     CancelOrder,
     ConfirmOrder,
@@ -298,42 +298,53 @@ async def test_revealing_leaves_a_trace(world: World) -> None:
     assert len(await world.audit("personal.reveal")) == 1
 
 
+async def granted(home: World, who: Principal, topic: str, datum: str = "wgs84") -> TopicGrant:
+    """The grant with its snapshot; without one the answer is the same. Raises what either is refused with."""
+    (short,) = await may_follow_many(home.ctx, [(who, topic)])
+    (whole,) = await read_topics(home.ctx, [(who, topic, datum)])
+    if isinstance(whole, Refusal):
+        assert (type(short), str(short)) == (type(whole), str(whole))
+        raise whole
+    assert isinstance(short, TopicGrant) and (short.watch, short.snapshot) == (whole.watch, None)
+    return whole
+
+
 async def test_who_may_follow_what(home: World) -> None:
     student, operator, runner = await home.student(), await home.operator(), await home.runner()
     other = await home.runner()
     foreign = await home.operator(campus_id=home.other_campus_id)
     order_id = await home.paid(student)
     topic = f"order:{order_id}"
-    assert (await follow_topic(home.ctx, student, topic)).watch == "", "nobody has it yet"
+    assert (await granted(home, student, topic)).watch == "", "nobody has it yet"
     with pytest.raises(NotFound):
-        await follow_topic(home.ctx, runner, topic)
+        await granted(home, runner, topic)
     await home.assign(runner, order_id)
     for who in (student, runner, operator):
-        grant = await follow_topic(home.ctx, who, topic, "gcj02")
+        grant = await granted(home, who, topic, "gcj02")
         assert grant.watch == runner.account_id and grant.snapshot["id"] == order_id
     for who in (other, await home.student(), foreign):
         with pytest.raises(NotFound):
-            await follow_topic(home.ctx, who, topic)
+            await granted(home, who, topic)
     await _hand_over(home, student, runner, order_id)
-    grant = await follow_topic(home.ctx, student, topic)
+    grant = await granted(home, student, topic)
     assert grant.watch == "" and grant.snapshot["status"] == "delivered"
     with pytest.raises(NotPermitted, match="over"):
-        await follow_topic(home.ctx, runner, topic)
+        await granted(home, runner, topic)
 
     own, hall, console = f"runner:{runner.account_id}", f"hall:{home.campus_id}", f"console:{home.campus_id}"
-    assert (await follow_topic(home.ctx, runner, own)).snapshot["is_on_duty"] is True
-    assert (await follow_topic(home.ctx, runner, hall)).snapshot["items"] == []
-    assert (await follow_topic(home.ctx, operator, console)).watch is None
+    assert (await granted(home, runner, own)).snapshot["is_on_duty"] is True
+    assert (await granted(home, runner, hall)).snapshot["items"] == []
+    assert (await granted(home, operator, console)).watch is None
     denied = [
         (other, own), (operator, own), (student, f"runner:{student.account_id}"), (student, hall), (foreign, hall),
         (runner, console), (student, console), (foreign, console),
     ]  # fmt: skip
     for who, name in denied:
         with pytest.raises(NotPermitted):
-            await follow_topic(home.ctx, who, name)
+            await granted(home, who, name)
     for nonsense in ("", "order:", "order:1", "weather:today", f"order:{student.account_id}"):
         with pytest.raises(NotFound):
-            await follow_topic(home.ctx, student, nonsense)
+            await granted(home, student, nonsense)
 
 
 async def test_a_runner_who_lost_the_order_follows_it_no_more(home: World) -> None:
@@ -344,11 +355,11 @@ async def test_a_runner_who_lost_the_order_follows_it_no_more(home: World) -> No
     request = Reassign(runner_id=second.account_id, version=version, reason="other")
     await reassign_task.reassign(home.ctx, operator, order_id, request)
     with pytest.raises(NotFound):
-        await follow_topic(home.ctx, first, f"order:{order_id}")
-    assert (await follow_topic(home.ctx, student, f"order:{order_id}")).watch == second.account_id
+        await granted(home, first, f"order:{order_id}")
+    assert (await granted(home, student, f"order:{order_id}")).watch == second.account_id
     version = (await home.order(order_id)).version
     await cancel_order.cancel(home.ctx, student, order_id, CancelOrder(reason="x", version=version))
-    assert (await follow_topic(home.ctx, student, f"order:{order_id}")).watch == ""
+    assert (await granted(home, student, f"order:{order_id}")).watch == ""
 
 
 async def test_a_type_that_was_taken_off_the_list_is_still_carried_out(home: World) -> None:

@@ -13,7 +13,7 @@ import pytest
 from dispatch.access.passwords import hash_password
 from dispatch.access.principal import Principal
 from dispatch.flow import deliver_task
-from dispatch.flow.follow_topic import follow_topic
+from dispatch.flow.follow_topic import may_follow_many, read_topics
 from dispatch.flow.go_on_duty import set_duty
 from dispatch.flow.manage_accounts import block_account, create_account, review_runner, set_roles
 from dispatch.flow.sign_in import ask_standings, open_session, refresh, set_password, sign_out, socket_token
@@ -139,8 +139,11 @@ class Books:
     async def ask_standings(self, whos: Any) -> Any:
         return await ask_standings(self.home.ctx, whos)
 
-    async def authorize(self, who: Any, topic: str, datum: str) -> Any:
-        return await follow_topic(self.home.ctx, who, topic, datum)
+    async def may_follow(self, asked: Any) -> Any:
+        return await may_follow_many(self.home.ctx, asked)
+
+    async def read_topics(self, asked: Any) -> Any:
+        return await read_topics(self.home.ctx, asked)
 
 
 @asynccontextmanager
