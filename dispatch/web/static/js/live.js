@@ -1,26 +1,24 @@
 /**
- * The hub's client, one for all pages: token, follow with resume, reconnect with back-off, positions both ways.
- *
- * Frames are described in docs/PROTOCOL.md. Close codes 4000-4499 mean "come back", 4500 and above "do not".
+ * The hub's client, one for all pages: topics followed with resume, positions both ways, over one connection that comes
+ * back by itself. Frames are described in docs/PROTOCOL.md.
  */
 
-import { syncClock } from "./clock.js";
 import { FixSender } from "./fix-sender.js";
+import { Topic } from "./live/topic.js";
+import { Wire } from "./live/wire.js";
 
-const PROTOCOL = "campus.v1.json";
-const PING_EVERY_MS = 10_000;
-const SILENT_AFTER_MS = 25_000;
-const NOT_SIGNED_IN = 4500;
-const BACKOFF_FIRST_MS = 400;
-const BACKOFF_MAX_MS = 20_000;
+/** A follow that the server could not answer now is asked again after so long, and up to as long again, milliseconds. */
+const ASK_AGAIN_MS = 2000;
+const FOR_LATER = new Set(["unavailable", "too_many", "too_many_topics"]);
+const FOR_GOOD = new Set(["not_found", "not_permitted"]);
 
 /**
  * @typedef {"connecting" | "live" | "waiting" | "offline" | "ended"} LiveState
- * @typedef {{offset?: number, epoch?: string}} Seat
  * @typedef {object} Listener
  * @property {(data: any) => void} [onSnapshot] the whole state: forget what was known before
- * @property {(event: {id: string, kind: string, at: number, data: any}) => void} [onEvent]
- * @property {(positions: Position[]) => void} [onPositions]
+ * @property {(event: {id: string, kind: string, at: number, data: any}) => void} [onEvent] each once, in order
+ * @property {(positions: Position[], isCatchingUp: boolean) => void} [onPositions] each newer than the one before;
+ *   `isCatchingUp`: as they were when somebody began to look, not as they come in
  * @property {(runnerIds: string[]) => void} [onGone]
  * @property {(code: string) => void} [onClosed] the topic ended; it is not followed again
  * @typedef {object} Position
@@ -31,37 +29,56 @@ const BACKOFF_MAX_MS = 20_000;
  * @property {number | null} bearing
  * @property {number | null} speed
  * @property {number | null} accuracy
+ * @property {number | null} receivedAt when the server had it, business milliseconds
+ * @typedef {import("./live/topic.js").View} View
+ * @typedef {{everyMs: number, distanceM: number | null}} Rhythm how often the server wants a runner's fixes, real time
  */
 
 export class Live {
-  /** @param {{api: import("./api.js").Api, acks?: boolean}} options `acks`: this page reports fixes */
-  constructor({ api, acks = false }) {
-    this.api = api;
-    this.acks = acks;
-    /** @type {LiveState} */
-    this.state = "offline";
-    this.closeCode = null;
-    this.attempt = 0;
-    this.retryAt = 0;
-    this.heardAt = performance.now();
-    this.positionsAt = null;
-    this.roundTripMs = null;
-    this.welcome = null;
-    /** @type {Map<string, {listener: Listener, seat: Seat, isFollowed: boolean}>} */
+  /**
+   * @param {object} options
+   * @param {import("./api.js").Api} options.api
+   * @param {boolean} [options.acks] this page reports fixes
+   * @param {boolean} [options.worksHidden] the page is of use while nobody looks at it
+   */
+  constructor({ api, acks = false, worksHidden = acks }) {
+    /** @type {Map<string, Topic>} */
     this.topics = new Map();
     this.watchers = new Set();
+    /** The server has answered a view: it can be asked for in the same breath as the topic. */
+    this.knowsViews = false;
+    /** @type {Rhythm | null} */
+    this.rhythm = null;
+    this.wire = new Wire({
+      api,
+      acks,
+      worksHidden,
+      onFrame: (frame) => this.take(frame),
+      onLive: (welcome) => this.began(welcome),
+      onDown: () => this.went(),
+      onChange: () => this.notify(),
+    });
     this.fixes = new FixSender(
-      (frame) => this.send(frame),
+      (frame) => this.wire.send(frame),
       () => this.notify(),
     );
-    this.socket = null;
-    this.isWanted = false;
-    this.requests = 0;
-    this.pings = new Map();
-    addEventListener("online", () => this.hurry());
-    addEventListener("offline", () => this.goOffline());
-    document.addEventListener("visibilitychange", () => document.hidden || this.hurry());
-    setInterval(() => this.keepAlive(), PING_EVERY_MS / 2);
+  }
+
+  get state() {
+    return this.wire.state;
+  }
+
+  get closeCode() {
+    return this.wire.closeCode;
+  }
+
+  get retryAt() {
+    return this.wire.retryAt;
+  }
+
+  /** Seconds since anything was heard; null before the first word. */
+  get silentS() {
+    return this.wire.silentS;
   }
 
   /** @param {(live: Live) => void} watcher told of every change of the connection's state */
@@ -74,227 +91,125 @@ export class Live {
     for (const watcher of this.watchers) watcher(this);
   }
 
-  setState(state) {
-    if (this.state !== state) {
-      this.state = state;
-      this.notify();
-    }
-  }
-
   start() {
-    this.isWanted = true;
-    this.open();
+    this.wire.start();
   }
 
   stop() {
-    this.isWanted = false;
-    this.closeCode = null;
-    clearTimeout(this.timer);
-    this.drop();
-    this.setState("ended");
+    this.wire.stop();
   }
 
-  /** Seconds since anything was heard; null before the first word. */
-  get silentS() {
-    return (performance.now() - this.heardAt) / 1000;
+  /** Somebody pressed for it. */
+  hurry() {
+    this.wire.hurry({ isAsked: true });
   }
+
+  // --- topics
 
   /**
    * Follow a topic until the returned function is called.
-   * @param {string} topic
+   * @param {string} name
    * @param {Listener} listener
+   * @param {View} [view]
    */
-  follow(topic, listener) {
-    this.topics.set(topic, { listener, seat: {}, isFollowed: false });
+  follow(name, listener, view) {
+    const topic = new Topic(name, listener, view);
+    this.topics.set(name, topic);
     if (this.state === "live") this.askToFollow(topic);
-    return () => this.unfollow(topic, listener);
+    return () => this.unfollow(topic);
   }
 
-  unfollow(topic, listener) {
-    const entry = this.topics.get(topic);
-    if (!entry || (listener && entry.listener !== listener)) return;
-    this.topics.delete(topic);
-    this.send({ t: "unfollow", topic });
+  /** @param {Topic} topic */
+  unfollow(topic) {
+    if (this.topics.get(topic.name) !== topic) return;
+    this.topics.delete(topic.name);
+    this.wire.send({ t: "unfollow", topic: topic.name });
   }
 
+  /** Ask for another rhythm or part of the map; it holds until it is replaced. @param {string} name @param {View} view */
+  view(name, view) {
+    const topic = this.topics.get(name);
+    if (!topic) return;
+    topic.view = view;
+    if (topic.isFollowed) this.askForView(topic);
+  }
+
+  /** @param {Topic} topic */
+  askForView(topic) {
+    this.wire.send({ t: "view", re: this.wire.nextNumber(), topic: topic.name, ...framed(topic.view) });
+  }
+
+  /** @param {Topic} topic */
   askToFollow(topic) {
-    const entry = this.topics.get(topic);
-    if (!entry) return;
-    const { offset, epoch } = entry.seat;
-    const seat = epoch === undefined ? {} : { offset, epoch };
-    this.requests += 1;
-    this.send({ t: "follow", re: this.requests, topic, ...seat });
+    topic.asked = this.wire.nextNumber();
+    const view = this.knowsViews ? framed(topic.view) : {};
+    this.wire.send({ t: "follow", re: topic.asked, topic: topic.name, ...topic.place, ...view });
   }
 
-  send(frame) {
-    if (this.socket?.readyState !== WebSocket.OPEN) return false;
-    this.socket.send(JSON.stringify(frame));
-    return true;
+  began(welcome) {
+    this.rhythm = { everyMs: welcome.report_every_ms, distanceM: null };
+    for (const topic of this.topics.values()) this.askToFollow(topic);
+    this.fixes.resume();
+    this.notify();
   }
 
-  async open() {
-    clearTimeout(this.timer);
-    if (!this.isWanted || this.socket || this.isOpening) return;
-    if (!navigator.onLine) return this.setState("offline");
-    this.isOpening = true;
-    this.setState("connecting");
-    let granted;
-    try {
-      granted = await this.api.post("/auth/socket-token");
-    } catch (error) {
-      this.isOpening = false;
-      if (error.status === 401 || error.status === 403) return this.end(error.code);
-      return this.retryLater();
-    }
-    this.isOpening = false;
-    if (!this.isWanted) return;
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/ws`, PROTOCOL);
-    this.socket = socket;
-    this.heardAt = performance.now();
-    socket.onopen = () => this.hello(granted);
-    socket.onmessage = (message) => socket === this.socket && this.hear(message.data);
-    socket.onclose = (closing) => socket === this.socket && this.lose(closing.code);
-  }
-
-  /** Says who we are, and says it again before the token's time is over: the connection then goes on. */
-  hello({ token, expires_in_s: expiresInS }) {
-    this.send({ t: "hello", token, acks: this.acks });
-    clearTimeout(this.renewal);
-    const socket = this.socket;
-    this.renewal = setTimeout(async () => {
-      const granted = await this.api.post("/auth/socket-token").catch(() => null);
-      if (granted && socket === this.socket) this.hello(granted);
-    }, expiresInS * 700);
-  }
-
-  lose(code) {
-    this.socket = null;
-    clearTimeout(this.renewal);
-    for (const entry of this.topics.values()) entry.isFollowed = false;
+  went() {
+    for (const topic of this.topics.values()) topic.lost();
     this.fixes.pause();
-    this.closeCode = code;
-    if (code >= 4500 && code <= 4999) return this.end(code);
-    this.retryLater();
   }
 
-  end(code) {
-    this.closeCode = code;
-    this.isWanted = false;
-    this.setState("ended");
-    if (code === NOT_SIGNED_IN || code === "not_signed_in") this.askAgain();
+  /** A later server may say more than this page understands. */
+  take(frame) {
+    HANDLERS[frame.t]?.(this, frame);
   }
+}
 
-  /** The hub knows nobody here: with a session that still stands it is tried again, without one somebody signs in. */
-  async askAgain() {
-    const isGood = await this.api.renew().catch(() => true);
-    if (this.state !== "ended" || this.closeCode === null) return;
-    if (!isGood) return this.api.onSignedOut();
-    this.isWanted = true;
-    this.retryLater();
-  }
-
-  /** Full jitter: a thousand pages that lost the same server must not come back in the same instant. */
-  retryLater() {
-    const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.attempt);
-    const wait = ceiling * (0.3 + 0.7 * Math.random());
-    this.attempt += 1;
-    this.retryAt = performance.now() + wait;
-    this.setState(navigator.onLine ? "waiting" : "offline");
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.open(), wait);
-  }
-
-  hurry() {
-    if (!this.isWanted || this.state === "live") return;
-    this.attempt = 0;
-    this.open();
-  }
-
-  goOffline() {
-    if (!this.isWanted) return;
-    this.drop();
-    this.fixes.pause();
-    this.setState("offline");
-  }
-
-  drop() {
-    const socket = this.socket;
-    this.socket = null;
-    socket?.close(1000);
-  }
-
-  /** A dead network path closes nothing by itself: ask, and give up on a silence. */
-  keepAlive() {
-    if (!this.socket || this.socket.readyState !== WebSocket.OPEN) return;
-    const silentMs = performance.now() - this.heardAt;
-    if (silentMs > SILENT_AFTER_MS) {
-      this.drop();
-      this.lose(4000);
-    } else if (silentMs > PING_EVERY_MS / 2) {
-      this.requests += 1;
-      this.pings.clear();
-      this.pings.set(this.requests, performance.now());
-      this.send({ t: "ping", re: this.requests });
-    }
-  }
-
-  hear(text) {
-    this.heardAt = performance.now();
-    const frame = JSON.parse(text);
-    const handle = HANDLERS[frame.t];
-    // A later server may say more than this page understands.
-    if (handle) handle(this, frame);
-  }
-
-  /** @param {string} topic */
-  listenerOf(topic) {
-    return this.topics.get(topic)?.listener;
-  }
+/** @param {View} view */
+function framed({ everyMs, box }) {
+  return { ...(everyMs ? { every_ms: everyMs } : {}), ...(box ? { box } : {}) };
 }
 
 /** @type {Record<string, (live: Live, frame: any) => void>} */
 const HANDLERS = {
-  welcome(live, frame) {
-    syncClock(frame.now_ms, frame.time_scale);
-    live.welcome = frame;
-    live.attempt = 0;
-    live.closeCode = null;
-    if (live.state === "live") return;
-    live.setState("live");
-    for (const topic of live.topics.keys()) live.askToFollow(topic);
-    live.fixes.resume();
-  },
   followed(live, frame) {
-    const entry = live.topics.get(frame.topic);
-    if (!entry) return;
-    entry.isFollowed = true;
-    // The events that were missed come next and move the offset; a snapshot stands at it already.
-    if (!frame.recovered) entry.seat = { offset: frame.offset, epoch: frame.epoch };
-    else entry.seat.epoch = frame.epoch;
+    const topic = live.topics.get(frame.topic);
+    if (!topic) return;
+    topic.followed(frame);
+    const { everyMs, box } = topic.view;
+    if (!live.knowsViews && (everyMs || box)) live.askForView(topic);
+  },
+  viewed(live, frame) {
+    live.knowsViews = true;
+    const topic = live.topics.get(frame.topic);
+    if (topic) topic.isCatchingUp = true;
   },
   snapshot(live, frame) {
-    live.listenerOf(frame.topic)?.onSnapshot?.(frame.data);
+    live.topics.get(frame.topic)?.listener.onSnapshot?.(frame.data);
   },
   event(live, frame) {
-    const entry = live.topics.get(frame.topic);
-    if (!entry) return;
-    const { offset, epoch } = entry.seat;
-    if (epoch !== undefined && offset !== undefined && frame.offset <= offset) return;
-    entry.seat = { ...entry.seat, offset: frame.offset };
-    entry.listener.onEvent?.(frame);
+    const topic = live.topics.get(frame.topic);
+    const found = topic?.take(frame);
+    if (found === "new") topic.listener.onEvent?.(frame);
+    // Something is missing: what comes now waits until the server has told it again from there.
+    else if (found === "hole" && topic.asked === null) live.askToFollow(topic);
   },
   pos(live, frame) {
-    live.positionsAt = performance.now();
-    live.listenerOf(frame.topic)?.onPositions?.(frame.p.map(position));
+    const topic = live.topics.get(frame.topic);
+    if (!topic) return;
+    const fresh = topic.takePositions(frame.p.map(position));
+    const { isCatchingUp } = topic;
+    topic.isCatchingUp = false;
+    if (fresh.length) topic.listener.onPositions?.(fresh, isCatchingUp);
   },
   gone(live, frame) {
-    live.listenerOf(frame.topic)?.onGone?.(frame.runners);
+    const topic = live.topics.get(frame.topic);
+    topic?.forget(frame.runners);
+    topic?.listener.onGone?.(frame.runners);
   },
   closed(live, frame) {
-    const listener = live.listenerOf(frame.topic);
+    const topic = live.topics.get(frame.topic);
     live.topics.delete(frame.topic);
-    listener?.onClosed?.(frame.code);
+    topic?.listener.onClosed?.(frame.code);
   },
   ack(live, frame) {
     live.fixes.acknowledge(frame.seq);
@@ -302,18 +217,36 @@ const HANDLERS = {
   refused(live, frame) {
     live.fixes.refuse(frame);
   },
-  pong(live, frame) {
-    syncClock(frame.now_ms);
-    const askedAt = live.pings.get(frame.re);
-    if (askedAt !== undefined) live.roundTripMs = performance.now() - askedAt;
-    live.pings.delete(frame.re);
+  report(live, frame) {
+    live.rhythm = { everyMs: frame.every_ms, distanceM: frame.distance_m };
+    live.notify();
   },
   error(live, frame) {
     console.warn("hub:", frame.code, frame.message, frame.field ?? "");
+    const topic = live.topics.get(frame.topic);
+    if (!topic || topic.asked === null || frame.re !== topic.asked) return;
+    if (FOR_GOOD.has(frame.code)) return HANDLERS.closed(live, frame);
+    if (!FOR_LATER.has(frame.code)) return;
+    setTimeout(
+      () => {
+        const isWaiting = live.topics.get(topic.name) === topic && topic.asked === frame.re;
+        if (isWaiting && live.state === "live") live.askToFollow(topic);
+      },
+      ASK_AGAIN_MS * (1 + Math.random()),
+    );
   },
 };
 
 /** @returns {Position} */
-function position([id, lat, lon, at, bearing, speed, accuracy]) {
-  return { id, lat, lon, at, bearing: bearing ?? null, speed: speed ?? null, accuracy: accuracy ?? null };
+function position([id, lat, lon, at, bearing, speed, accuracy, receivedAt]) {
+  return {
+    id,
+    lat,
+    lon,
+    at,
+    bearing: bearing ?? null,
+    speed: speed ?? null,
+    accuracy: accuracy ?? null,
+    receivedAt: receivedAt ?? null,
+  };
 }

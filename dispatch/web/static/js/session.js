@@ -21,10 +21,11 @@ import { askToSignIn } from "./sign-in.js";
  * @param {object} options
  * @param {string} options.slot
  * @param {string} options.needs the permission without which the page is of no use
- * @param {boolean} [options.acks]
+ * @param {boolean} [options.acks] the page reports fixes
+ * @param {boolean} [options.worksHidden] the page is of use while nobody looks at it
  * @param {(session: Session) => void | Promise<void>} options.begin
  */
-export async function boot({ slot, needs, acks = false, begin }) {
+export async function boot({ slot, needs, acks = false, worksHidden = acks, begin }) {
   applyLanguage();
   const api = new Api(slot);
   const start = async () => {
@@ -38,7 +39,7 @@ export async function boot({ slot, needs, acks = false, begin }) {
     syncClock(campus.now_ms, campus.time_scale);
     setTimeZone(campus.time_zone);
     api.onSignedOut = () => location.reload();
-    const live = new Live({ api, acks });
+    const live = new Live({ api, acks, worksHidden });
     await begin({ api, live, account, campus, geojson });
     document.body.classList.add("is-ready");
   };

@@ -3,6 +3,7 @@
 import { h, render, $ } from "./dom.js";
 import { codeText, currentLanguage, onLanguage, remember, setLanguage, t } from "./i18n.js";
 import { icon, mark } from "./icons.js";
+import { FRESH_S, staleness } from "./live/staleness.js";
 import { changePassword } from "./password.js";
 
 const THEME = "dispatch.theme";
@@ -62,34 +63,35 @@ export function lookButtons() {
   );
 }
 
-/** Fold the account menu; whether it stood open. */
-function closeMenu() {
-  const menu = /** @type {HTMLDetailsElement | null} */ (document.querySelector("#account-menu"));
-  const wasOpen = Boolean(menu?.open);
-  if (menu) menu.open = false;
-  return wasOpen;
+/**
+ * Fold the menus of the top bar.
+ * @param {Node} [but] leave the one that this lies in
+ * @returns {HTMLDetailsElement | null} one that stood open
+ */
+function closeMenus(but) {
+  let closed = null;
+  for (const menu of /** @type {NodeListOf<HTMLDetailsElement>} */ (document.querySelectorAll(".top .menu[open]"))) {
+    if (but && menu.contains(but)) continue;
+    menu.open = false;
+    closed = menu;
+  }
+  return closed;
 }
 
 /** The connection in words, never silently stale. @param {import("./live.js").Live} live */
 export function connectionChip(live) {
-  const seconds = live.positionsAt === null ? null : (performance.now() - live.positionsAt) / 1000;
-  let text = t(`live.${live.state}`);
-  if (live.state === "live" && seconds !== null && seconds < 120) text = t("live.age", { n: seconds.toFixed(1) });
-  if (live.state === "waiting") {
-    const wait = Math.max(0, Math.ceil((live.retryAt - performance.now()) / 1000));
-    text = t("live.retry_in", { n: wait });
-  }
-  if (live.state === "ended") text = codeText("close", String(live.closeCode), t("live.ended"));
+  const wait = Math.max(0, Math.ceil((live.retryAt - performance.now()) / 1000));
+  const isQuiet = live.state === "live" && (live.silentS ?? 0) >= FRESH_S;
   return h(
     "button",
     {
       type: "button",
-      class: `connection is-${live.state}`,
-      title: t("live.hint"),
+      class: `connection is-${live.state} ${isQuiet ? "is-quiet" : ""}`,
+      title: [live.state === "waiting" && t("live.retry_in", { n: wait }), t("live.hint")].filter(Boolean).join(" · "),
       onclick: () => live.hurry(),
     },
     h("span", { class: "dot", "aria-hidden": "true" }),
-    h("span", {}, text),
+    h("span", {}, staleness(live)),
   );
 }
 
@@ -110,7 +112,7 @@ export function topBar({ page, session, middle, extra }) {
     location.reload();
   };
   const askForPassword = async () => {
-    closeMenu();
+    closeMenus();
     await changePassword(session);
     $("#account-menu summary").focus();
   };
@@ -163,13 +165,12 @@ export function topBar({ page, session, middle, extra }) {
       ),
     );
   };
-  document.addEventListener("pointerdown", (event) => {
-    if (!(/** @type {Element} */ (event.target).closest("#account-menu"))) closeMenu();
-  });
+  document.addEventListener("pointerdown", (event) => closeMenus(/** @type {Node} */ (event.target)));
   bar.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !closeMenu()) return;
+    const menu = event.key === "Escape" ? closeMenus() : null;
+    if (!menu) return;
     event.stopPropagation();
-    $("#account-menu summary").focus();
+    menu.querySelector("summary").focus();
   });
   live.watch(paint);
   onLanguage(paint);

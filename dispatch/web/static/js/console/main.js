@@ -10,12 +10,14 @@ import { toast, toastError, topBar } from "../shell.js";
 import { isSoundOn, play, setSound } from "../sounds.js";
 import { Board } from "./board.js";
 import { OrderDrag } from "./drag.js";
+import { FreshnessView } from "./freshness-view.js";
 import { kpiStrip } from "./kpis.js";
 import { OrderPanel } from "./order-panel.js";
 import { paintQueue } from "./queue.js";
 import { cancelOrder, Reassigner } from "./reassign.js";
 import { alertList, runnerTable } from "./tray.js";
 import { readView, writeView } from "./view-url.js";
+import { Viewport } from "./viewport.js";
 
 const LIST_GAP_MS = 200;
 const REFRESH_MS = 30_000;
@@ -23,6 +25,7 @@ const REFRESH_MS = 30_000;
 boot({
   slot: "console",
   needs: "orders.read_any",
+  worksHidden: true,
   begin(session) {
     new Console(session).begin();
   },
@@ -35,6 +38,9 @@ class Console {
     this.api = session.api;
     this.view = readView();
     this.hoverId = null;
+    this.freshness = new FreshnessView();
+    /** What came live and is not on the map yet. @type {import("../live.js").Position[]} */
+    this.arrived = [];
     this.paint = coalesce(() => this.paintNow(), LIST_GAP_MS);
     this.board = new Board({ api: this.api, onChange: () => this.paint(), onAlert: (alert) => this.announce(alert) });
     this.reassigner = new Reassigner({ api: this.api, board: this.board, paint: this.paint });
@@ -57,13 +63,19 @@ class Console {
       page: "console",
       session: this.session,
       middle: () => kpiStrip(this.board, { filter: this.view.filter, onFilter: (filter) => this.filter(filter) }),
-      extra: () => this.soundButton(),
+      extra: () => [this.freshness.view(), this.soundButton()],
     });
     const paintDots = coalesce(() => this.paintDots());
-    live.follow(`console:${campus.id}`, {
+    const topic = `console:${campus.id}`;
+    this.viewport = new Viewport({ live, topic, map: this.map, countRunners: () => this.board.runners.size });
+    live.follow(topic, {
       onSnapshot: (data) => this.board.load(data),
       onEvent: (event) => this.board.apply(event),
-      onPositions: (positions) => (this.board.move(positions), paintDots()),
+      onPositions: (positions, isCatchingUp) => {
+        this.board.move(positions);
+        if (!isCatchingUp) this.arrived.push(...positions);
+        paintDots();
+      },
       onGone: (ids) => {
         for (const id of ids) this.runnerLayer.remove(id);
         this.board.forget(ids);
@@ -77,7 +89,7 @@ class Console {
       this.paint();
     });
     onLanguage(() => this.paint());
-    setInterval(() => (this.runnerLayer.ageAll(), this.paint()), 1000);
+    setInterval(() => (this.runnerLayer.ageAll(), this.viewport.say(), this.paint()), 1000);
     setInterval(() => this.board.reload(), REFRESH_MS);
   }
 
@@ -268,6 +280,7 @@ class Console {
       if (look === "off") this.runnerLayer.remove(id);
       else this.runnerLayer.put(id, position, { look, text, name: board.runners.get(id)?.name ?? "" });
     }
+    this.freshness.shown(this.arrived.splice(0));
     if (isAll) {
       const order = board.orders.get(this.view.orderId);
       this.runnerLayer.choose(order?.runner?.id ?? this.view.runnerId);

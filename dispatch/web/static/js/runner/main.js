@@ -67,7 +67,7 @@ class RunnerPage {
     this.dots = new RunnerLayer(this.map);
     this.stopLayer = new StopLayer(this.map);
     topBar({ page: "runner", session: this.session });
-    this.live.watch(() => this.paint());
+    this.live.watch(() => this.liveChanged());
     this.live.follow(`runner:${account.id}`, {
       onSnapshot: (state) => this.take(state),
       onEvent: (event) => this.hear(event),
@@ -85,6 +85,11 @@ class RunnerPage {
 
   // --- what the server says
 
+  liveChanged() {
+    if (this.live.rhythm) this.position.rhythm.follow(this.live.rhythm);
+    this.paint();
+  }
+
   async refetch() {
     try {
       this.take(await this.api.get("/runner/state"));
@@ -96,7 +101,6 @@ class RunnerPage {
   take(state) {
     const isNewOffer = state.offer && state.offer.id !== this.state?.offer?.id;
     this.state = state;
-    this.position.reportEveryMs = state.report_every_ms || 5000;
     this.position.vehicle = state.vehicle;
     if (state.is_on_duty && !this.position.isOn) this.startPosition();
     if (!state.is_on_duty && !state.orders.length) this.position.stop();

@@ -2,12 +2,13 @@
 
 import { now, timeScale } from "../clock.js";
 import { distanceM } from "../map.js";
+import { Rhythm } from "./rhythm.js";
 
 const SPEED_MPS = { walk: 1.4, e_bike: 3.9 };
-const FASTEST_MS = 250;
 /** A made-up walker's reading is as good as a good phone's. */
 const WALKED_ACCURACY_M = 8;
 const STEP_MS = 100;
+const DEVICE = { enableHighAccuracy: true, maximumAge: 2000, timeout: 20_000 };
 
 /** @typedef {"off" | "asking" | "exact" | "coarse" | "denied" | "unavailable" | "walking"} PositionState */
 
@@ -22,8 +23,7 @@ export class PositionSource {
     /** @type {PositionState} */
     this.state = "off";
     this.last = null;
-    this.reportEveryMs = 5000;
-    this.reportedAt = -Infinity;
+    this.rhythm = new Rhythm();
     this.vehicle = "walk";
     this.way = [];
     navigator.getBattery?.().then(
@@ -54,23 +54,31 @@ export class PositionSource {
     this.stop();
     if (!navigator.geolocation) return this.setState("unavailable");
     this.setState("asking");
-    this.watch = navigator.geolocation.watchPosition(
-      ({ coords, timestamp }) => {
-        this.setState(coords.accuracy > 100 ? "coarse" : "exact");
-        // The reading's age carries over into business time.
-        const at = Math.round(now() - Math.max(0, Date.now() - timestamp) * timeScale());
-        this.take({
-          at,
-          lat: coords.latitude,
-          lon: coords.longitude,
-          acc: coords.accuracy,
-          spd: coords.speed,
-          brg: coords.heading,
-        });
-      },
-      (error) => this.setState(error.code === error.PERMISSION_DENIED ? "denied" : "unavailable"),
-      { enableHighAccuracy: true, maximumAge: 2000, timeout: 20_000 },
-    );
+    const onFix = (position) => this.takeDevice(position);
+    const onError = (error) => this.setState(error.code === error.PERMISSION_DENIED ? "denied" : "unavailable");
+    this.watch = navigator.geolocation.watchPosition(onFix, onError, DEVICE);
+    // A phone that lies still may say nothing for minutes, and who is not heard of is taken off the map.
+    this.stepping = setInterval(() => {
+      const isQuiet = this.rhythm.isOverdue(performance.now()) && !this.isAsking;
+      if (!isQuiet || (this.state !== "exact" && this.state !== "coarse")) return;
+      this.isAsking = true;
+      const done = (then) => (answer) => ((this.isAsking = false), then(answer));
+      navigator.geolocation.getCurrentPosition(done(onFix), done(onError), { ...DEVICE, maximumAge: 0 });
+    }, 1000);
+  }
+
+  takeDevice({ coords, timestamp }) {
+    this.setState(coords.accuracy > 100 ? "coarse" : "exact");
+    // The reading's age carries over into business time.
+    const at = Math.round(now() - Math.max(0, Date.now() - timestamp) * timeScale());
+    this.take({
+      at,
+      lat: coords.latitude,
+      lon: coords.longitude,
+      acc: coords.accuracy,
+      spd: coords.speed,
+      brg: coords.heading,
+    });
   }
 
   /** Walk for the runner, from `start` along whatever way is set. @param {{lat: number, lon: number}} start */
@@ -138,9 +146,8 @@ export class PositionSource {
 
   take({ at, lat, lon, acc, spd, brg }) {
     this.last = { at, lat, lon, acc };
-    const gap = Math.max(FASTEST_MS, this.reportEveryMs);
-    if (performance.now() - this.reportedAt < gap) return;
-    this.reportedAt = performance.now();
+    if (!this.rhythm.isDue(this.last, performance.now())) return;
+    this.rhythm.reported(this.last, performance.now());
     const fix = { at, lat, lon };
     if (Number.isFinite(acc)) fix.acc = acc;
     if (Number.isFinite(spd)) fix.spd = spd;

@@ -1,0 +1,83 @@
+/** One followed topic: where it stands, what was heard already, and which position of each runner is the newest. */
+
+/** How many event ids are remembered; a repeated one comes soon after the first or not at all. */
+const REMEMBERED = 512;
+
+/**
+ * @typedef {import("../live.js").Listener} Listener
+ * @typedef {import("../live.js").Position} Position
+ * @typedef {{everyMs?: number, box?: [number, number, number, number]}} View real milliseconds; south, west, north, east
+ */
+
+export class Topic {
+  /** @param {string} name @param {Listener} listener @param {View} [view] */
+  constructor(name, listener, view = {}) {
+    this.name = name;
+    this.listener = listener;
+    this.view = view;
+    /** @type {{offset: number, epoch: string} | null} */
+    this.seat = null;
+    this.isFollowed = false;
+    /** The number of the request that waits for `followed`. @type {number | null} */
+    this.asked = null;
+    /** The next positions are those of a moment ago, told because somebody came or looked elsewhere. */
+    this.isCatchingUp = true;
+    this.ids = new Set();
+    /** Runner to the time of the newest position. @type {Map<string, number>} */
+    this.newest = new Map();
+  }
+
+  /** What to say on coming back; without an epoch there is nothing to come back to. */
+  get place() {
+    return this.seat?.epoch ? this.seat : {};
+  }
+
+  /** @param {{recovered: boolean, offset: number, epoch: string}} frame also in the middle of a connection */
+  followed({ recovered, offset, epoch }) {
+    this.isFollowed = true;
+    this.asked = null;
+    this.isCatchingUp = true;
+    // The events that were missed come next and move the offset; a snapshot stands at it already.
+    if (recovered && this.seat) this.seat.epoch = epoch;
+    else {
+      this.seat = { offset, epoch };
+      this.newest.clear();
+    }
+  }
+
+  lost() {
+    this.isFollowed = false;
+    this.asked = null;
+  }
+
+  /**
+   * @param {{id: string, offset: number}} event
+   * @returns {"new" | "known" | "hole"} hole: others are missing before it
+   */
+  take({ id, offset }) {
+    if (this.ids.has(id)) {
+      if (this.seat && offset === this.seat.offset + 1) this.seat.offset = offset;
+      return "known";
+    }
+    if (this.seat?.epoch) {
+      if (offset <= this.seat.offset) return "known";
+      if (offset > this.seat.offset + 1) return "hole";
+    }
+    if (this.seat) this.seat.offset = offset;
+    this.ids.add(id);
+    if (this.ids.size > REMEMBERED) this.ids.delete(this.ids.values().next().value);
+    return "new";
+  }
+
+  /** Those that are newer than what is known of their runner. @param {Position[]} positions */
+  takePositions(positions) {
+    const fresh = positions.filter(({ id, at }) => at > (this.newest.get(id) ?? -Infinity));
+    for (const { id, at } of fresh) this.newest.set(id, at);
+    return fresh;
+  }
+
+  /** @param {string[]} runnerIds */
+  forget(runnerIds) {
+    for (const id of runnerIds) this.newest.delete(id);
+  }
+}
