@@ -9,26 +9,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+import time
+from collections.abc import Callable, Collection, Hashable, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import msgspec
+from redis.asyncio import Redis
 
 from . import keys
+from .cluster import ClusterClient
 from .connect import RedisClient, RedisTrouble
+from .interest import Interest, PositionRow, Row
+from .receiver import Receiver, Route
 from .resume_streams import StreamEvent, parse_message
 
-log = logging.getLogger(__name__)
+__all__ = ["Bus", "BusListener", "PositionRow"]
 
-#: runner id, lat, lon (WGS-84), fixed_at_ms, bearing, speed, accuracy, received_at_ms; as in a ``pos`` frame.
-PositionRow: TypeAlias = tuple[str, float, float, int, float | None, float | None, float | None, int]
+log = logging.getLogger(__name__)
 
 _encoder = msgspec.msgpack.Encoder()
 _positions_decoder = msgspec.msgpack.Decoder(tuple[str, list[PositionRow]])
 _gone_decoder = msgspec.msgpack.Decoder(tuple[str, list[str]])
 
-_POLL_S = 5.0
-_LONGEST_PAUSE_S = 0.5
+#: How often it is looked after who is silent, and, on a cluster that changes, where the campuses are.
+_LOOK_S = 0.5
+_AGAIN_S = 0.1
 
 
 class BusListener(Protocol):
@@ -44,6 +50,25 @@ class BusListener(Protocol):
         """The bus was away: messages may have been missed."""
 
 
+class _Plan(NamedTuple):
+    """What is to be heard from one server; ``sharded`` are the channels that belong to its slots."""
+
+    redis: Redis
+    routes: dict[bytes, Route]
+    sharded: set[bytes]
+
+
+class _Joined:
+    """A campus that this process hears of."""
+
+    __slots__ = ("confirmed", "is_late", "routes")
+
+    def __init__(self, routes: dict[bytes, Route]) -> None:
+        self.routes = routes
+        self.confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.is_late = False  # a caller went on without the confirmation
+
+
 class Bus:
     """One process's place on the bus; what it publishes itself does not come back to it."""
 
@@ -52,173 +77,248 @@ class Bus:
         self._redis = redis
         self._origin = origin
         self._listener = listener
+        self._interest = Interest(origin, time.monotonic)
         self._wakers: dict[str, list[Callable[[str], None]]] = {}
-        self._joined: dict[str, asyncio.Future[None]] = {}
-        self._late: set[str] = set()  # joined by callers that went on without the confirmation
-        self._routes: dict[bytes, Callable[[bytes], None]] = {}
-        self._subscribed: set[bytes] = set()
-        self._confirmed: set[bytes] = set()
-        self._pubsub: Any = None
+        self._wake_routes: dict[bytes, Route] = {}
+        self._joined: dict[str, _Joined] = {}
+        self._campus_of: dict[bytes, str] = {}  # events channel → campus
+        self._receivers: dict[Hashable, Receiver] = {}
+        self._is_displaced = False
         self._changed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._is_up = False
+        self._to_tell = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def is_up(self) -> bool:
         """Whether messages arrive right now (True while there is nothing to hear)."""
-        return self._is_up or not self._routes
+        if not (self._wake_routes or self._joined):
+            return True
+        return bool(self._receivers) and all(receiver.is_up for receiver in self._receivers.values())
 
     def set_listener(self, listener: BusListener) -> None:
         self._listener = listener
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="bus")
+        self._tasks = [
+            asyncio.create_task(self._keep_placed(), name="bus"),
+            asyncio.create_task(self._keep_told(), name="bus-interest"),
+        ]
 
     async def stop(self) -> None:
-        if self._task is not None:
-            # A cancellation that falls into the client library's own time limits can get lost in them: say it again.
-            while not self._task.done():
-                self._task.cancel()
-                await asyncio.wait({self._task}, timeout=0.2)
-            self._task = None
-        await self._close_pubsub()
+        tasks, self._tasks = self._tasks, []
+        # A cancellation that falls into the client library's own time limits can get lost in them: say it again.
+        while any(not task.done() for task in tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=0.2)
+        receivers, self._receivers = self._receivers, {}
+        for receiver in receivers.values():
+            await receiver.close()
+
+    # --- hearing
 
     async def join(self, campus_id: str, *, timeout_s: float = 2.0) -> bool:
         """Hear of this campus from now on; whether the bus confirmed it in time (else it will later)."""
         joined = self._joined.get(campus_id)
         if joined is None:
-            joined = asyncio.get_running_loop().create_future()
+            events = keys.events_channel(campus_id).encode()
+            # Confirmed in this order, so the events channel's confirmation stands for all.
+            joined = _Joined(
+                {
+                    keys.want_channel(campus_id).encode(): partial(self._on_want, campus_id),
+                    keys.gone_channel(campus_id).encode(): partial(self._on_gone, campus_id),
+                    events: partial(self._on_event, campus_id),
+                }
+            )
             self._joined[campus_id] = joined
-            self._routes[keys.positions_channel(campus_id).encode()] = lambda m: self._on_positions(campus_id, m)
-            self._routes[keys.gone_channel(campus_id).encode()] = lambda m: self._on_gone(campus_id, m)
-            # Confirmed in the order of subscription, so the events channel's confirmation stands for all three.
-            self._routes[keys.events_channel(campus_id).encode()] = lambda m: self._on_event(campus_id, m)
+            self._campus_of[events] = campus_id
             self._changed.set()
-            if keys.events_channel(campus_id).encode() in self._confirmed:
-                joined.set_result(None)  # left a moment ago, and not yet unsubscribed
-        done, _ = await asyncio.wait({joined}, timeout=timeout_s)
+            if any(receiver.is_confirmed(events) for receiver in self._receivers.values()):
+                joined.confirmed.set_result(None)  # left a moment ago, and not yet unsubscribed
+                self._ask(campus_id)
+        done, _ = await asyncio.wait({joined.confirmed}, timeout=timeout_s)
         if not done:
-            self._late.add(campus_id)
+            joined.is_late = True
         return bool(done)
 
     def leave(self, campus_id: str) -> None:
         """Hear no more of this campus."""
         if self._joined.pop(campus_id, None) is not None:
-            for key in (keys.positions_channel, keys.gone_channel, keys.events_channel):
-                self._routes.pop(key(campus_id).encode(), None)
+            self._campus_of.pop(keys.events_channel(campus_id).encode(), None)
+            self._changed.set()
+            farewell = self._interest.leave(campus_id)
+            if farewell is not None and self._tasks:
+                task = asyncio.create_task(self._tell(campus_id, farewell))
+                self._tasks.append(task)
+                task.add_done_callback(self._told)
+
+    def on_wake(self, name: str, callback: Callable[[str], None]) -> None:
+        """Have ``callback(what)`` called at each wake of ``name`` by any process, this one included."""
+        waiting = self._wakers.setdefault(name, [])
+        waiting.append(callback)
+        self._wake_routes[keys.wake_channel(name).encode()] = partial(self._on_wake, name)
+        self._changed.set()
+
+    # --- interest
+
+    def want(self, campus_id: str, runner_ids: Collection[str] | None) -> None:
+        """Hear the positions of these runners of a joined campus (None: of everybody; empty: of nobody) from the other
+        workers. Cheap: the collection is kept, not copied, and read when the others are told; call it again whenever
+        its content has changed. Rows of other runners may come too."""
+        was_wanting = self._interest.is_wanting(campus_id)
+        self._interest.want(campus_id, runner_ids)
+        self._to_tell.set()
+        if self._interest.is_wanting(campus_id) != was_wanting:
             self._changed.set()
 
+    def wanted(self, campus_id: str, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows (whatever begins with a runner id) of runners that somebody elsewhere follows; with one worker
+        none, at the price of a look-up."""
+        return self._interest.wanted(campus_id, rows)
+
+    def positions_command(self, campus_id: str, rows: Sequence[PositionRow]) -> tuple[str, str, bytes] | None:
+        """The command that publishes those of the rows that somebody elsewhere follows, for the caller's pipeline."""
+        wanted = self._interest.wanted(campus_id, rows)
+        if not wanted:
+            return None
+        return self._verb, keys.positions_channel(campus_id), _encoder.encode((self._origin, wanted))
+
+    # --- speaking
+
     async def publish_positions(self, campus_id: str, rows: Sequence[PositionRow]) -> None:
-        await self._redis.publish(keys.positions_channel(campus_id), _encoder.encode((self._origin, rows)))
+        """Publish those of the rows that somebody elsewhere follows."""
+        command = self.positions_command(campus_id, rows)
+        if command is not None:
+            await self._redis.execute_command(*command)
 
     async def publish_gone(self, campus_id: str, runner_ids: Sequence[str]) -> None:
         """These runners' positions are no longer known or shown; this process's own listener hears it at once."""
         if runner_ids:
             if self._listener is not None:
                 self._listener.on_gone(campus_id, list(runner_ids))
-            await self._redis.publish(keys.gone_channel(campus_id), _encoder.encode((self._origin, list(runner_ids))))
+            message = _encoder.encode((self._origin, list(runner_ids)))
+            await self._redis.execute_command(self._verb, keys.gone_channel(campus_id), message)
 
     async def wake(self, name: str, what: str = "") -> None:
         """Call whoever waits for ``name``; a call that gets lost is made up for by their own looking."""
         try:
-            await self._redis.publish(keys.wake_channel(name), what)
+            await self._redis.execute_command("PUBLISH", keys.wake_channel(name), what)
         except RedisTrouble as error:
             log.debug("nobody was woken for %s: %r", name, error)
 
-    def on_wake(self, name: str, callback: Callable[[str], None]) -> None:
-        """Have ``callback(what)`` called at each wake of ``name`` by any process, this one included."""
-        waiting = self._wakers.setdefault(name, [])
-        waiting.append(callback)
-        self._routes[keys.wake_channel(name).encode()] = lambda m: self._on_wake(name, m)
+    @property
+    def _verb(self) -> str:
+        return self._redis.publish_verb if isinstance(self._redis, ClusterClient) else "PUBLISH"
+
+    # --- telling the others what is followed here
+
+    def _ask(self, campus_id: str) -> None:
+        self._interest.ask(campus_id)
+        self._to_tell.set()
+
+    async def _keep_told(self) -> None:
+        while True:
+            self._to_tell.clear()
+            due = self._interest.due(self._joined)
+            await asyncio.gather(*(self._tell(campus_id, message) for campus_id, message in due))
+            self._interest.forget_silent()
+            next_s = self._interest.next_due_s()
+            pause_s = _LOOK_S if next_s is None else max(0.01, min(_LOOK_S, next_s - time.monotonic()))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._to_tell.wait()
+
+    async def _tell(self, campus_id: str, message: bytes) -> None:
+        try:
+            await self._redis.execute_command(self._verb, keys.want_channel(campus_id), message)
+        except RedisTrouble as error:
+            log.debug("the others were not told what is followed of %s: %r", campus_id, error)
+
+    def _told(self, task: asyncio.Task[None]) -> None:
+        with contextlib.suppress(ValueError):
+            self._tasks.remove(task)
+
+    # --- where the campuses are
+
+    async def _keep_placed(self) -> None:
+        """Have each server's receiver hear what is wanted there, wherever the campuses go."""
+        while True:
+            self._changed.clear()
+            try:
+                is_lost, self._is_displaced = self._is_displaced, False
+                if isinstance(self._redis, ClusterClient) and (is_lost or not self._redis.is_known):
+                    await self._redis.refresh()
+                await self._place()
+            except RedisTrouble as error:
+                log.debug("where the campuses are is not known: %r", error)
+                self._is_displaced = True
+            except Exception:
+                log.exception("the bus stumbled; it tries again")
+                self._is_displaced = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN_S if self._is_displaced else None):
+                    await self._changed.wait()
+            if self._is_displaced:
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _place(self) -> None:
+        plan: dict[Hashable, _Plan] = {}
+        for campus_id, joined in self._joined.items():
+            routes = dict(joined.routes)
+            if self._interest.is_wanting(campus_id):
+                routes[keys.positions_channel(campus_id).encode()] = partial(self._on_positions, campus_id)
+            address, redis = self._home(campus_id)
+            planned = plan.setdefault(address, _Plan(redis, {}, set()))
+            planned.routes.update(routes)
+            planned.sharded.update(routes)
+        if self._wake_routes:
+            self._place_wakes(plan)
+        for address, planned in plan.items():
+            receiver = self._receivers.get(address)
+            if receiver is None:
+                is_sharded = isinstance(self._redis, ClusterClient) and self._redis.publish_verb == "SPUBLISH"
+                receiver = self._receivers[address] = Receiver(planned.redis, self, is_sharded=is_sharded)
+            receiver.hear(planned.routes, planned.sharded)
+        for address in [address for address in self._receivers if address not in plan]:
+            await self._receivers.pop(address).close()
+
+    def _home(self, campus_id: str) -> tuple[Hashable, Redis]:
+        if isinstance(self._redis, ClusterClient):
+            return self._redis.home_of(keys.events_channel(campus_id))
+        return None, self._redis
+
+    def _place_wakes(self, plan: dict[Hashable, _Plan]) -> None:
+        """Any server will do: one that we listen to anyway, best one that is there."""
+        homes: list[tuple[Hashable, Redis]] = [(address, planned.redis) for address, planned in plan.items()]
+        if not homes:
+            homes = [*self._redis.homes()] if isinstance(self._redis, ClusterClient) else [(None, self._redis)]
+
+        def is_lost(home: tuple[Hashable, Redis]) -> bool:
+            receiver = self._receivers.get(home[0])
+            return receiver is None or not receiver.is_connected
+
+        address, redis = min(homes, key=is_lost)
+        plan.setdefault(address, _Plan(redis, {}, set())).routes.update(self._wake_routes)
+
+    # --- what receivers say
+
+    def on_displaced(self, receiver: Receiver) -> None:
+        self._is_displaced = True
         self._changed.set()
 
-    async def _run(self) -> None:
-        pause_s = 0.05
-        while True:
-            try:
-                await self._listen()
-            except asyncio.CancelledError:
-                raise
-            except RedisTrouble as error:
-                if self._is_up:
-                    log.warning("the bus is away: %r", error)
-            except Exception:
-                log.exception("the bus stumbled; it starts anew")
-            pause_s = 0.05 if self._is_up else min(pause_s * 2, _LONGEST_PAUSE_S)
-            self._is_up = False
-            await self._close_pubsub()
-            await asyncio.sleep(pause_s)
-
-    async def _listen(self) -> None:
-        """Subscribe to whatever is wanted and hand messages on, until the connection fails."""
-        while not self._routes:
-            self._changed.clear()
-            await self._changed.wait()
-        pubsub = self._pubsub = self._redis.pubsub()
-        self._subscribed, self._confirmed = set(), set()
-        await self._subscribe_wanted(pubsub)
-        keeper = asyncio.create_task(self._keep_subscribed(pubsub), name="bus-subscriptions")
-        try:
-            while not keeper.done():
-                message = await pubsub.get_message(timeout=_POLL_S)
-                if message is not None:
-                    self._take(message)
-            keeper.result()
-        finally:
-            keeper.cancel()
-
-    async def _keep_subscribed(self, pubsub: Any) -> None:
-        while True:
-            await self._changed.wait()
-            await self._subscribe_wanted(pubsub)
-
-    async def _subscribe_wanted(self, pubsub: Any) -> None:
-        self._changed.clear()
-        wanted = set(self._routes)
-        # In the order of joining: a campus's events channel is the last of its three.
-        added = [channel for channel in self._routes if channel not in self._subscribed]
-        removed = self._subscribed - wanted
-        self._subscribed = wanted
-        self._confirmed -= removed
-        if added:
-            await pubsub.subscribe(*added)
-        if removed:
-            await pubsub.unsubscribe(*removed)
-
-    def _take(self, message: dict[str, Any]) -> None:
-        channel = message["channel"]
-        match message["type"]:
-            case "message":
-                route = self._routes.get(channel)
-                if route is not None:
-                    try:
-                        route(message["data"])
-                    except (msgspec.DecodeError, ValueError) as error:
-                        log.warning("not understood on %r: %s", channel, error)
-            case "subscribe":
-                self._is_up = True
-                # The client library subscribes again by itself after it lost its connection.
-                self._on_subscribed(channel, is_again=channel in self._confirmed)
-                self._confirmed.add(channel)
-
-    def _on_subscribed(self, channel: bytes, *, is_again: bool) -> None:
-        for campus_id, joined in self._joined.items():
-            if channel == keys.events_channel(campus_id).encode():
-                is_first = not joined.done()
-                if is_first:
-                    joined.set_result(None)
-                if self._listener is not None and (not is_first or campus_id in self._late):
-                    self._late.discard(campus_id)
-                    log.info("back on the bus of %s (%s)", campus_id, "same connection" if is_again else "new one")
-                    self._listener.on_rejoined(campus_id)
-                return
-
-    async def _close_pubsub(self) -> None:
-        pubsub, self._pubsub = self._pubsub, None
-        self._subscribed, self._confirmed = set(), set()
-        if pubsub is not None:
-            with contextlib.suppress(*RedisTrouble):
-                await pubsub.aclose()
+    def on_confirmed(self, receiver: Receiver, channel: bytes) -> None:
+        campus_id = self._campus_of.get(channel)
+        joined = self._joined.get(campus_id) if campus_id is not None else None
+        if campus_id is None or joined is None:
+            return
+        is_first = not joined.confirmed.done()
+        if is_first:
+            joined.confirmed.set_result(None)
+        self._ask(campus_id)
+        if self._listener is not None and (not is_first or joined.is_late):
+            joined.is_late = False
+            log.info("back on the bus of %s", campus_id)
+            self._listener.on_rejoined(campus_id)
 
     def _on_positions(self, campus_id: str, message: bytes) -> None:
         origin, rows = _positions_decoder.decode(message)
@@ -233,6 +333,10 @@ class Bus:
     def _on_event(self, campus_id: str, message: bytes) -> None:
         if self._listener is not None:
             self._listener.on_event(campus_id, parse_message(message))
+
+    def _on_want(self, campus_id: str, message: bytes) -> None:
+        if self._interest.hear(campus_id, message):
+            self._to_tell.set()
 
     def _on_wake(self, name: str, message: bytes) -> None:
         what = message.decode(errors="replace")

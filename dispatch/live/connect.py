@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from hiredis import pack_command
-from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
+from .cluster import Address, ClusterClient, OneServer
+
 #: Either body; keys of one campus share a hash tag, so every command works on both.
-RedisClient: TypeAlias = Redis | RedisCluster
+RedisClient: TypeAlias = OneServer | ClusterClient
 
 #: What a caller catches to go on without Redis for a moment.
 RedisTrouble = (RedisError, OSError, TimeoutError)
@@ -54,20 +56,38 @@ _QUICK: dict[type, type] = {
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> RedisClient:
-    """``redis://``, ``rediss://``, ``unix://`` or ``redis+cluster://host:port`` (any one node of the cluster).
+    """``redis://``, ``rediss://``, ``unix://`` or ``redis+cluster://host:port[,host:port…]`` (some nodes of the
+    cluster; the others are found through them).
 
     Nothing is sent yet: the first command connects. Raises ValueError for a URL of another kind.
     """
     scheme, mark, rest = url.partition("://")
-    # Two quick tries bridge a restart of the server; what takes longer is for the caller's own policy.
-    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), 2)
     if mark and scheme in _CLUSTER_SCHEMES:
-        return RedisCluster.from_url(
-            f"{_CLUSTER_SCHEMES[scheme]}://{rest}", socket_timeout=timeout_s, socket_connect_timeout=timeout_s
-        )
+        return _connect_cluster(_CLUSTER_SCHEMES[scheme], rest, timeout_s)
     if mark and scheme in ("redis", "rediss", "unix"):
-        client = Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry)
-        pool = client.connection_pool
-        pool.connection_class = _QUICK[pool.connection_class]
-        return client
+        # Two quick tries bridge a restart of the server; what takes longer is for the caller's own policy.
+        return _open({**parse_url(url)}, timeout_s, tries=2)
     raise ValueError(f"{scheme or url!r} is no Redis URL; use redis://, rediss://, unix:// or redis+cluster://")
+
+
+def _open(options: dict[str, Any], timeout_s: float, *, tries: int) -> OneServer:
+    kind = _QUICK[options.pop("connection_class", Connection)]
+    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), tries)
+    pool = ConnectionPool(
+        connection_class=kind, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry, **options
+    )
+    client = OneServer(connection_pool=pool)
+    client.auto_close_connection_pool = True  # the pool is its alone
+    return client
+
+
+def _connect_cluster(scheme: str, rest: str, timeout_s: float) -> ClusterClient:
+    account, at, addresses = rest.rpartition("@")
+    hosts, _, query = addresses.partition("?")
+    seeds: list[Address] = []
+    options: dict[str, Any] = {}
+    for host in hosts.partition("/")[0].split(","):
+        options = {**parse_url(f"{scheme}://{account}{at}{host}?{query}")}
+        seeds.append((options.pop("host", "127.0.0.1"), options.pop("port", 6379)))
+    # One more try for a connection that had gone stale; where else to look is the cluster client's question.
+    return ClusterClient(seeds, lambda host, port: _open({**options, "host": host, "port": port}, timeout_s, tries=1))

@@ -36,6 +36,10 @@ def positions_channel(campus_id: str) -> str:
     return f"{{{campus_id}}}:pos"
 
 
+def want_channel(campus_id: str) -> str:
+    return f"{{{campus_id}}}:want"
+
+
 def gone_channel(campus_id: str) -> str:
     return f"{{{campus_id}}}:gone"
 

@@ -122,6 +122,7 @@ async def test_everything_works_on_a_cluster(cluster: RedisClient, eventually: E
     bus = Bus(cluster, "one", listener)
     other = Bus(cluster, "two")
     await bus.start()
+    await other.start()
     woken: list[str] = []
     bus.on_wake("relay", woken.append)
     try:
@@ -134,7 +135,9 @@ async def test_everything_works_on_a_cluster(cluster: RedisClient, eventually: E
             assert list(await presence.all(campus)) == ["acc_b"]
             await tracks.append_many(campus, [("acc_a", fix(1)), ("acc_b", fix(2)), ("acc_a", fix(3))])
             assert len(await tracks.read(campus, "acc_a", since_ms=0, until_ms=9)) == 2
-            assert await bus.join(campus)
+            assert await bus.join(campus) and await other.join(campus)
+            bus.want(campus, ["acc_a"])
+            await eventually(lambda campus=campus: other.wanted(campus, [("acc_a",)]))  # type: ignore[misc]
             events = [(f"evt_{n}", n, n, Publication(f"order:{n % 3}", EventKind.ORDER_PAID, {})) for n in range(9)]
             at = (await streams.publish_many(campus, events))[-1]
             assert at.offset == 3
@@ -153,3 +156,4 @@ async def test_everything_works_on_a_cluster(cluster: RedisClient, eventually: E
         bus.leave(CAMPUSES[0])
     finally:
         await bus.stop()
+        await other.stop()

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from redis.asyncio import RedisCluster
 from redis.exceptions import DataError, RedisError
 
 from dispatch.live import keys
 from dispatch.live.bus import Bus, PositionRow
+from dispatch.live.cluster import ClusterClient
 from dispatch.live.connect import RedisClient, connect
 from dispatch.live.counters import Counters
 from dispatch.live.packing import pack_fix, unpack_fix
@@ -49,7 +49,8 @@ def test_urls_of_one_server(url: str) -> None:
 
 
 def test_urls_of_a_cluster_and_of_nothing() -> None:
-    assert isinstance(connect("redis+cluster://127.0.0.1:7000"), RedisCluster)
+    assert isinstance(connect("redis+cluster://127.0.0.1:7000"), ClusterClient)
+    assert isinstance(connect("rediss+cluster://me:secret@10.0.0.1:7000,10.0.0.2:7001/?x=1"), ClusterClient)
     for wrong in ("http://x", "nothing", ""):
         with pytest.raises(ValueError, match="no Redis URL"):
             connect(wrong)
@@ -226,6 +227,8 @@ async def test_the_bus_carries_what_is_of_the_campus(redis: RedisClient, eventua
         assert await one.join(CAMPUS)
         assert await two.join(CAMPUS)
         assert await two.join(CAMPUS)
+        two.want(CAMPUS, {"acc_a"})
+        await eventually(lambda: one.wanted(CAMPUS, [ROW]))
         await one.publish_positions(CAMPUS, [ROW])
         await one.publish_positions("cmp_2", [ROW])
         await one.publish_gone(CAMPUS, ["acc_z"])
@@ -240,9 +243,15 @@ async def test_the_bus_carries_what_is_of_the_campus(redis: RedisClient, eventua
         await redis.publish(keys.positions_channel(CAMPUS), b"\xff")
         two.leave(CAMPUS)
         two.leave(CAMPUS)
+        await eventually(lambda: not one.wanted(CAMPUS, [ROW]))
         assert await two.join(CAMPUS)
-        await one.publish_positions(CAMPUS, [ROW])
-        await eventually(lambda: len(there.rows) == 2)
+        two.want(CAMPUS, None)
+
+        async def is_heard_again() -> bool:
+            await one.publish_positions(CAMPUS, [ROW])
+            return len(there.rows) > 1
+
+        await eventually(is_heard_again)
         assert here.rejoined == []
     finally:
         await one.stop()
@@ -278,7 +287,7 @@ async def test_the_bus_comes_back_after_a_restart_and_says_so(own_redis: Any, ev
         own_redis.stop()
         await eventually(lambda: not bus.is_up)
         with pytest.raises((RedisError, OSError)):
-            await bus.publish_positions(CAMPUS, [ROW])
+            await bus.publish_gone(CAMPUS, ["acc_a"])
         assert not await bus.join("cmp_2", timeout_s=0.05)
         own_redis.start()
         await eventually(lambda: sorted(listener.rejoined) == [CAMPUS, "cmp_2"], timeout_s=10)
