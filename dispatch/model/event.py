@@ -34,6 +34,9 @@ class EventKind(StrEnum):
     RUNNER_ON_DUTY = "runner_on_duty"
     RUNNER_OFF_DUTY = "runner_off_duty"
     ACCOUNT_BLOCKED = "account_blocked"
+    GEOFENCE_ENTERED = "geofence_entered"
+    GEOFENCE_LEFT = "geofence_left"
+    GEOFENCE_DWELLED = "geofence_dwelled"  # was inside for as long as the fence asks
     ACCESS_CHANGED = "access_changed"  # a session ended or roles changed: every worker asks the books again
 
 
@@ -92,6 +95,7 @@ _K = EventKind
 _STUDENT_SEES = frozenset(EventKind) - {
     _K.TASK_OFFERED, _K.OFFER_DECLINED, _K.OFFER_EXPIRED, _K.OFFER_WITHDRAWN, _K.MONEY_ALERT,
     _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY, _K.ACCOUNT_BLOCKED, _K.ACCESS_CHANGED,
+    _K.GEOFENCE_ENTERED, _K.GEOFENCE_LEFT, _K.GEOFENCE_DWELLED,
 }  # fmt: skip
 _RUNNER_SEES = frozenset({
     _K.TASK_OFFERED, _K.OFFER_EXPIRED, _K.OFFER_WITHDRAWN, _K.OFFER_DECLINED, _K.TASK_ASSIGNED, _K.TASK_REASSIGNED,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Table, delete, or_
+from sqlalchemy import ColumnElement, Table, and_, delete, or_, text
 
+from ..model.geofence import STAY_KEPT
 from ..model.photo import PHOTO_KEPT
 from . import tables
 from .idempotency import KEY_KEPT
@@ -15,6 +16,8 @@ DECISION_KEPT = timedelta(days=30)
 COMMAND_KEPT = timedelta(days=30)
 #: Sign-in remains are kept a day beyond their end, for whoever asks what happened yesterday.
 SIGN_IN_KEPT = timedelta(days=1)
+#: In the words of the index that finds them.
+_TOLD_OF_FENCES = text("kind IN ('geofence_entered', 'geofence_left', 'geofence_dwelled')")
 
 
 class Retention:
@@ -22,13 +25,17 @@ class Retention:
         self._scope = scope
 
     def sweep(self, now: datetime) -> dict[str, int]:
-        """Delete what is too old; how many rows per table. Published events stay: they are the timeline."""
+        """Delete what is too old; how many rows per table. Published events stay: they are the timeline. Only crossings
+        of geofences go with the stays that they told of, since both say where somebody was."""
         ended = now - SIGN_IN_KEPT
+        is_published = tables.events.c.published_at.is_not(None)
         old: tuple[tuple[Table, ColumnElement[bool]], ...] = (
             (tables.photos, tables.photos.c.taken_at <= now - PHOTO_KEPT),
             (tables.idempotency, tables.idempotency.c.stored_at <= now - KEY_KEPT),
             (tables.decisions, tables.decisions.c.at <= now - DECISION_KEPT),
             (tables.commands, tables.commands.c.sent_at <= now - COMMAND_KEPT),
+            (tables.geofence_stays, tables.geofence_stays.c.left_at <= now - STAY_KEPT),
+            (tables.events, and_(_TOLD_OF_FENCES, tables.events.c.at <= now - STAY_KEPT, is_published)),
             (tables.sign_in_codes, tables.sign_in_codes.c.expires_at <= ended),
             (tables.links, tables.links.c.expires_at <= ended),
             (tables.lockouts, tables.lockouts.c.failed_at <= ended),

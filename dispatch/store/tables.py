@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary,
 from ..model.account import Role, RunnerStatus
 from ..model.campus import CampusSettings
 from ..model.event import EventKind
+from ..model.geofence import FenceShape
 from ..model.offer import OfferStatus
 from ..model.order import OrderStatus
 from ..model.quote import Quote
@@ -155,6 +156,19 @@ alerts = Table(
     "alerts", metadata,
     _key("id"), _text("campus_id"), _text("kind"), _text("subject_id"), _at("raised_at"), _text("text_zh"),
     _text("text_en"), _at("acknowledged_at", nullable=True), _text("acknowledged_by", nullable=True),
+)  # fmt: skip
+
+geofences = Table(
+    "geofences", metadata,
+    _key("id"), _text("campus_id"), _text("name"), _text("name_en", nullable=True), _json("shape", FenceShape),
+    _int("dwell_s", nullable=True), _int("version"), Column("is_active", Boolean, nullable=False),
+    _at("created_at"), _at("updated_at"), _text("updated_by"),
+)  # fmt: skip
+
+geofence_stays = Table(
+    "geofence_stays", metadata,
+    _key("id"), _text("campus_id"), _text("fence_id"), _text("runner_id"), _at("entered_at"),
+    _at("left_at", nullable=True), Column("has_dwelled", Boolean, nullable=False),
 )  # fmt: skip
 
 sessions = Table(

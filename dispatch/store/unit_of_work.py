@@ -16,6 +16,8 @@ from .campuses import Campuses
 from .checks import Checks
 from .commands import Commands, Courier
 from .decisions import Decisions
+from .geofence_stays import GeofenceStays
+from .geofences import Geofences
 from .idempotency import Idempotency
 from .inbox import Inbox
 from .jobs import DueJobs, Jobs
@@ -56,6 +58,8 @@ class UnitOfWork:
         self.memberships = Memberships(scope)
         self.accounts = Accounts(scope)
         self.statistics = Statistics(scope)
+        self.geofences = Geofences(scope)
+        self.geofence_stays = GeofenceStays(scope)
 
 
 class GlobalUnit:

@@ -116,6 +116,7 @@ FENCES = (
 steps = st.tuples(st.floats(-400, 400), st.floats(-400, 400), st.floats(0, 80))
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(steps, max_size=60))
 def test_crossings_alternate_and_exits_are_well_outside(walk: list[tuple[float, float, float]]) -> None:
     fences = Geofences(FENCES, Point(30.5, 114.4))
@@ -141,6 +142,7 @@ shapes = st.one_of(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(shapes, max_size=6), st.lists(st.tuples(st.floats(-400, 400), st.floats(-400, 400)), max_size=20))
 def test_the_raster_says_what_each_fence_says(drawn: list[Circle | Outline], places: list[tuple[float, float]]) -> None:
     fences, plane = [Geofence(str(row), "", shape) for row, shape in enumerate(drawn)], LocalPlane(PLANE.origin)

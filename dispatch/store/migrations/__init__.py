@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from . import m0001_first_tables, m0002_order_codes, m0003_sealed_answers
+from . import m0001_first_tables, m0002_order_codes, m0003_sealed_answers, m0004_geofences
 
 #: Changes one database by one version. Frozen once shipped: it never uses the tables of the present.
 Migration = Callable[[Connection], None]
@@ -16,5 +16,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0001_first_tables.upgrade,
     m0002_order_codes.upgrade,
     m0003_sealed_answers.upgrade,
+    m0004_geofences.upgrade,
 )
 LATEST = len(MIGRATIONS)

@@ -14,6 +14,7 @@ import pytest
 from dispatch.model.account import Role, RunnerStatus
 from dispatch.model.decision import Decision
 from dispatch.model.errors import NotFound
+from dispatch.model.geofence import CampusFence, CircleShape
 from dispatch.model.money import Fen
 from dispatch.model.offer import OfferStatus
 from dispatch.model.order import OrderStatus
@@ -25,7 +26,7 @@ from dispatch.store.unit_of_work import UnitOfWork
 Ask = Callable[[UnitOfWork, SimpleNamespace], Any]
 REPOSITORIES = (
     "orders", "tasks", "offers", "decisions", "outbox", "commands", "inbox", "jobs", "audit", "idempotency", "photos",
-    "alerts", "memberships", "accounts", "statistics",
+    "alerts", "memberships", "accounts", "statistics", "geofences", "geofence_stays",
 )  # fmt: skip
 
 #: What a unit of work of ``here`` asks about the rows of ``there``.
@@ -81,6 +82,20 @@ ASKED: dict[str, Ask] = {
     "statistics.runner_day": lambda uow, x: sum(uow.statistics.runner_day(x.account.id, x.now - timedelta(days=1))),
     "statistics.stars": lambda uow, x: uow.statistics.stars([x.account.id]),
     "statistics.delivered_by_runner": lambda uow, x: uow.statistics.delivered_by_runner(),
+    "geofences.get": lambda uow, x: uow.geofences.get(x.geofence.id),
+    "geofences.active": lambda uow, x: uow.geofences.active(),
+    "geofences.count_active": lambda uow, x: uow.geofences.count_active(),
+    "geofences.names": lambda uow, x: uow.geofences.names([x.geofence.id]),
+    "geofences.save": lambda uow, x: uow.geofences.save(replace(x.geofence, campus_id=uow.campus_id, version=2)),
+    "geofence_stays.enter": lambda uow, x: uow.geofence_stays.enter(x.geofence.id, "acc_new", x.now),
+    "geofence_stays.leave": lambda uow, x: uow.geofence_stays.leave(x.geofence.id, x.account.id, x.now),
+    "geofence_stays.dwell": lambda uow, x: uow.geofence_stays.dwell(x.geofence.id, x.account.id, x.now),
+    "geofence_stays.end_of_runner": lambda uow, x: uow.geofence_stays.end_of_runner(x.account.id, x.now),
+    "geofence_stays.end_of_fence": lambda uow, x: uow.geofence_stays.end_of_fence(x.geofence.id, x.now),
+    "geofence_stays.open_of": lambda uow, x: uow.geofence_stays.open_of([x.account.id]),
+    "geofence_stays.runners_inside": lambda uow, x: uow.geofence_stays.runners_inside(),
+    "geofence_stays.page": lambda uow, x: uow.geofence_stays.page(fence_id=x.geofence.id),
+    "geofence_stays.figures": lambda uow, x: uow.geofence_stays.figures(x.now - timedelta(1), x.now + timedelta(1)),
 }
 #: Writing into another campus is a bug in the caller, not a question.
 REFUSED: dict[str, Ask] = {
@@ -96,6 +111,8 @@ REFUSED: dict[str, Ask] = {
     "photos.insert": lambda uow, x: uow.photos.insert(replace(x.photo, id="pho_new")),
     "memberships.insert": lambda uow, x: uow.memberships.insert(x.membership),
     "memberships.save": lambda uow, x: uow.memberships.save(x.membership),
+    "geofences.insert": lambda uow, x: uow.geofences.insert(replace(x.geofence, id="fen_new")),
+    "geofences.save": lambda uow, x: uow.geofences.save(replace(x.geofence, version=2)),
 }
 #: Takes no id of an existing row and writes the unit's own campus: proved by the rows it leaves.
 OWN = {"audit.add"}
@@ -112,6 +129,9 @@ async def fill(books: Any) -> SimpleNamespace:
     offer = await books.offer(open_task, account.id)
     decision = Decision(books.new_id("dec"), there, task.id, order.id, now, "grab", account.id, None, 0)
     event = books.make_event(order.id, 1, there)
+    geofence = CampusFence(
+        books.new_id("fen"), there, "南门", None, CircleShape(30.5, 114.4, 50.0), 60, 1, True, now, now, account.id
+    )
     photo = Photo(books.new_id("pho"), there, order.id, account.id, now, b"jpeg", 1, 1)
 
     def insert(uow: UnitOfWork) -> tuple[Any, Any]:
@@ -123,13 +143,15 @@ async def fill(books: Any) -> SimpleNamespace:
         uow.audit.add(account.id, "did", order.id, "why")
         uow.idempotency.store(account.id, "key", b"hash", b"theirs")
         uow.photos.insert(photo)
+        uow.geofences.insert(geofence)
+        assert uow.geofence_stays.enter(geofence.id, account.id, now)
         uow.alerts.raise_once("late", order.id, "晚", "late")
         return uow.alerts.open_alerts()[0], uow.memberships.get(account.id)
 
     alert, membership = await books.store.run(there, insert)
     return SimpleNamespace(
         account=account, order=order, task=task, open_task=open_task, offer=offer, decision=decision, event=event,
-        photo=photo, alert=alert, membership=membership, now=now,
+        photo=photo, alert=alert, membership=membership, now=now, geofence=geofence,
     )  # fmt: skip
 
 

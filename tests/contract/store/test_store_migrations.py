@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from dispatch.store import migrate, tables
 from dispatch.store.engine import parse_url, writer_engine
@@ -72,6 +73,26 @@ def test_a_populated_database_of_version_1_becomes_the_latest(engine: Engine, bo
         assert connection.execute(text("SELECT answer, key_id FROM idempotency")).one() == (b"answer", None)
         assert migrate.schema_version(connection) == LATEST
     assert "orders_by_code" in {index["name"] for index in inspect(engine).get_indexes("orders")}
+
+
+def test_a_populated_database_of_version_3_gets_geofences_and_keeps_its_events(engine: Engine, books_now: Any) -> None:
+    assert migrate.migrate(engine, books_now, target=3) == [1, 2, 3]
+    event = (
+        "INSERT INTO events (id, campus_id, kind, subject_id, version, at, payload)"
+        " VALUES ('evt_1', 'cmp_1', 'order_paid', 'ord_1', 2, 7, '{}')"
+    )
+    with engine.begin() as connection:
+        connection.execute(text(event))
+    assert migrate.migrate(engine, books_now) == list(range(4, LATEST + 1))
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT id, kind, at FROM events")).all() == [("evt_1", "order_paid", 7)]
+        assert connection.execute(text("SELECT count(*) FROM geofences")).scalar() == 0
+        fence = "INSERT INTO geofences VALUES ('fen_1', 'cmp_1', '门', NULL, '{}', NULL, 1, :yes, 1, 1, 'acc_1')"
+        connection.execute(text(fence), {"yes": True})
+        stay = "INSERT INTO geofence_stays VALUES (:id, 'cmp_1', 'fen_1', 'acc_r', :at, NULL, :no)"
+        connection.execute(text(stay), {"id": "sty_1", "at": 5, "no": False})
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(text(stay), {"id": "sty_2", "at": 6, "no": False})
 
 
 def test_migrating_again_does_nothing(engine: Engine, books_now: Any) -> None:
