@@ -26,6 +26,7 @@ from .frames import (
     ServerFrame,
     Unfollow,
     Unfollowed,
+    View,
     Welcome,
 )  # fmt: skip
 from .host import Host, Stage
@@ -40,6 +41,7 @@ HELD_MS = 10_000
 FOLLOW_WINDOW_S = 10
 
 OFF_DUTY = "off_duty"
+NO_MAP = "only a console has a part of the map"
 
 _LIVE, _LATE = Verdict.LIVE, Verdict.LATE
 
@@ -139,7 +141,10 @@ class Connection:
         if type(frame) is ReportFix:  # by far the most frequent
             if (judge := self._judge_live) is not None:
                 # The whole of what is done with a fix before its flush, in one place: it runs for every fix there is.
-                fix = self._fix(frame)
+                lat, lon = frame.lat, frame.lon
+                if not self.look.is_wgs84:
+                    lat, lon = self.look.inside(lat, lon)
+                fix = Fix(lat, lon, frame.at, frame.acc, frame.spd, frame.brg, frame.bat, frame.seq, host.now_ms)
                 verdict = judge(fix)
                 if verdict is _LIVE or verdict is _LATE:
                     if self.wants_acks:
@@ -161,6 +166,8 @@ class Connection:
                 self._report_many(frame)
             case Follow():
                 self._follow(frame)
+            case View():
+                self._view(frame)
             case Unfollow():
                 self._unfollow(frame)
             case Ping():
@@ -197,7 +204,9 @@ class Connection:
             return
         self.principal = principal
         self.wants_acks = frame.acks
-        self.look = look_of(self.codec, frame.datum)
+        if (look := look_of(self.codec, frame.datum)) is not self.look:
+            self.look = look
+            host.change_look(self)
         lasts_s = min(rules.hello_lasts_s, host.lasts_s(principal))
         self.expires_s = host.second + lasts_s
         # A token is believed for what cannot wait; who was signed out, blocked or lost a role since, the books know.
@@ -325,6 +334,8 @@ class Connection:
         elif (frame.offset is None) != (frame.epoch is None):
             missing = "offset" if frame.offset is None else "epoch"
             self._error("invalid_input", "offset and epoch belong together", frame.re, missing, frame.topic)
+        elif frame.box is not None and not frame.topic.startswith("console:"):
+            self._error("invalid_input", NO_MAP, frame.re, "box", frame.topic)
         elif topic is not None and self in topic.joining:
             self._error("too_many", "wait for the answer to the first follow", frame.re, "topic", frame.topic)
         elif not self._may_follow():
@@ -338,6 +349,15 @@ class Connection:
             self._follow_window, self._follows = window, 0
         self._follows += 1
         return self._follows <= self._host.rules.follows_per_window
+
+    def _view(self, frame: View) -> None:
+        topic = self._topic(frame.topic)
+        if topic is None:
+            self._error("not_found", "this topic is not followed here", frame.re, "topic", frame.topic)
+        elif frame.box is not None and topic.kind != "console":
+            self._error("invalid_input", NO_MAP, frame.re, "box", frame.topic)
+        else:
+            self._host.view(self, topic, frame)
 
     def _unfollow(self, frame: Unfollow) -> None:
         topic = self._topic(frame.topic)
