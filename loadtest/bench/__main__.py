@@ -1,0 +1,104 @@
+"""The command ``python -m loadtest.bench hub``: measure the hub beside its baselines."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..own_server import ServerFailed
+from .crew import CrewFault
+from .errands import ErrandFailed
+from .lanes import Load
+from .machine import allow_many_files, description, share_out
+from .rows import ROWS, Options
+from .table import Report
+
+_ABOUT = """\
+Every row starts its own servers, connects everything, warms up, and then measures all servers in turn, round after
+round; the figure is the median. The server under test has one core, the generator, Redis and every helper process
+another. A row counts only if its conditions hold; they are printed with it. Rows:
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: measured; 1: a bound is missed and ``--check`` was given; 2: it could not be measured."""
+    told = _parser().parse_args(arguments)
+    names = [name.strip() for name in told.rows.split(",")] if told.rows else list(ROWS)
+    if unknown := [name for name in names if name not in ROWS]:
+        print(f"no such row: {', '.join(unknown)}; there are {', '.join(ROWS)}", file=sys.stderr)
+        return 2
+    allow_many_files()
+    try:
+        report = asyncio.run(_measure(told, names))
+    except (ServerFailed, CrewFault, ErrandFailed, OSError) as fault:
+        print(f"bench: {fault}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print("\n" + report.as_text())
+    if told.json is not None:
+        told.json.parent.mkdir(parents=True, exist_ok=True)
+        told.json.write_text(report.as_json(), encoding="utf-8")
+        print(f"\nwrote {told.json}")
+    return 1 if told.check and report.missed() else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    rows = "\n".join(f"  {name:<10} {(measure.__doc__ or '').splitlines()[0]}" for name, measure in ROWS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.bench", description="What the hub costs, beside servers written for comparison."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    hub = commands.add_parser(
+        "hub", help="measure the hub", description=_ABOUT + rows, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    hub.add_argument("--rows", default="", help="only these, separated by commas (all)")
+    hub.add_argument("--servers", default="hub,c,tornado,nchan", help="only these (%(default)s)")
+    hub.add_argument("--rounds", type=int, default=5, help="rounds of each server (%(default)s; 5 are needed to count)")
+    hub.add_argument("--seconds", type=float, default=8.0, help="measured part of a round (%(default)g)")
+    hub.add_argument("--warm-s", type=float, default=2.0, help="unmeasured beginning of a round (%(default)g)")
+    hub.add_argument("--runners", type=int, default=500, help="connections that send (%(default)s)")
+    hub.add_argument("--rate", type=float, default=5000.0, help="fixes a second, of all together (%(default)g)")
+    hub.add_argument("--fences", type=int, default=50, help="geofences on the campus (%(default)s)")
+    hub.add_argument("--acks", action="store_true", help="runners ask for acknowledgements, as their page does")
+    hub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server")
+    hub.add_argument("--quick", action="store_true", help="50 connections, 2 seconds, 1 round: does it work at all?")
+    hub.add_argument("--json", type=Path, help="write everything there")
+    hub.add_argument("--check", action="store_true", help="end with 1 when a bound is missed")
+    return parser
+
+
+async def _measure(told: argparse.Namespace, names: list[str]) -> Report:
+    load = Load(told.runners, told.rate, told.seconds, told.warm_s, told.rounds)
+    if told.quick:
+        load = Load(50, 500.0, 2.0, 1.0, 1)
+    options = Options(
+        cores=share_out(), load=load, fences=told.fences, acks=told.acks,
+        servers=frozenset(told.servers.split(",")), settings=dict(one.split("=", 1) for one in told.set),
+        say=lambda text: print(text, flush=True),
+    )  # fmt: skip
+    rows = []
+    for name in names:
+        print(f"{name}: {(ROWS[name].__doc__ or '').splitlines()[0]}", flush=True)
+        rows.append(await ROWS[name](options))
+    return Report(description(), _conditions(options), " ".join(["python -m loadtest.bench", *sys.argv[1:]]), rows)
+
+
+def _conditions(options: Options) -> dict[str, str]:
+    load, cores = options.load, options.cores
+    apart = f"server on core {sorted(cores.server)}, everybody else on {sorted(cores.others)}"
+    return {
+        "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "load": f"{load.runners} connections, {load.rate:g} fixes/s, {load.seconds:g} s after {load.warm_s:g} s",
+        "rounds": f"{load.rounds}, servers in turn, median",
+        "pinned": apart if cores.are_apart else "one core for all: figures are not comparable",
+        "acks": "asked for" if options.acks else "not asked for",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
