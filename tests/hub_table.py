@@ -190,7 +190,7 @@ class Table:
         if is_news:
             self.hub.on_positions(CAMPUS, rows)
         else:
-            self.hub.topics.deliver_positions(CAMPUS, rows, 0, is_news=False)
+            self.hub.topics.deliver_positions(CAMPUS, rows, is_news=False)
         self.hub.write_out()
 
 

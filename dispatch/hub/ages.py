@@ -1,4 +1,8 @@
-"""How old a position is when it is written to a watcher's socket: plain counters, cheap enough for every delivery."""
+"""How old a position is when it is written to a watcher's socket: plain counters, cheap enough for every delivery.
+
+Two ages are counted. The age since receipt, ``now - received_at``, is on the server's clock alone. The age since the
+reading, ``now - fixed_at``, would be on two clocks; see ``Skew`` for how it is corrected.
+"""
 
 from __future__ import annotations
 
@@ -37,3 +41,36 @@ class Ages:
             if seen >= rank:
                 return float(edge)
         return float("inf")
+
+
+class Skew:
+    """How far a runner's clock is behind ours, as nearly as can be known: the least ``received_at - fixed_at`` of late.
+
+    That least difference is the skew of the clocks plus the shortest way that a reading of this runner took lately, so
+    ``now - fixed_at - least_ms`` is the time by which a reading was older, when it was written, than the fastest one
+    was on arrival: waiting in the phone, on a bad network and here, without the fastest network time itself. It is
+    never less than the age since receipt. "Lately" is between one and two windows of business time, so that a clock
+    that was set right, or drifts, is followed.
+    """
+
+    __slots__ = ("_former_ms", "least_ms", "recent_ms", "turns_at_ms")
+
+    WINDOW_MS = 300_000
+
+    def __init__(self, lag_ms: int, at_ms: int) -> None:
+        self.least_ms = self.recent_ms = lag_ms
+        self._former_ms: int | None = None
+        self.turns_at_ms = at_ms + self.WINDOW_MS
+
+    def see(self, lag_ms: int, at_ms: int) -> None:
+        """A reading with this ``received_at - fixed_at`` was received; it says something new only if it is less than
+        ``recent_ms``, or from ``turns_at_ms`` on."""
+        if at_ms >= self.turns_at_ms:
+            is_next = at_ms < self.turns_at_ms + self.WINDOW_MS
+            self._former_ms = self.recent_ms if is_next else None
+            self.recent_ms = lag_ms
+            self.turns_at_ms = at_ms + self.WINDOW_MS
+        elif lag_ms < self.recent_ms:
+            self.recent_ms = lag_ms
+        former_ms = self._former_ms
+        self.least_ms = self.recent_ms if former_ms is None else min(former_ms, self.recent_ms)

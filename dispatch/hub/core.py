@@ -12,7 +12,7 @@ from geo.fix import Fix
 
 from .codes import CloseCode, verdict_on
 from .connection import Connection
-from .frames import Codec, Follow, PositionRow
+from .frames import Codec, Follow, PositionRow, View
 from .host import Stage
 from .resume import EventRecord
 from .rules import Principal, Rules, Sink, Standing
@@ -68,7 +68,7 @@ class Hub:
         self.second = 0
         self.frames = 0
         self._max_per_account = max_per_account
-        self.topics = Topics(outside, 1.0 / rules.time_scale)
+        self.topics = Topics(outside, rules)
         self.connections: set[Connection] = set()
         self._by_account: dict[str, set[Connection]] = {}
         self._by_campus: dict[str, set[Connection]] = {}
@@ -164,13 +164,22 @@ class Hub:
             self._outside.release(connection.campus_id, connection.account_id)
 
     def follow(self, connection: Connection, frame: Follow) -> None:
-        topic = self.topics.begin(connection, connection.campus_id, frame.topic, frame.re)
+        box = None if frame.box is None else connection.look.box_inside(frame.box)
+        topic = self.topics.begin(connection, connection.campus_id, frame.topic, frame.re, frame.every_ms, box)
         connection.topics.add(topic)
         self.counts["follows"] += 1
         self._outside.start_follow(connection, topic, frame)
 
     def unfollow(self, connection: Connection, topic: Topic) -> None:
         self.topics.leave(connection, topic)
+
+    def view(self, connection: Connection, topic: Topic, frame: View) -> None:
+        box = None if frame.box is None else connection.look.box_inside(frame.box)
+        self.topics.state.change_view(connection, topic, frame.every_ms, box, frame.re)
+
+    def change_look(self, connection: Connection) -> None:
+        for topic in connection.topics:
+            self.topics.state.change_look(connection, topic)
 
     def touch(self, connection: Connection) -> None:
         connection.is_touched = True
@@ -182,7 +191,7 @@ class Hub:
     # --- what arrives from elsewhere
 
     def on_positions(self, campus_id: str, rows: Sequence[PositionRow]) -> None:
-        self.topics.deliver_positions(campus_id, rows, self.now_ms)
+        self.topics.deliver_positions(campus_id, rows)
 
     def on_event(self, campus_id: str, event: EventRecord) -> None:
         self.topics.deliver_event(campus_id, event, self.now_ms)
@@ -204,7 +213,7 @@ class Hub:
 
     def write_out(self) -> None:
         """The end of a flush: each connection that has something to say writes it in one call."""
-        self.topics.state.tell_interest()
+        self.topics.state.flush()
         touched, self._touched = self._touched, []
         for connection in touched:
             connection.flush()
@@ -218,7 +227,7 @@ class Hub:
         """The watcher's socket is full, or takes bytes again."""
         connection.is_lagging = is_lagging
         if not is_lagging:
-            self.topics.catch_up(connection, self.now_ms)
+            self.topics.catch_up(connection)
             if not connection.is_touched:
                 self.touch(connection)
 

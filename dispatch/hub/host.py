@@ -10,7 +10,7 @@ from geo.filters import Reason, Verdict
 from geo.fix import Fix
 
 from .codes import CloseCode
-from .frames import Follow
+from .frames import Follow, View
 from .rules import Principal, Rules
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class Host(Protocol):
     def follow(self, connection: Connection, frame: Follow) -> None: ...
 
     def unfollow(self, connection: Connection, topic: Topic) -> None: ...
+
+    def view(self, connection: Connection, topic: Topic, frame: View) -> None: ...
+
+    def change_look(self, connection: Connection) -> None:
+        """The connection wants its frames in another datum than before."""
 
     def touch(self, connection: Connection) -> None:
         """The connection has something to write at the end of this flush."""

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .frames import Box
+
 MAX_HELD = 1_000
 
 
@@ -54,10 +56,13 @@ class Past:
 class Seam:
     """What arrives live for a connection whose past is still being fetched."""
 
-    __slots__ = ("_held", "has_overflowed", "re")
+    __slots__ = ("_held", "box", "every_ms", "has_overflowed", "re")
 
-    def __init__(self, re: int | None) -> None:
+    def __init__(self, re: int | None, every_ms: int | None = None, box: Box | None = None) -> None:
+        """``every_ms`` and ``box`` (in WGS-84): how the connection wants to see the topic's positions."""
         self.re = re
+        self.every_ms = every_ms
+        self.box = box
         self.has_overflowed = False
         self._held: list[EventRecord] = []
 

@@ -56,3 +56,5 @@ class Rules:
     report_every_ms: int = 5_000
     time_scale: float = 1.0
     flush_ms: int = 50
+    console_every_ms: int = 250
+    """How often a console is shown who moved, unless it asks for another rhythm."""

@@ -14,28 +14,35 @@ class SendQueue:
     """Two lanes. Events are kept until they are taken, or the queue says that it is over its bound. Of positions only
     the runner is noted: when the watcher reads again it is shown the newest, so a slow one skips and costs little."""
 
-    __slots__ = ("_bound_bytes", "_frames", "_stale", "size_bytes")
+    __slots__ = ("_bound_bytes", "_first", "_rest", "_stale", "size_bytes")
 
     def __init__(self, bound_bytes: int) -> None:
         self._bound_bytes = bound_bytes
-        self._frames: list[bytes] = []
+        self._first = b""
+        self._rest: list[bytes] | None = None  # most flushes bring a watcher one frame
         self._stale: dict[Topic, set[str]] | None = None
         self.size_bytes = 0
 
     def put(self, frame: bytes) -> bool:
         """Add to the event lane; False: over the bound, the watcher must be let go."""
-        self._frames.append(frame)
-        self.size_bytes += len(frame)
-        return self.size_bytes <= self._bound_bytes
+        size_bytes = self.size_bytes
+        if not size_bytes:
+            self._first = frame
+        elif self._rest is None:
+            self._rest = [frame]
+        else:
+            self._rest.append(frame)
+        self.size_bytes = size_bytes = size_bytes + len(frame)
+        return size_bytes <= self._bound_bytes
 
     def take(self) -> bytes:
         """Everything in the event lane, to be written at once."""
-        frames = self._frames
-        if not frames:
-            return b""
-        self._frames = []
+        data, self._first = self._first, b""
         self.size_bytes = 0
-        return frames[0] if len(frames) == 1 else b"".join(frames)
+        if self._rest is not None:
+            data = b"".join((data, *self._rest))
+            self._rest = None
+        return data
 
     def skip(self, topic: Topic, runner_ids: Iterable[str]) -> int:
         """Note that these positions changed; how many of them replaced one that had not been shown either."""
@@ -61,4 +68,4 @@ class SendQueue:
 
     @property
     def is_empty(self) -> bool:
-        return not self._frames and not self._stale
+        return not self.size_bytes and not self._stale

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .frames import Closed, EventFrame, Followed, PositionRow, Snapshot
+from .frames import Box, Closed, EventFrame, Followed, PositionRow, Snapshot
 from .resume import MAX_HELD, EventRecord, Past, Seam
+from .rules import Rules
 from .state_lane import Asks, StateLane
 from .topic import Campus, Topic
 
@@ -17,11 +18,10 @@ if TYPE_CHECKING:
 class Topics:
     """All topics of one worker. Pure: what must be fetched from elsewhere is asked for."""
 
-    def __init__(self, asks: Asks, age_scale: float = 1.0) -> None:
-        """``age_scale`` turns business into real ms."""
+    def __init__(self, asks: Asks, rules: Rules) -> None:
         self._asks = asks
         self._campuses: dict[str, Campus] = {}
-        self.state = StateLane(asks, self._campuses, age_scale)
+        self.state = StateLane(asks, self._campuses, rules)
         self.ages = self.state.ages
         self.events_delivered = 0
         self.heals = 0
@@ -49,14 +49,24 @@ class Topics:
 
     # --- following
 
-    def begin(self, connection: Connection, campus_id: str, name: str, re: int | None) -> Topic:
-        """From now on hold live events of the topic for this connection, until ``complete`` brings its past."""
+    def begin(
+        self,
+        connection: Connection,
+        campus_id: str,
+        name: str,
+        re: int | None,
+        every_ms: int | None = None,
+        box: Box | None = None,
+    ) -> Topic:
+        """From now on hold live events of the topic for this connection, until ``complete`` brings its past.
+
+        ``every_ms`` and ``box`` (in WGS-84): how it wants to see positions, see ``StateLane.change_view``."""
         campus = self.campus(campus_id)
         topic = campus.topics.get(name)
         if topic is None:
             topic = campus.topics[name] = Topic(campus, name)
-        topic.followers.pop(connection, None)
-        topic.joining[connection] = Seam(re)
+        topic.remove(connection)
+        topic.joining[connection] = Seam(re, every_ms, box)
         return topic
 
     def complete(self, connection: Connection, topic: Topic, past: Past, now_ms: int) -> None:
@@ -83,12 +93,11 @@ class Topics:
         watch = next((event.watch for event in reversed(live) if event.watch is not None), past.watch)
         if watch is not None:
             self.bind(topic, watch)
-        self.state.admit(topic)
-        topic.followers[connection] = offset
+        self.state.admit(connection, topic, offset, seam.every_ms, seam.box)
         if not topic.is_established:
             topic.is_established = True
             topic.offset, topic.epoch = offset, past.epoch
-        self.state.show_newest(connection, topic)
+        self.state.show_newest(connection, topic, seam.box)
         if topic.must_heal or not is_whole or not past.epoch or past.epoch != topic.epoch:
             topic.must_heal = False
             self.start_healing(topic)
@@ -100,7 +109,7 @@ class Topics:
         self._desert(topic)
 
     def leave(self, connection: Connection, topic: Topic) -> None:
-        topic.followers.pop(connection, None)
+        topic.remove(connection)
         topic.joining.pop(connection, None)
         connection.topics.discard(topic)
         connection.queue.forget(topic)
@@ -120,7 +129,7 @@ class Topics:
             return
         for seam in topic.joining.values():
             seam.hold(event)
-        if not topic.is_established or not topic.followers:
+        if not topic.is_established or not topic.views:
             # The next to complete its joining says anew where the topic stands.
             topic.is_established = False
             return
@@ -143,16 +152,20 @@ class Topics:
 
     def _tell(self, topic: Topic, event: EventRecord) -> None:
         frame = _event_frame(event)
-        encoded: dict[object, bytes] = {}
-        for follower, has_until in topic.followers.items():
-            if event.offset <= has_until:
-                continue
-            look = follower.look
-            raw = encoded.get(look)
-            if raw is None:
-                raw = encoded[look] = look.event(frame)
-            follower.put_raw(raw)
-            self.events_delivered += 1
+        look, raw = None, b""
+        for view in topic.views:
+            if view.look is not look:
+                look = view.look
+                raw = look.event(frame)
+            if event.offset > topic.ahead:
+                for follower in view.followers:
+                    follower.put_raw(raw)
+                self.events_delivered += len(view.followers)
+            else:
+                for follower, has_until in view.followers.items():
+                    if event.offset > has_until:
+                        follower.put_raw(raw)
+                        self.events_delivered += 1
         if event.watch is not None:
             self.bind(topic, event.watch)
         if event.close is not None:
@@ -160,7 +173,7 @@ class Topics:
 
     def close(self, topic: Topic, code: str) -> None:
         """The topic has ended; its followers are told why."""
-        for follower in list(topic.followers):
+        for follower in topic.followers:
             follower.put(Closed(topic.name, code))
             self.leave(follower, topic)
 
@@ -191,10 +204,13 @@ class Topics:
         """The past is lost (a new epoch): every follower must begin again with a snapshot; returns them."""
         topic.healing = None
         topic.is_established = False
-        followers = list(topic.followers)
-        for follower in followers:
-            del topic.followers[follower]
-            topic.joining[follower] = Seam(None)
+        topic.ahead = 0
+        followers = topic.followers
+        for view in topic.views:
+            for follower in view.followers:
+                topic.joining[follower] = Seam(None, self.state.every_ms(view), view.box)
+            view.followers.clear()
+        topic.views.clear()
         return followers
 
     def suspect_all(self, campus_id: str) -> None:
@@ -206,7 +222,7 @@ class Topics:
         for topic in list(campus.topics.values()):
             if topic.joining:
                 topic.must_heal = True
-            if topic.followers:
+            if topic.views:
                 if topic.healing is None:
                     self.start_healing(topic)
                 else:
@@ -230,11 +246,9 @@ class Topics:
         """See ``StateLane.wants``."""
         return self.state.wants(campus_id)
 
-    def deliver_positions(
-        self, campus_id: str, rows: Iterable[PositionRow], now_ms: int, *, is_news: bool = True
-    ) -> None:
+    def deliver_positions(self, campus_id: str, rows: Iterable[PositionRow], *, is_news: bool = True) -> None:
         """See ``StateLane.deliver``."""
-        self.state.deliver(campus_id, rows, now_ms, is_news=is_news)
+        self.state.deliver(campus_id, rows, is_news=is_news)
 
     def gone(self, campus_id: str, runner_ids: Sequence[str]) -> None:
         """These runners are off duty or were not heard of: take them off the maps."""
@@ -244,9 +258,9 @@ class Topics:
         """Take off the maps who was last heard of before ``before_ms``, also where word of it was lost."""
         self.state.drop_silent(before_ms)
 
-    def catch_up(self, connection: Connection, now_ms: int) -> None:
+    def catch_up(self, connection: Connection) -> None:
         """The watcher reads again: show it the newest of what it skipped."""
-        self.state.catch_up(connection, now_ms)
+        self.state.catch_up(connection)
 
 
 def _event_frame(event: EventRecord) -> EventFrame:

@@ -249,7 +249,7 @@ class HubServer:
 
     def _deliver_known(self, campus_id: str, rows: list[PositionRow]) -> None:
         """Where runners were when somebody began to follow them."""
-        self.hub.topics.deliver_positions(campus_id, rows, self.hub.now_ms, is_news=False)
+        self.hub.topics.deliver_positions(campus_id, rows, is_news=False)
 
     async def _joined(self, campus_id: str) -> None:
         """Wait until the campus's events are heard here, or for a few seconds."""
@@ -321,6 +321,7 @@ class HubServer:
         for campus_id, readings in flushed.track.items():
             self._writer.add_track(campus_id, readings)
         self.hub.write_out()
+        self.hub.topics.state.measure(self._time.now_ms())
         self._writer.kick(self._rooms.clock.monotonic_s())
 
     def _each_second(self, second: int) -> None:

@@ -12,7 +12,7 @@ from tests.hub_table import CAMPUS, CONSOLE, TOPIC, Event, Table, fresh, row
 
 
 def test_a_late_fix_never_moves_the_dot_back() -> None:
-    table = Table()
+    table = Table(console_every_ms=50)
     operator, pipe = table.client("acc_o/operator")
     table.following(operator, CONSOLE, fresh())
     pipe.take()
@@ -146,7 +146,7 @@ def test_the_former_runner_may_watch_no_longer() -> None:
 
 
 def test_a_lagging_watcher_skips_positions_and_keeps_events() -> None:
-    table = Table()
+    table = Table(console_every_ms=50)
     operator, pipe = table.client("acc_o/operator")
     table.following(operator, CONSOLE, fresh())
     pipe.take()
