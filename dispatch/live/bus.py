@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from . import keys
 from .cluster import ClusterClient
-from .connect import RedisClient, RedisTrouble
+from .connect import RedisClient, RedisTrouble, publish_verb
 from .interest import Interest, PositionRow, Row
 from .receiver import Receiver, Route
 from .resume_streams import StreamEvent, parse_message
@@ -208,7 +208,7 @@ class Bus:
 
     @property
     def _verb(self) -> str:
-        return self._redis.publish_verb if isinstance(self._redis, ClusterClient) else "PUBLISH"
+        return publish_verb(self._redis)
 
     # --- telling the others what is followed here
 
@@ -276,7 +276,7 @@ class Bus:
         for address, planned in plan.items():
             receiver = self._receivers.get(address)
             if receiver is None:
-                is_sharded = isinstance(self._redis, ClusterClient) and self._redis.publish_verb == "SPUBLISH"
+                is_sharded = self._verb == "SPUBLISH"
                 receiver = self._receivers[address] = Receiver(planned.redis, self, is_sharded=is_sharded)
             receiver.hear(planned.routes, planned.sharded)
         for address in [address for address in self._receivers if address not in plan]:

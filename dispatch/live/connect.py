@@ -9,7 +9,7 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from .cluster import Address, ClusterClient, OneServer
 
@@ -18,6 +18,13 @@ RedisClient: TypeAlias = OneServer | ClusterClient
 
 #: What a caller catches to go on without Redis for a moment.
 RedisTrouble = (RedisError, OSError, TimeoutError)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same command may succeed later: a server that is loading, read-only or out of memory says so with
+    errors of their own, while a plain one means that the command itself is at fault."""
+    return type(error) is not ResponseError
+
 
 _CLUSTER_SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 
@@ -68,6 +75,11 @@ def connect(url: str, *, timeout_s: float = 5.0) -> RedisClient:
         # Two quick tries bridge a restart of the server; what takes longer is for the caller's own policy.
         return _open({**parse_url(url)}, timeout_s, tries=2)
     raise ValueError(f"{scheme or url!r} is no Redis URL; use redis://, rediss://, unix:// or redis+cluster://")
+
+
+def publish_verb(redis: RedisClient) -> str:
+    """How a campus's messages are published: on a cluster that offers it, on the campus's own server alone."""
+    return redis.publish_verb if isinstance(redis, ClusterClient) else "PUBLISH"
 
 
 def _open(options: dict[str, Any], timeout_s: float, *, tries: int) -> OneServer:

@@ -11,6 +11,7 @@ from geo.fix import Fix
 from geo.redis_index import RedisGeoIndex
 
 from . import keys
+from .cluster import ClusterClient
 from .connect import RedisClient
 from .packing import pack_fix, unpack_fix
 
@@ -37,12 +38,17 @@ class Presence:
             command += (runner_id, pack_fix(fix))
         return command
 
-    async def send(self, commands: Sequence[Sequence[Any]]) -> None:
-        """Send commands of one campus in one round trip; raises what the first that failed raises."""
+    @property
+    def is_spread(self) -> bool:
+        """Whether campuses lie on several servers, of which some may be away while others are there."""
+        return isinstance(self._redis, ClusterClient)
+
+    async def send(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands in one round trip; an answer each, errors of single commands among them."""
         pipe = self._redis.pipeline(transaction=False)
         for command in commands:
             pipe.execute_command(*command)
-        await pipe.execute()
+        return await pipe.execute(raise_on_error=False)
 
     async def all(self, campus_id: str) -> dict[str, Fix]:
         """Every runner that was heard of lately."""

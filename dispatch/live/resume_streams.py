@@ -15,7 +15,7 @@ import msgspec
 from dispatch.model.event import Publication
 
 from . import keys
-from .connect import RedisClient
+from .connect import RedisClient, publish_verb
 from .script import Script, run_script
 
 #: Events kept per topic, by the topic's kind; a console hears everything, an order has a few dozen.
@@ -27,16 +27,45 @@ MAX_AGE_S = 3_600
 TTL_S = 7_200
 META_TTL_S = 86_400
 
-# KEYS stream meta ids; ARGV epoch-if-new event-id body cap max-age-ms ttl-s channel meta-ttl-s.
+# Whether this server holds all that was ever published to a topic: a replica that took over lacks what its primary had
+# not sent yet, and a server that started again lacks what it had not saved. Redis draws a new replication id for each
+# of them, so a topic that remembers another one begins a new epoch. Not so a topic whose slot was moved here: then the
+# server that it remembers is still a primary, and this one never took over from another.
+_PAST = """
+local replication = redis.call('INFO', 'replication')
+local life = string.sub(string.match(replication, 'master_replid:(%x+)'), 1, 16)
+local function node_id()
+  local id = redis.pcall('CLUSTER', 'MYID')
+  return type(id) == 'string' and string.sub(id, 1, 16) or ''
+end
+local function is_whole(was_life, was_node)
+  if not was_life or was_life == life then return true end
+  if not was_node or was_node == '' or was_node == node_id() then return false end
+  if not string.find(replication, 'master_replid2:0000000000000000', 1, true) then return false end
+  local flags = string.match(redis.call('CLUSTER', 'NODES'), was_node .. '%x+ %S+ (%S+)')
+  return flags and string.find(flags, 'master', 1, true) and not string.find(flags, 'fail', 1, true)
+end
+"""
+
+# KEYS stream meta ids; ARGV epoch-if-new event-id body cap max-age-ms ttl-s channel meta-ttl-s publish-command.
 # Answers {offset, epoch, is_new}.
 # An entry's id is <ms>-<offset>: ascending even if the clock steps back, old ones are trimmed by time, and the offset
 # needs no field of its own. The repeated id is looked up first, so that a relay that runs twice publishes once.
-_PUBLISH = """
-local known = redis.call('ZSCORE', KEYS[3], ARGV[2])
-local had = redis.call('HMGET', KEYS[2], 'e', 'm')
-if known then return {tonumber(known), had[1] or '', 0} end
+# Nobody hears the sharded channel here while the slot is on its way to this server: then the classic one reaches them.
+_PUBLISH = (
+    _PAST
+    + """
+local had = redis.call('HMGET', KEYS[2], 'e', 'm', 'r', 'n')
 local epoch = had[1]
-if not epoch then epoch = ARGV[1] redis.call('DEL', KEYS[1], KEYS[3]) end
+if epoch and not is_whole(had[3], had[4]) then epoch = false end
+if not epoch then
+  epoch = ARGV[1]
+  redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+else
+  local known = redis.call('ZSCORE', KEYS[3], ARGV[2])
+  if known then return {tonumber(known), epoch, 0} end
+end
+if had[3] ~= life then redis.call('HSET', KEYS[2], 'r', life, 'n', node_id()) end
 local t = redis.call('TIME')
 local ms = t[1] * 1000 + math.floor(t[2] / 1000)
 local last = tonumber(had[2] or '0')
@@ -51,19 +80,26 @@ redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', offset - 2 * tonumber(ARGV[4]))
 redis.call('EXPIRE', KEYS[1], ARGV[6])
 redis.call('EXPIRE', KEYS[2], ARGV[8])
 redis.call('EXPIRE', KEYS[3], ARGV[6])
-redis.call('PUBLISH', ARGV[7], offset .. ' ' .. epoch .. ' ' .. ARGV[3])
+local message = offset .. ' ' .. epoch .. ' ' .. ARGV[3]
+local heard = redis.call(ARGV[9], ARGV[7], message)
+if ARGV[9] == 'SPUBLISH' and heard == 0 then redis.call('PUBLISH', ARGV[7], message) end
 return {offset, epoch, 1}
 """
+)
 
-# KEYS stream meta; ARGV epoch-if-new ttl-s offset epoch. Answers {top offset, epoch, recovered, entries newest first}.
+# KEYS stream meta ids; ARGV epoch-if-new ttl-s offset epoch.
+# Answers {top offset, epoch, recovered, entries newest first}.
 # A topic that was never published to gets its epoch here, so that a client has a position to come back to.
-_READ = """
-local had = redis.call('HMGET', KEYS[2], 'o', 'e')
+_READ = (
+    _PAST
+    + """
+local had = redis.call('HMGET', KEYS[2], 'o', 'e', 'r', 'n')
 local top = tonumber(had[1] or '0')
 local epoch = had[2]
-if not epoch then
-  epoch = ARGV[1]
-  redis.call('HSET', KEYS[2], 'e', epoch)
+if not epoch or not is_whole(had[3], had[4]) then
+  top, epoch = 0, ARGV[1]
+  redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+  redis.call('HSET', KEYS[2], 'e', epoch, 'r', life, 'n', node_id())
   redis.call('EXPIRE', KEYS[2], ARGV[2])
 end
 local since = tonumber(ARGV[3])
@@ -73,6 +109,7 @@ local entries = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', top - since)
 if #entries < top - since then return {top, epoch, 0, {}} end
 return {top, epoch, 1, entries}
 """
+)
 
 
 class StreamEvent(NamedTuple):
@@ -168,7 +205,7 @@ class ResumeStreams:
         read once."""
         firsts = {one: number for number, one in enumerate(dict.fromkeys(asked))}
         calls = [
-            (2, [keys.stream(campus_id, topic), keys.meta(campus_id, topic), _new_epoch(), META_TTL_S, offset, epoch])
+            (3, [*_keys_of(campus_id, topic), _new_epoch(), META_TTL_S, offset, epoch])
             for topic, offset, epoch in firsts
         ]
         answers = [_missed(*answer) for answer in await run_script(self._redis, _read_script, calls)]
@@ -179,9 +216,7 @@ class ResumeStreams:
         body = _encoder.encode((p.topic, event_id, version, str(p.kind), at_ms, dict(p.data), p.watch, p.close))
         cap = CAPS.get(p.topic.partition(":")[0], _OTHER_CAP)
         return 3, [
-            keys.stream(campus_id, p.topic),
-            keys.meta(campus_id, p.topic),
-            keys.event_ids(campus_id, p.topic),
+            *_keys_of(campus_id, p.topic),
             _new_epoch(),
             event_id,
             body,
@@ -190,7 +225,12 @@ class ResumeStreams:
             self._ttl_s,
             keys.events_channel(campus_id),
             META_TTL_S,
+            publish_verb(self._redis),
         ]
+
+
+def _keys_of(campus_id: str, topic: str) -> tuple[str, str, str]:
+    return keys.stream(campus_id, topic), keys.meta(campus_id, topic), keys.event_ids(campus_id, topic)
 
 
 def _new_epoch() -> str:
