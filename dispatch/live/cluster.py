@@ -160,12 +160,11 @@ class ClusterClient(AsyncCoreCommands):
             return None
         state = dict(line.split(":", 1) for line in _text(state).split() if ":" in line)
         worth = (state.get("cluster_state") == "ok", int(state.get("cluster_current_epoch", 0)))
-        version = next((line for line in _text(server).split() if line.startswith("redis_version:")), ":0.")
         ranges = [
             (int(first), int(last), (_text(primary[0]) or address[0], int(primary[1])))
             for first, last, primary, *_ in slots
         ]
-        return worth, int(version.partition(":")[2].partition(".")[0]), ranges
+        return worth, int(str(server["redis_version"]).partition(".")[0]), ranges
 
     def _server(self, address: Address) -> OneServer:
         server = self._servers.get(address)

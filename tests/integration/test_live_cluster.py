@@ -1,22 +1,18 @@
-"""What Redis holds, on a Redis Cluster of two nodes: many campuses, and no command that spans two slots."""
+"""What Redis holds, on a Redis Cluster of three primaries: many campuses, no command that spans two slots, and channels
+that only the campus's own server carries where that is offered."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
+from dispatch.live import keys
 from dispatch.live.bus import Bus, PositionRow
-from dispatch.live.connect import RedisClient, connect
+from dispatch.live.cluster import ClusterClient
+from dispatch.live.connect import connect
 from dispatch.live.counters import Counters
 from dispatch.live.presence import Presence
 from dispatch.live.resume_streams import ResumeStreams, StreamEvent
@@ -25,88 +21,47 @@ from dispatch.model.event import EventKind, Publication
 from geo.fix import Fix
 from geo.point import Point
 from geo.redis_index import RedisGeoIndex
+from tests.redis_nodes import RedisNodes, redis_binaries
 
 CAMPUSES = [f"cmp_{n}" for n in range(6)]
+ROW: PositionRow = ("acc_a", 1.0, 2.0, 3, None, None, None, 4)
 Eventually = Callable[..., Awaitable[object]]
-_SLOTS = ((0, 8_000), (8_001, 16_383))
+pytestmark = pytest.mark.slow
 
 
-def _free_ports() -> list[int]:
-    """Ports that are free together with their bus port, which Redis puts 10,000 above."""
-    found: list[int] = []
-    for port in range(20_000, 50_000, 7):
-        with socket.socket() as plain, socket.socket() as bus:
-            try:
-                plain.bind(("127.0.0.1", port))
-                bus.bind(("127.0.0.1", port + 10_000))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == 2:
-            break
-    return found
+@pytest.fixture(scope="module", params=[None, *list(redis_binaries().values())[1:]], ids=lambda path: path or "newest")
+def nodes(request: pytest.FixtureRequest) -> Iterator[RedisNodes]:
+    """The newest Redis there is, and whatever else is on PATH: Redis 6.2 has no sharded channels."""
+    nodes = RedisNodes(request.param)
+    yield nodes
+    nodes.close()
 
 
 @pytest.fixture
-async def cluster(eventually: Eventually) -> AsyncIterator[RedisClient]:
-    binary = shutil.which("redis-server") or shutil.which("valkey-server")
-    assert binary, "no redis-server on PATH: install redis-server"
-    folder = Path(tempfile.mkdtemp(prefix="tc-"))
-    ports = _free_ports()
-    nodes = [
-        subprocess.Popen(
-            [binary, "--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--save", "",
-             "--cluster-config-file", f"{port}.conf", "--dir", str(folder)],
-            stdout=subprocess.DEVNULL,
-        )
-        for port in ports
-    ]  # fmt: skip
-    clients = [Redis(port=port) for port in ports]
-    try:
-        for client, (first, last) in zip(clients, _SLOTS, strict=True):
-
-            async def answers(client: Redis = client) -> bool:
-                try:
-                    return bool(await client.ping())
-                except (RedisError, OSError):
-                    return False
-
-            await eventually(answers, timeout_s=15)
-            # One by one: ranges came with Redis 7, and the least version is 6.2.
-            await client.execute_command("CLUSTER ADDSLOTS", *range(first, last + 1))
-        await clients[0].execute_command("CLUSTER MEET", "127.0.0.1", ports[1])
-
-        async def is_whole() -> bool:
-            infos = [await client.execute_command("CLUSTER INFO") for client in clients]
-            return all("cluster_state:ok" in str(i) or "'cluster_state': 'ok'" in str(i) for i in infos)
-
-        await eventually(is_whole, timeout_s=20)
-        redis = connect(f"redis+cluster://127.0.0.1:{ports[0]}")
-        yield redis
-        await redis.aclose()
-    finally:
-        for client in clients:
-            await client.aclose()
-        for node in nodes:
-            node.kill()
-            node.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+async def cluster(nodes: RedisNodes) -> AsyncIterator[ClusterClient]:
+    client = connect(nodes.url)
+    assert isinstance(client, ClusterClient)
+    yield client
+    await client.aclose()
 
 
 def fix(at: int) -> Fix:
     return Fix(lat=30.5, lon=114.4, fixed_at_ms=at, received_at_ms=at)
 
 
+def event(number: int, topic: str = "order:ord_1") -> tuple[str, int, int, Publication]:
+    return (f"evt_{number}", number, number, Publication(topic, EventKind.ORDER_PAID, {}))
+
+
 class Listener:
     def __init__(self) -> None:
         self.heard: list[tuple[str, str]] = []
-        self.gone: list[str] = []
 
     def on_positions(self, campus_id: str, rows: list[PositionRow]) -> None:
-        self.heard.append((campus_id, rows[0][0]))
+        self.heard += [(campus_id, row[0]) for row in rows]
 
     def on_gone(self, campus_id: str, runner_ids: list[str]) -> None:
-        self.gone += runner_ids
+        self.heard += [(campus_id, f"gone {runner_id}") for runner_id in runner_ids]
 
     def on_event(self, campus_id: str, event: StreamEvent) -> None:
         self.heard.append((campus_id, event.id))
@@ -115,37 +70,48 @@ class Listener:
         self.heard.append((campus_id, "rejoined"))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Redis servers run on POSIX systems")
-async def test_everything_works_on_a_cluster(cluster: RedisClient, eventually: Eventually) -> None:
+async def test_everything_that_is_kept(cluster: ClusterClient) -> None:
     presence, tracks, streams = Presence(cluster), Tracks(cluster), ResumeStreams(cluster)
-    listener = Listener()
-    bus = Bus(cluster, "one", listener)
-    other = Bus(cluster, "two")
-    await bus.start()
-    await other.start()
+    for campus in CAMPUSES:
+        await presence.put_many(campus, [("acc_a", fix(1)), ("acc_b", fix(2))])
+        index = RedisGeoIndex(cluster, campus)  # type: ignore[arg-type]
+        await index.put_many([("acc_a", Point(30.5, 114.4), 1), ("acc_b", Point(30.5, 114.4), 2)])
+        assert [one.runner_id for one in await index.nearby(Point(30.5, 114.4), 100, 9)] == ["acc_a", "acc_b"]
+        assert await presence.sweep(campus, 2) == ["acc_a"]
+        assert list(await presence.all(campus)) == ["acc_b"]
+        await tracks.append_many(campus, [("acc_a", fix(1)), ("acc_b", fix(2)), ("acc_a", fix(3))])
+        assert len(await tracks.read(campus, "acc_a", since_ms=0, until_ms=9)) == 2
+        at = (await streams.publish_many(campus, [event(n, f"order:{n % 3}") for n in range(9)]))[-1]
+        assert at.offset == 3
+        assert len((await streams.read_since(campus, "order:2", 1, at.epoch)).events) == 2
+        await presence.remove(campus, ["acc_b"])
+        assert await index.size() == 0
+    counters = Counters(cluster, lambda: 1_000.0)
+    assert [await counters.hit("a", 1, 60) for _ in range(2)] == [True, False]
+    await counters.clear("a", 60)
+    assert await cluster.ping()
+
+
+async def test_the_bus_of_many_campuses(cluster: ClusterClient, nodes: RedisNodes, eventually: Eventually) -> None:
+    streams, listener = ResumeStreams(cluster), Listener()
+    bus, other = Bus(cluster, "one", listener), Bus(cluster, "two")
     woken: list[str] = []
     bus.on_wake("relay", woken.append)
+    await bus.start()
+    await other.start()
     try:
         for campus in CAMPUSES:
-            await presence.put_many(campus, [("acc_a", fix(1)), ("acc_b", fix(2))])
-            await RedisGeoIndex(cluster, campus).put_many(  # type: ignore[arg-type]
-                [("acc_a", Point(30.5, 114.4), 1), ("acc_b", Point(30.5, 114.4), 2)]
-            )
-            assert await presence.sweep(campus, 2) == ["acc_a"]
-            assert list(await presence.all(campus)) == ["acc_b"]
-            await tracks.append_many(campus, [("acc_a", fix(1)), ("acc_b", fix(2)), ("acc_a", fix(3))])
-            assert len(await tracks.read(campus, "acc_a", since_ms=0, until_ms=9)) == 2
             assert await bus.join(campus) and await other.join(campus)
             bus.want(campus, ["acc_a"])
-            await eventually(lambda campus=campus: other.wanted(campus, [("acc_a",)]))  # type: ignore[misc]
-            events = [(f"evt_{n}", n, n, Publication(f"order:{n % 3}", EventKind.ORDER_PAID, {})) for n in range(9)]
-            at = (await streams.publish_many(campus, events))[-1]
-            assert at.offset == 3
-            assert len((await streams.read_since(campus, "order:2", 1, at.epoch)).events) == 2
-            await other.publish_positions(campus, [("acc_a", 1.0, 2.0, 3, None, None, None, 4)])
-            await eventually(lambda campus=campus: {(campus, "evt_8"), (campus, "acc_a")} <= set(listener.heard))  # type: ignore[misc]
-        counters = Counters(cluster, lambda: 1_000.0)
-        assert [await counters.hit("a", 1, 60) for _ in range(2)] == [True, False]
+        for campus in CAMPUSES:
+            await eventually(lambda campus=campus: other.wanted(campus, [ROW]))  # type: ignore[misc]
+            await eventually(lambda: bus.is_up)
+            await streams.publish_many(campus, [event(n) for n in range(3)])
+            await other.publish_positions(campus, [ROW])
+            await other.publish_gone(campus, ["acc_b"])
+            expected = [(campus, "evt_0"), (campus, "evt_1"), (campus, "evt_2"), (campus, "acc_a")]
+            await eventually(lambda campus=campus: (campus, "gone acc_b") in listener.heard)  # type: ignore[misc]
+            assert [heard for heard in listener.heard if heard in expected] == expected
 
         async def is_woken() -> bool:
             await other.wake("relay", "now")
@@ -153,7 +119,49 @@ async def test_everything_works_on_a_cluster(cluster: RedisClient, eventually: E
             return bool(woken)
 
         await eventually(is_woken)
+        if nodes.version >= (7, 0):
+            home = nodes.primary_of(keys.events_channel(CAMPUSES[0]))
+            assert cluster.publish_verb == "SPUBLISH"
+            channels = home.do("PUBSUB", "SHARDCHANNELS")
+            for channel in (keys.events_channel, keys.positions_channel, keys.want_channel, keys.gone_channel):
+                assert channel(CAMPUSES[0]).encode() in channels
+        else:
+            assert cluster.publish_verb == "PUBLISH"
         bus.leave(CAMPUSES[0])
+        await eventually(lambda: not other.wanted(CAMPUSES[0], [ROW]))
     finally:
         await bus.stop()
         await other.stop()
+    assert "rejoined" not in [what for _, what in listener.heard]
+
+
+async def test_pipelines_and_errors(cluster: ClusterClient) -> None:
+    async with cluster.pipeline() as pipe:
+        for campus in CAMPUSES:
+            pipe.hset(f"{{{campus}}}:h", "a", 1)
+            pipe.hget(f"{{{campus}}}:h", "a")
+        assert len(pipe) == 12
+        assert (await pipe.execute())[1::2] == [b"1"] * 6
+    pipe = cluster.pipeline(transaction=False)
+    for campus in CAMPUSES[:2]:
+        pipe.execute_command("HINCRBY", f"{{{campus}}}:h", "a", 1)
+        pipe.execute_command("INCR", f"{{{campus}}}:h")
+        pipe.execute_command("HINCRBY", f"{{{campus}}}:h", "a", 1)
+    answers = await pipe.execute(raise_on_error=False)
+    assert [answers[0], answers[2], answers[3], answers[5]] == [2, 3, 2, 3]
+    assert isinstance(answers[1], ResponseError)
+    pipe.execute_command("INCR", f"{{{CAMPUSES[0]}}}:h")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await pipe.execute()
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await cluster.execute_command("INCR", f"{{{CAMPUSES[0]}}}:h")
+
+
+async def test_a_cluster_that_is_not_there_says_so_soon() -> None:
+    client = connect("redis+cluster://127.0.0.1:1,127.0.0.1:2")
+    async with asyncio.timeout(5):
+        with pytest.raises((RedisError, OSError)):
+            await client.execute_command("GET", "a")
+        with pytest.raises((RedisError, OSError)):
+            await client.pipeline().get("a").execute()
+    await client.aclose()
