@@ -37,23 +37,6 @@ MARKUP = """async () => {
   return { tags: box.querySelectorAll("*").length, text: box.textContent };
 }"""
 
-FIXES = """async () => {
-  const { FixSender } = await import("/static/js/fix-sender.js");
-  const sent = [];
-  const sender = new FixSender((frame) => (sent.push(frame), true), () => {});
-  for (let at = 1; at <= 500; at += 1) sender.report({ at, lat: 0, lon: 0 });
-  const before = sent.length;
-  sender.resume();
-  const batches = sent.map((frame) => [frame.t, frame.fixes.length, frame.fixes[0].at]);
-  sender.acknowledge(sent[0].seq);
-  sender.pause();
-  sent.length = 0;
-  sender.resume();
-  const again = sent.flatMap((frame) => frame.fixes.map((fix) => fix.at));
-  sender.report({ at: 501, lat: 0, lon: 0 });
-  return { before, batches, again: [Math.max(...again), Math.min(...again), again.length], last: sent.at(-1) };
-}"""
-
 BOARD = """async () => {
   const { Board } = await import("/static/js/console/board.js");
   const { syncClock } = await import("/static/js/clock.js");
@@ -141,15 +124,6 @@ async def test_a_refreshed_page_keeps_focus_and_what_is_typed(stage: Stage) -> N
 
 async def test_what_people_type_never_becomes_markup(stage: Stage) -> None:
     assert await run(stage, MARKUP) == {"tags": 1, "text": "<img src=x onerror=alert(1)>"}
-
-
-async def test_positions_after_a_gap_go_newest_first_and_are_kept_until_acked(stage: Stage) -> None:
-    found = await run(stage, FIXES)
-    assert found["before"] == 0
-    assert found["batches"] == [["fixes", 240, 500], ["fixes", 240, 260], ["fixes", 20, 20]]
-    assert found["again"] == [260, 1, 260]
-    assert found["last"]["t"] == "fix"
-    assert found["last"]["at"] == 501
 
 
 async def test_the_queue_is_sorted_by_need_and_never_goes_back_in_time(stage: Stage) -> None:
