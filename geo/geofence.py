@@ -141,6 +141,11 @@ class Geofences:
         self._stays[slot] = {}
         return self._seen(slot)
 
+    def last_seen(self, runner_id: str) -> Seen | None:
+        """Where a runner who is watched was last seen."""
+        slot = self._slots.get(runner_id)
+        return None if slot is None else self._seen(slot)
+
     def silent(self, before_s: float) -> list[str]:
         """Who was not judged since ``before_s`` (in the caller's time of ``judge``)."""
         return [runner_id for runner_id, slot in self._slots.items() if self._seen_s[slot] < before_s]
@@ -153,13 +158,13 @@ class Geofences:
 
     # --- judging
 
-    def observe(self, batch: Sequence[tuple[str, Fix]]) -> list[Crossing]:
+    def observe(self, batch: Sequence[tuple[str, Fix]], now_s: float = 0.0) -> list[Crossing]:
         """Judge fixes in their order; whoever is new is admitted, outside of everything."""
         crossings: list[Crossing] = []
         for runner_id, fix in batch:
             if runner_id not in self._slots:
                 self.admit(runner_id)
-            crossings += self.judge([runner_id], [fix])[0]
+            crossings += self.judge([runner_id], [fix], now_s)[0]
         return crossings
 
     def judge(

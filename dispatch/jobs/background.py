@@ -9,6 +9,7 @@ from ..flow.apply_payments import apply_payments
 from ..flow.compare_intents import compare_intents
 from ..flow.context import Context
 from ..flow.publish_events import Streams, publish_events
+from ..flow.record_crossings import end_stays_of_absent
 from ..flow.run_due_jobs import run_due_jobs
 from ..flow.send_commands import send_commands
 from .loop import Loop
@@ -16,7 +17,7 @@ from .loop import Loop
 log = logging.getLogger(__name__)
 
 #: Real seconds between looks when nobody wakes us.
-POLL_S, SWEEP_S, COMPARE_S, RETENTION_S = 0.25, 5.0, 300.0, 3_600.0
+POLL_S, SWEEP_S, STAYS_S, COMPARE_S, RETENTION_S = 0.25, 5.0, 60.0, 300.0, 3_600.0
 
 Work = Callable[[], Awaitable[int]]
 
@@ -26,6 +27,7 @@ class Background:
 
     def __init__(self, ctx: Context, streams: Streams, payments_work: Work, holder: str) -> None:
         self._ctx = ctx
+        self._absent: dict[str, set[str]] = {}
         clock = ctx.clock
         poll_s = min(POLL_S, max(0.05, clock.real_s(1.0)))
         self.relay = Loop("relay", lambda: publish_events(ctx, streams), poll_s, clock)
@@ -34,10 +36,12 @@ class Background:
         self.results = Loop("results", self._apply, poll_s, clock)
         self.due = Loop("due", lambda: run_due_jobs(ctx, holder), poll_s, clock)
         self.sweep = Loop("sweep", self._sweep, min(SWEEP_S, max(0.5, clock.real_s(30.0))), clock)
+        self.stays = Loop("stays", self._end_stays, STAYS_S, clock)
         self.compare = Loop("compare", self._compare, COMPARE_S, clock)
         self.retention = Loop("retention", self._retention, RETENTION_S, clock)
         self.loops = (
-            self.relay, self.commands, self.payments, self.results, self.due, self.sweep, self.compare, self.retention,
+            self.relay, self.commands, self.payments, self.results, self.due, self.sweep, self.stays, self.compare,
+            self.retention,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -73,6 +77,13 @@ class Background:
         for campus in await self._ctx.store.read_global(lambda unit: unit.campuses.all()):
             gone = await self._ctx.presence.sweep(campus.id, round(before.timestamp() * 1000))
             await self._ctx.bus.publish_gone(campus.id, gone)
+        return 0
+
+    async def _end_stays(self) -> int:
+        """Whoever is in a geofence and nowhere on the map, at two looks, is not in it any more."""
+        for campus in await self._ctx.store.read_global(lambda unit: unit.campuses.all()):
+            before = self._absent.get(campus.id, set())
+            self._absent[campus.id] = await end_stays_of_absent(self._ctx, campus.id, before)
         return 0
 
     async def _compare(self) -> int:

@@ -100,14 +100,16 @@ class ChangedStay:
     entered_at: datetime
 
 
-def laid_out(fence: CampusFence) -> Geofence:
+def drawn(shape: FenceShape) -> Circle | Outline:
+    """The shape as geometry knows it."""
+    if isinstance(shape, CircleShape):
+        return Circle(Point(shape.lat, shape.lon), shape.radius_m)
+    return Outline(tuple(Point(lat, lon) for lat, lon in shape.corners))
+
+
+def judged(fence: CampusFence) -> Geofence:
     """The fence as geometry judges it."""
-    shape: Circle | Outline
-    if isinstance(fence.shape, CircleShape):
-        shape = Circle(Point(fence.shape.lat, fence.shape.lon), fence.shape.radius_m)
-    else:
-        shape = Outline(tuple(Point(lat, lon) for lat, lon in fence.shape.corners))
-    return Geofence(fence.id, fence.name, shape, fence.dwell_s)
+    return Geofence(fence.id, fence.name, drawn(fence.shape), fence.dwell_s)
 
 
 def instant(at_ms: int) -> datetime:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from .geofence import MAX_DWELL_S, MIN_DWELL_S, CircleShape, PolygonShape
+
 Text = Annotated[str, Meta(max_length=500)]
 Short = Annotated[str, Meta(min_length=1, max_length=80)]
 IdText = Annotated[str, Meta(pattern=r"^[a-z]{3}_[0-9A-HJKMNP-TV-Z]{26}$")]
@@ -244,3 +246,19 @@ class EditCampus(Request, frozen=True, kw_only=True):
     max_tasks_per_runner: Annotated[int, Meta(ge=1, le=10)] | UnsetType = UNSET
     runner_percent: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
     campus_percent: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
+
+
+class DrawGeofence(Request, frozen=True, kw_only=True):
+    """Draw a geofence. ``dwell_s``: after so long inside a dwell is told, None: never."""
+
+    name: Short
+    name_en: Short | None = None
+    shape: CircleShape | PolygonShape
+    dwell_s: Annotated[int, Meta(ge=MIN_DWELL_S, le=MAX_DWELL_S)] | None = None
+    datum: DatumName = "wgs84"
+
+
+class ReplaceGeofence(DrawGeofence, frozen=True, kw_only=True):
+    """Draw a geofence anew; ``version`` is the one that was seen."""
+
+    version: Version

@@ -96,6 +96,11 @@ class GeofenceStays:
             found.setdefault(row.runner_id, []).append(FenceStay(**row._mapping))
         return found
 
+    def open_stays(self, limit: int = 5_000) -> list[FenceStay]:
+        """Everybody's, those that began first."""
+        query = select(t).where(self._scope.mine(t), t.c.left_at.is_(None)).order_by(t.c.entered_at, t.c.id)
+        return [FenceStay(**row._mapping) for row in self._sql.execute(query.limit(limit))]
+
     def runners_inside(self) -> set[str]:
         """Everybody who is in a fence."""
         query = select(t.c.runner_id).where(self._scope.mine(t), t.c.left_at.is_(None)).distinct()

@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ..model.requests import DatumName, IdText, Request
+from ..model.requests import DatumName, IdText, Request, Version
 
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Search = Annotated[str, Meta(max_length=80)]
+#: Up to the end of the year 9999.
+Moment = Annotated[int, Meta(ge=0, lt=253_402_300_800_000)]
 
 
 class InDatum(Request, frozen=True, kw_only=True):
@@ -49,3 +51,27 @@ class ListAudit(Request, frozen=True, kw_only=True):
 
     limit: Limit = 50
     before: IdText | None = None
+
+
+class AtVersion(Request, frozen=True, kw_only=True):
+    """The version that was seen of what is to be deleted."""
+
+    version: Version
+
+
+class ListStays(Request, frozen=True, kw_only=True):
+    """Stays that began from ``since`` and before ``until``, newest first."""
+
+    fence_id: IdText | None = None
+    runner_id: IdText | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: Limit = 50
+    before: IdText | None = None
+
+
+class InTime(Request, frozen=True, kw_only=True):
+    """From ``since`` and before ``until``; the last day unless it says otherwise."""
+
+    since: Moment | None = None
+    until: Moment | None = None

@@ -13,6 +13,7 @@ from ..flow import (
     describe_campus,
     go_on_duty,
     manage_accounts,
+    manage_geofences,
     pay_order,
     place_order,
     read_audit,
@@ -22,6 +23,7 @@ from ..flow import (
     sign_in,
     watch_console,
 )
+from ..model import geofence_views as gv
 from ..model import operator_views as ov
 from ..model import requests as rq
 from ..model import views as vw
@@ -71,6 +73,14 @@ async def _orders(call: Call) -> vw.OrderPage:
 async def _accounts(call: Call) -> ov.AccountPage:
     q = call.query
     return await manage_accounts.list_accounts(call.ctx, call.me, q=q.q, role=q.role, limit=q.limit, before=q.before)
+
+
+async def _stays(call: Call) -> gv.StayPage:
+    q = call.query
+    return await manage_geofences.stays(
+        call.ctx, call.me, fence_id=q.fence_id, runner_id=q.runner_id, since_ms=q.since, until_ms=q.until,
+        limit=q.limit, before=q.before,
+    )  # fmt: skip
 
 
 async def _place(call: Call) -> vw.OrderView:
@@ -198,6 +208,23 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", "/campus", P.CAMPUS_MANAGE_SETTINGS,
           lambda c: describe_campus.edit_settings(c.ctx, c.me, c.body), vw.CampusView,
           "Change the campus's settings", request=rq.EditCampus),
+    Route("GET", "/geofences", P.ORDERS_READ_ANY,
+          lambda c: manage_geofences.geofences(c.ctx, c.me, c.query.datum), gv.GeofenceList,
+          "The campus's geofences and who is in them", query=qs.InDatum),
+    Route("POST", "/geofences", P.CAMPUS_MANAGE_SETTINGS,
+          lambda c: manage_geofences.draw_geofence(c.ctx, c.me, c.body), gv.GeofenceView,
+          "Draw a geofence", request=rq.DrawGeofence, status=201, key="optional"),
+    Route("GET", "/geofences/stays", P.ORDERS_READ_ANY, _stays, gv.StayPage,
+          "Who was in which geofence", query=qs.ListStays),
+    Route("GET", "/geofences/report", P.ORDERS_READ_ANY,
+          lambda c: manage_geofences.dwell_report(c.ctx, c.me, since_ms=c.query.since, until_ms=c.query.until),
+          gv.DwellReport, "How often and how long runners were in each geofence", query=qs.InTime),
+    Route("PUT", "/geofences/{id}", P.CAMPUS_MANAGE_SETTINGS,
+          lambda c: manage_geofences.replace_geofence(c.ctx, c.me, c.id, c.body), gv.GeofenceView,
+          "Draw it anew", request=rq.ReplaceGeofence, key="optional"),
+    Route("DELETE", "/geofences/{id}", P.CAMPUS_MANAGE_SETTINGS,
+          lambda c: manage_geofences.delete_geofence(c.ctx, c.me, c.id, c.query.version), None,
+          "Delete it", query=qs.AtVersion, key="optional"),
     Route("GET", "/audit", P.AUDIT_READ,
           lambda c: read_audit.audit(c.ctx, c.me, limit=c.query.limit, before=c.query.before), ov.AuditPage,
           "Who changed what, and why", query=qs.ListAudit),

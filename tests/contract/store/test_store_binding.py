@@ -93,6 +93,7 @@ ASKED: dict[str, Ask] = {
     "geofence_stays.end_of_runner": lambda uow, x: uow.geofence_stays.end_of_runner(x.account.id, x.now),
     "geofence_stays.end_of_fence": lambda uow, x: uow.geofence_stays.end_of_fence(x.geofence.id, x.now),
     "geofence_stays.open_of": lambda uow, x: uow.geofence_stays.open_of([x.account.id]),
+    "geofence_stays.open_stays": lambda uow, x: uow.geofence_stays.open_stays(),
     "geofence_stays.runners_inside": lambda uow, x: uow.geofence_stays.runners_inside(),
     "geofence_stays.page": lambda uow, x: uow.geofence_stays.page(fence_id=x.geofence.id),
     "geofence_stays.figures": lambda uow, x: uow.geofence_stays.figures(x.now - timedelta(1), x.now + timedelta(1)),

@@ -16,6 +16,7 @@ from dispatch.model.ids import OFFER
 from dispatch.model.offer import Offer, OfferStatus
 from dispatch.model.order import OrderStatus
 from dispatch.model.task import TaskStatus
+from dispatch.web.queries import AtVersion
 from dispatch.web.route import Anyone, Route
 from dispatch.web.routes import ROUTES
 
@@ -61,6 +62,9 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "POST /accounts/{id}/runner-review": lambda s: {"status": "removed"},
     "POST /accounts/{id}/roles": lambda s: {"roles": ["student"]},
     "PATCH /campus": lambda s: {"version": 0},
+    "POST /geofences": lambda s: s.fence,
+    "PUT /geofences/{id}": lambda s: {**s.fence, "version": 0},
+    "DELETE /geofences/{id}": _nothing,
 }
 #: Walked last: it ends the sessions that the others use.
 LAST = "POST /auth/sign-out"
@@ -100,6 +104,11 @@ class Scene:
         )
         alerts = await self.house.ctx.store.read(self.house.campus_id, lambda uow: uow.alerts.open_alerts(5))
         self.ids["alerts"] = alerts[0].id
+        campus = (await self.house.call("GET", f"/campuses/{self.house.campus_id}")).json
+        circle = {"kind": "circle", "lat": campus["lat"], "lon": campus["lon"], "radius_m": 40}
+        self.fence = {"name": "中心广场", "shape": circle}
+        made = await self.house.call("POST", "/geofences", self.fence, who=self.people["operator"])
+        self.ids["geofences"] = made.json["id"]
 
     async def renew(self, number: int) -> None:
         """A fresh carried order with an offer and a photo, so that no route lives off what another one did."""
@@ -134,7 +143,8 @@ class Scene:
     def url(self, route: Route) -> str:
         kind = route.path.split("/")[1]
         named = {"campuses": self.house.campus_id, **self.ids}.get(kind, "x")
-        return route.path.replace("{id}", named).replace("{channel}", "sandbox")
+        query = "?version=0" if route.query is AtVersion else ""
+        return route.path.replace("{id}", named).replace("{channel}", "sandbox") + query
 
 
 def permitted(route: Route, name: str) -> bool:
