@@ -42,7 +42,7 @@ local function is_whole(was_life, was_node)
   if not was_life or was_life == life then return true end
   if not was_node or was_node == '' or was_node == node_id() then return false end
   if not string.find(replication, 'master_replid2:0000000000000000', 1, true) then return false end
-  local flags = string.match(redis.call('CLUSTER', 'NODES'), was_node .. '%x+ %S+ (%S+)')
+  local flags = string.match('\\n' .. redis.call('CLUSTER', 'NODES'), '\\n' .. was_node .. '%x+ %S+ (%S+)')
   return flags and string.find(flags, 'master', 1, true) and not string.find(flags, 'fail', 1, true)
 end
 """
