@@ -43,6 +43,10 @@ class Transport(Protocol):
 
     def abort(self) -> None: ...
 
+    def can_write_eof(self) -> bool: ...
+
+    def write_eof(self) -> None: ...
+
     def set_write_buffer_limits(self, high: int, low: int) -> None: ...
 
 
@@ -138,9 +142,9 @@ class HubSocket(asyncio.Protocol):
                 if not self._is_closing:
                     connection.receive(opcode, payload)
             elif opcode != PONG:
-                self._control(opcode, payload)
+                self._control(connection, opcode, payload)
         if parser.error is not None:
-            self._fail(parser.error)
+            self._fail(connection, parser.error)
 
     def pause_writing(self) -> None:
         self._owner.set_lagging(self, True)
@@ -180,7 +184,7 @@ class HubSocket(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def _control(self, opcode: int, payload: bytes) -> None:
+    def _control(self, connection: Connection, opcode: int, payload: bytes) -> None:
         if opcode == PING:
             self._pongs += 1
             if self._pongs <= _PONGS_PER_ROUND:
@@ -189,22 +193,20 @@ class HubSocket(asyncio.Protocol):
         try:
             code = parse_close(payload)
         except WireError as error:
-            self._fail(error)
+            self._fail(connection, error)
             return
-        self._end(code if code != 1005 else CloseCode.NORMAL)
+        if not self._is_closing:
+            connection.write_now()  # what came before, perhaps in the same read, has its answer
+            self.close(code if code != 1005 else CloseCode.NORMAL, "")
         # The handshake is complete: it is the server that closes first.
         if self.transport is not None:
             self.transport.close()
 
-    def _fail(self, error: WireError) -> None:
-        log.debug("closing: %s", error)
-        self._end(error.code, error.reason)
-        if self.transport is not None:
-            self.transport.close()
-
-    def _end(self, code: int, reason: str = "") -> None:
+    def _fail(self, connection: Connection, error: WireError) -> None:
+        """End it, and go on reading what is ignored: a socket that is closed with bytes unread resets the connection,
+        and the peer never learns why. The peer's own end, or the owner's patience, ends that."""
         if self._is_closing:
             return
-        if self.connection is not None:
-            self.connection.write_now()  # what came before, perhaps in the same read, has its answer
-        self.close(code, reason)
+        connection.close(CloseCode(error.code), error.reason)
+        if self.transport is not None and self.transport.can_write_eof():
+            self.transport.write_eof()

@@ -17,6 +17,8 @@ class StreamTransport:
 
     def __init__(self, stream: IOStream) -> None:
         self._stream = stream
+        # A flush is one write, and the next must not wait until the peer has acknowledged it.
+        stream.set_nodelay(True)
         self._high = self._low = 0
         self._pending_bytes = 0
         self._is_paused = False
@@ -54,6 +56,11 @@ class StreamTransport:
         self._is_closing = True
         if not self._pending_bytes:
             self._stream.close()
+
+    def can_write_eof(self) -> bool:
+        return False  # TLS has no half of an end
+
+    def write_eof(self) -> None: ...
 
     def abort(self) -> None:
         self._is_closing = True

@@ -1,188 +1,110 @@
-"""RFC 6455 byte by byte on every body of the transport: bare TCP and TLS, asyncio and uvloop."""
+"""RFC 6455 frame by frame on every body of the transport: bare TCP and TLS, asyncio and uvloop."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.hub_world import CAMPUS, OPTIONS, Server, World, dial, follow, make_tls_context, now_ms
+from dispatch.wire.hub_server import HubOptions
+from tests.hub_world import JSON, MSGPACK, OPTIONS, Server, World, dial, make_tls_context, running
+from tests.raw_socket import play, raw
+from tests.wire_cases import BINARY, CLOSE, PING, PONG, Case, Speech, cases, frame
 
-TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
-HELLO = b'{"t":"hello","token":"acc_s/student"}'
+SPEECHES = [Speech(JSON), Speech(MSGPACK)]
+TEXT = SPEECHES[0]
+AT_ONCE = 20
+SHORT = 200
 Scenario = Callable[[Server], Awaitable[None]]
 
 
-class Raw:
-    """A client that writes any bytes it likes."""
+async def every_case(server: Server) -> None:
+    wrong = {}
+    turn = asyncio.Semaphore(AT_ONCE)
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    async def run(speech: Speech, case: Case, name: str, pieces: list[bytes]) -> None:
+        wanted = Case("", (), list(case.answers), list(case.pongs), case.close)
+        async with turn, raw(server, speech, f"acc_{name}".replace("/", "_")) as client:
+            got = await play(client, speech, pieces, ends=case.close is not None)
+        if got != wanted:
+            wrong[name] = (got, wanted)
 
-    def send(self, opcode: int, payload: bytes = b"", *, first: int | None = None, is_masked: bool = True) -> None:
-        mask = b"\x0a\x0b\x0c\x0d"
-        length = len(payload)
-        bit = 0x80 if is_masked else 0
-        head = bytes((0x80 | opcode if first is None else first,))
-        if length < 126:
-            head += bytes((bit | length,))
-        elif length < 65_536:
-            head += bytes((bit | 126,)) + length.to_bytes(2, "big")
-        else:
-            head += bytes((bit | 127,)) + length.to_bytes(8, "big")
-        body = bytes(b ^ mask[i % 4] for i, b in enumerate(payload)) if is_masked else payload
-        self._writer.write(head + (mask if is_masked else b"") + body)
-
-    async def receive(self) -> tuple[int, bytes]:
-        async with asyncio.timeout(5):
-            first, length = await self._reader.readexactly(2)
-            assert first & 0x70 == 0
-            assert length < 128, "a server does not mask"
-            if length == 126:
-                length = int.from_bytes(await self._reader.readexactly(2), "big")
-            return first & 0x0F, await self._reader.readexactly(length)
-
-    async def until(self, opcode: int) -> bytes:
-        while True:
-            got, payload = await self.receive()
-            if got == opcode:
-                return payload
-
-    async def is_ended(self) -> bool:
-        async with asyncio.timeout(5):
-            with contextlib.suppress(ConnectionError, ssl.SSLError):
-                while await self._reader.read(4096):
-                    pass
-        return True
+    async with asyncio.TaskGroup() as group:
+        for speech in SPEECHES:
+            for case in cases(speech):
+                name = f"{speech.subprotocol}: {case.name}"
+                if case.sent[0][0] == 0x80 | CLOSE:
+                    # What comes after a close finds nobody, and may reset what was said: all in one write.
+                    group.create_task(run(speech, case, name, [case.stream]))
+                    continue
+                group.create_task(run(speech, case, name, list(case.sent)))
+                if len(stream := case.stream) <= SHORT:
+                    bytewise = [stream[at : at + 1] for at in range(len(stream))]
+                    group.create_task(run(speech, case, f"{name}, byte by byte", bytewise))
+    assert not wrong
 
 
-@contextlib.asynccontextmanager
-async def raw(server: Server, *, says_hello: bool = True) -> AsyncIterator[Raw]:
-    tls = None
-    if server.tls is not None:
-        tls = ssl.create_default_context()
-        tls.check_hostname = False
-        tls.verify_mode = ssl.CERT_NONE
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=tls)
-    writer.write(
-        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-    )
-    head = await reader.readuntil(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 101 ")
-    assert b"Extensions" not in head
-    client = Raw(reader, writer)
-    if says_hello:
-        client.send(TEXT, HELLO)
-        assert b'"welcome"' in await client.until(TEXT)
-    try:
-        yield client
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError, ssl.SSLError):
-            await writer.wait_closed()
-
-
-async def fragments(server: Server) -> None:
-    async with raw(server) as client:
-        text = '{"t":"follow","topic":"order:校园校园"}'.encode()
-        client.send(TEXT, text[:31], first=TEXT)
-        client.send(PING, b"between")
-        client.send(CONTINUATION, b"", first=CONTINUATION)
-        client.send(CONTINUATION, text[31:])
-        assert await client.receive() == (PONG, b"between")
-        assert b"not_found" in await client.until(TEXT)
-
-
-async def pings(server: Server) -> None:
-    async with raw(server) as client:
-        for payload in (b"", b"x" * 125, bytes(range(100))):
-            client.send(PING, payload)
-            assert await client.receive() == (PONG, payload)
-        client.send(PONG, b"nobody asked")
-        client.send(TEXT, b'{"t":"ping"}')
-        assert b"pong" in await client.until(TEXT)
-
-
-async def large(server: Server) -> None:
-    async with raw(server) as client:
-        client.send(TEXT, b'{"t":"ping"' + b" " * 60_000 + b"}")
-        assert b"pong" in await client.until(TEXT)
-        client.send(BINARY, bytes(70_000))
-        assert (await client.until(CLOSE))[:2] == (4503).to_bytes(2, "big")
-        assert await client.is_ended()
-
-
-async def faults(server: Server) -> None:
-    cases: list[tuple[dict[str, Any], int]] = [
-        ({"opcode": TEXT, "payload": b"x", "first": 0xC1}, 1002),
-        ({"opcode": TEXT, "payload": b"x", "first": 0xA1}, 1002),
-        ({"opcode": TEXT, "payload": b"x", "first": 0x91}, 1002),
-        ({"opcode": 3, "payload": b"x"}, 1002),
-        ({"opcode": 11}, 1002),
-        ({"opcode": TEXT, "payload": b"{}", "is_masked": False}, 1002),
-        ({"opcode": PING, "payload": b"x" * 126}, 1002),
-        ({"opcode": PING, "first": PING}, 1002),
-        ({"opcode": CONTINUATION, "payload": b"x"}, 1002),
-        ({"opcode": TEXT, "payload": b"\xed\xa0\x80"}, 1007),
-        ({"opcode": CLOSE, "payload": b"\x03"}, 1002),
-        ({"opcode": CLOSE, "payload": b"\x03\xed"}, 1002),
-        ({"opcode": CLOSE, "payload": b"\x03\xe8\xff"}, 1007),
-    ]
-    for frame, code in cases:
-        async with raw(server) as client:
-            client.send(**frame)
-            assert (await client.until(CLOSE))[:2] == code.to_bytes(2, "big"), frame
+async def an_end_is_an_end(server: Server) -> None:
+    for sent, code in (
+        ([frame(CLOSE, b"\x03\xe8")], 1000),
+        ([frame(3)], 1002),
+        ([frame(BINARY, bytes(200_000))], 4503),
+    ):
+        async with raw(server, TEXT, "acc_s") as client:
+            # Much is on its way that nobody will look at, and still the code arrives.
+            got = await play(client, TEXT, [*sent, *[bytes(65_536)] * (8 if code != 1000 else 0)], ends=True)
+            assert got.close == code
             assert await client.is_ended()
+    async with asyncio.timeout(5):
+        while server.hub.hub.connections:
+            await asyncio.sleep(0.01)
 
 
-async def closing(server: Server) -> None:
-    for payload, answer in ((b"", 1000), (b"\x03\xe8bye", 1000), ((3999).to_bytes(2, "big"), 3999)):
-        async with raw(server) as client:
-            client.send(CLOSE, payload)
-            client.send(TEXT, b'{"t":"ping"}')  # too late: nobody looks at it
-            assert await client.receive() == (CLOSE, answer.to_bytes(2, "big"))
-            assert await client.is_ended()
-    async with raw(server, says_hello=False) as client:
-        client.send(TEXT, b"{}")
+async def the_server_closes(server: Server) -> None:
+    async with raw(server, TEXT) as client:
+        client.send(TEXT.opcode, b"{}")
         assert (await client.until(CLOSE))[:2] == (4502).to_bytes(2, "big")
+        client.send(TEXT.opcode, TEXT.ask(1))  # too late: nobody looks at it
         client.send(CLOSE, (4502).to_bytes(2, "big"))
         assert await client.is_ended()
-    async with raw(server, says_hello=False) as client:
-        client.send(TEXT, b"{}")
+    async with raw(server, TEXT) as client:
+        client.send(TEXT.opcode, b"{}")
         assert await client.until(CLOSE)
         assert await client.is_ended()  # nobody answers our close: it ends all the same
 
 
-async def ping_flood(server: Server) -> None:
-    async with raw(server) as client:
+async def a_flood_of_pings(server: Server) -> None:
+    async with raw(server, TEXT, "acc_s") as client:
         for number in range(200):
             client.send(PING, str(number).encode())
-        client.send(TEXT, b'{"t":"ping"}')
+        client.send(TEXT.opcode, TEXT.ask(1))
         answered = 0
         while (await client.receive())[0] == PONG:
             answered += 1
         assert answered == 50
 
 
-async def an_independent_client(server: Server) -> None:
-    async with (
-        dial(server, "campus.v1.msgpack", "acc_o/operator") as operator,
-        dial(server, token="acc_r/runner") as runner,
-    ):
-        await follow(operator, f"console:{CAMPUS}")
-        await runner.send(t="fix", at=now_ms(server), lat=30.5, lon=114.4)
-        assert (await operator.until("pos"))["p"][0][0] == "acc_r"
+async def whoever_does_not_answer(server: Server) -> None:
+    async with raw(server, TEXT, "acc_alive") as alive, raw(server, TEXT, "acc_dead") as dead:
+        heard = {connection.account_id for connection in server.hub.hub.connections}
+        assert heard == {"acc_alive", "acc_dead"}
+        async with asyncio.timeout(10):
+            while "acc_dead" in heard:
+                assert await alive.until(PING) == b""
+                alive.send(PONG)
+                heard = {connection.account_id for connection in server.hub.hub.connections}
+        assert (await dead.until(CLOSE))[:2] == (4004).to_bytes(2, "big")
+        assert await dead.is_ended()
+        alive.send(TEXT.opcode, TEXT.ask(1))
+        assert TEXT.summary(await alive.until(TEXT.opcode)) == "pong 1"
 
 
-async def one_that_stops_reading(server: Server) -> None:
-    async with dial(server, token="acc_r/runner") as runner, raw(server) as client:
-        client._writer.transport.pause_reading()  # type: ignore[attr-defined]
+async def whoever_stops_reading(server: Server) -> None:
+    async with dial(server, token="acc_r/runner") as runner, raw(server, TEXT, "acc_s") as client:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         connection = next(c for c in server.hub.hub.connections if c.account_id == "acc_s")
         async with asyncio.timeout(20):
             while server.hub.hub.counts["closed_4001"] == 0:
@@ -194,9 +116,15 @@ async def one_that_stops_reading(server: Server) -> None:
                 await asyncio.sleep(server.hub.options.flush_s)
 
 
-SCENARIOS = [
-    fragments, pings, large, faults, closing, ping_flood, an_independent_client, one_that_stops_reading,
-]  # fmt: skip
+EAGER = HubOptions(drain_s=0.2, close_timeout_s=5, upgrades_per_address_per_s=10_000, upgrades_per_s=10_000)
+SCENARIOS: list[tuple[Scenario, HubOptions]] = [
+    (every_case, EAGER),
+    (an_end_is_an_end, OPTIONS),
+    (the_server_closes, OPTIONS),
+    (a_flood_of_pings, OPTIONS),
+    (whoever_does_not_answer, HubOptions(drain_s=0.2, close_timeout_s=1, ping_every_s=1)),
+    (whoever_stops_reading, OPTIONS),
+]
 
 
 @pytest.fixture(scope="module")
@@ -214,21 +142,18 @@ def _uvloop() -> asyncio.AbstractEventLoop:
 
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, _uvloop], ids=["asyncio", "uvloop"])
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize(("scenario", "options"), SCENARIOS, ids=[scenario.__name__ for scenario, _ in SCENARIOS])
 def test_conformance(
     redis_url: str,
     tls_context: ssl.SSLContext,
     scenario: Scenario,
+    options: HubOptions,
     transport: str,
     loop_factory: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     async def main() -> None:
-        server = Server(redis_url, World(), OPTIONS, tls_context if transport == "tls" else None)
-        await server.start()
-        try:
+        async with running(redis_url, World(), options, tls_context if transport == "tls" else None) as server:
             await scenario(server)
-        finally:
-            await server.stop()
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(main())

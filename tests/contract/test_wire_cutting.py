@@ -98,20 +98,27 @@ def test_what_an_independent_library_writes_is_understood(
 
 
 class Wire:
-    """The other end of a transport: what the server wrote on it, until it closed it."""
+    """The other end of a transport: what the server wrote on it, until it closed or ended it."""
 
     def __init__(self) -> None:
         self.written = bytearray()
-        self.is_closed = False
+        self.is_closed = self.is_finished = False
 
     def write(self, data: bytes) -> None:
-        assert not self.is_closed
+        assert not self.is_closed and not self.is_finished
         self.written += data
 
     def close(self) -> None:
         self.is_closed = True
 
     abort = close
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        assert not self.is_finished
+        self.is_finished = True
 
     def set_write_buffer_limits(self, high: int, low: int) -> None: ...
 
@@ -146,7 +153,7 @@ def outcome(server: Server, speech: Speech, account: str, pieces: Sequence[bytes
         else:
             answers.append(speech.summary(payload))
     assert answers.pop(0).startswith("welcome")
-    assert wire.is_closed is (close is not None)
+    assert (wire.is_closed or wire.is_finished) is (close is not None)
     socket.connection_lost(None)
     return Case("", (), answers, pongs, close)
 
