@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..own_server import ServerFailed
 from .crew import CrewFault
 from .errands import ErrandFailed
 from .lanes import Load
-from .machine import allow_many_files, description, share_out
+from .machine import Cores, allow_many_files, description, pin, share_out
 from .rows import ROWS, Options
 from .table import Report
 
@@ -32,8 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"no such row: {', '.join(unknown)}; there are {', '.join(ROWS)}", file=sys.stderr)
         return 2
     allow_many_files()
+    cores = share_out()
+    pin(os.getpid(), cores.others)
     try:
-        report = asyncio.run(_measure(told, names))
+        report = asyncio.run(_measure(told, names, cores))
     except (ServerFailed, CrewFault, ErrandFailed, OSError) as fault:
         print(f"bench: {fault}", file=sys.stderr)
         return 2
@@ -64,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     hub.add_argument("--runners", type=int, default=500, help="connections that send (%(default)s)")
     hub.add_argument("--rate", type=float, default=5000.0, help="fixes a second, of all together (%(default)g)")
     hub.add_argument("--fences", type=int, default=50, help="geofences on the campus (%(default)s)")
+    hub.add_argument("--connections", type=int, default=9000, help="of the rows about many of them (%(default)s)")
     hub.add_argument("--acks", action="store_true", help="runners ask for acknowledgements, as their page does")
     hub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server")
     hub.add_argument("--quick", action="store_true", help="50 connections, 2 seconds, 1 round: does it work at all?")
@@ -72,12 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _measure(told: argparse.Namespace, names: list[str]) -> Report:
+async def _measure(told: argparse.Namespace, names: list[str], cores: Cores) -> Report:
     load = Load(told.runners, told.rate, told.seconds, told.warm_s, told.rounds)
     if told.quick:
-        load = Load(50, 500.0, 2.0, 1.0, 1)
+        load, told.connections = Load(50, 500.0, 2.0, 1.0, 1), min(told.connections, 300)
     options = Options(
-        cores=share_out(), load=load, fences=told.fences, acks=told.acks,
+        cores=cores, load=load, fences=told.fences, acks=told.acks,
+        connections=told.connections,
         servers=frozenset(told.servers.split(",")), settings=dict(one.split("=", 1) for one in told.set),
         say=lambda text: print(text, flush=True),
     )  # fmt: skip

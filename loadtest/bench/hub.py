@@ -48,10 +48,12 @@ class HubUnderTest:
         workers: int = 1,
         settings: dict[str, str] | None = None,
         acks: bool = False,
+        are_on_duty: bool = True,
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="bench-hub-"))
         self._counts = {"students": orders, "runners": runners, "operators": operators}
         self._wanted_orders, self._wanted_fences, self._acks = orders, fences, acks
+        self._are_on_duty = are_on_duty
         extra = {"DISPATCH_LOG_LEVEL": "info"} | (settings or {})
         self.server = OwnServer(self._folder, 1.0, f"{time.strftime('%Y-%m-%d')}T11:00:00+08:00", workers, extra)
         self.passes: Passes | None = None
@@ -73,7 +75,8 @@ class HubUnderTest:
         )
         self.offset_ms = await self._offset_ms()
         self.fences = await draw_fences(self.server.url, self.passes, self._wanted_fences)
-        await come_on_duty(self.server.url, self.passes.people["runner"])
+        if self._are_on_duty:
+            await come_on_duty(self.server.url, self.passes.people["runner"])
         if self._wanted_orders:
             self.orders = await give_each_an_order(self.server.url, self.passes, self._wanted_orders)
         for column, pids in self.processes().items():
@@ -125,6 +128,14 @@ class HubUnderTest:
         for student, order_id in zip(self.people("student"), self.orders[:runners], strict=False):
             follow = message({"t": "follow", "topic": f"order:{order_id}"})
             links += [LinkSpec("/ws", self.hello(student) + follow) for _ in range(each)]
+        return self.fleet(links, ("followed",), 1)
+
+    def own_topics(self, begin: int, count: int) -> FleetSpec:
+        """So many runners, each follows what is told to them alone."""
+        links = []
+        for one in self.people("runner")[begin : begin + count]:
+            follow = message({"t": "follow", "topic": f"runner:{one.account_id}"})
+            links.append(LinkSpec("/ws", self.hello(one) + follow, f"runner:{one.account_id}"))
         return self.fleet(links, ("followed",), 1)
 
     # --- figures

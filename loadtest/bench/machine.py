@@ -130,7 +130,7 @@ def description() -> dict[str, str]:
     nginx = find_program("nginx")
     return {
         "processor": cpu[1] if cpu else platform.machine(),
-        "cores": str(len(os.sched_getaffinity(0))),
+        "cores": str(os.cpu_count()),
         "memory": f"{int(memory[1]) / 1_048_576:.0f} GiB" if memory else "unknown",
         "kernel": platform.release(),
         "python": sys.version.split()[0],

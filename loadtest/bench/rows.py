@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from .geoadd import measure_geoadd
 from .hub import HubUnderTest
 from .lanes import LaneResult, Load, run_lane
 from .machine import Cores
+from .memory import measure_memory
 from .servers import BareEpoll, Nchan, PlainTornado, Server
 from .table import Row
 from .verdicts import (
@@ -36,6 +38,7 @@ class Options:
     settings: dict[str, str] = field(default_factory=dict)
     acks: bool = False
     least_rounds: int = 5
+    connections: int = 9_000
     say: Callable[[str], None] = print
 
 
@@ -118,4 +121,17 @@ async def deliver(options: Options) -> Row:
     )  # fmt: skip
 
 
-ROWS: dict[str, Measure] = {"idle": idle, "deliver": deliver}
+async def memory(options: Options) -> Row:
+    """Memory per signed-in connection that follows one topic: growth over 9,000."""
+    return await measure_memory(
+        options.cores, options.connections, options.fences, options.servers, options.settings, options.say
+    )
+
+
+async def geoadd(options: Options) -> Row:
+    """GEOADD members a second per core of Redis at batch 1, 10, 100, 1000."""
+    load = options.load
+    return await measure_geoadd(options.cores, load.rounds, min(2.0, load.seconds / 2), options.say)
+
+
+ROWS: dict[str, Measure] = {"idle": idle, "deliver": deliver, "memory": memory, "geoadd": geoadd}
