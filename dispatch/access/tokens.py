@@ -20,7 +20,7 @@ from ..model.errors import NotSignedIn
 from .principal import Principal
 
 #: Real seconds that each kind of token lives.
-ACCESS_TTL_S, SOCKET_TTL_S, REFRESH_TTL_S = 900, 60, 30 * 86_400
+ACCESS_TTL_S, SOCKET_TTL_S, REFRESH_TTL_S = 900, 900, 30 * 86_400
 MAX_TOKEN_CHARS = 2_000
 
 _ALGORITHM = "HS256"
@@ -94,9 +94,10 @@ class Tokens:
         return self._issue(_ACCESS, account_id, campus_id, roles, session_id, self.access_ttl_s)
 
     def issue_socket(self, who: Principal) -> str:
-        """A token for a socket's first frame; no HTTP endpoint takes it. It opens a connection within ``socket_ttl_s``,
-        and the connection may then stay as long as an access token lives: the principal's ``expires_at`` says until
-        when."""
+        """A token for a socket's first frame; no HTTP endpoint takes it. It opens connections within ``socket_ttl_s``:
+        long enough that a thousand clients that lost theirs come back without asking over HTTP first, while the hub
+        asks the books after each hello. A connection may stay as long as an access token lives: the principal's
+        ``expires_at`` says until when."""
         return self._issue(_SOCKET, who.account_id, who.campus_id, who.roles, who.session_id, self.socket_ttl_s)
 
     def access(self, token: str) -> Principal:

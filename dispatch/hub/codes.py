@@ -30,6 +30,24 @@ class CloseCode(IntEnum):
         return self.name.lower()
 
 
+#: Real milliseconds among which each of those who are closed for such a reason is given a time to stay away. It is
+#: seldom one alone: a frozen network makes a thousand slow and then dead in the same second.
+STAY_AWAY_MS = {
+    CloseCode.SERVER_DRAIN: 3_000,
+    CloseCode.SLOW_CONSUMER: 3_000,
+    CloseCode.TOKEN_EXPIRED: 1_000,
+    CloseCode.HELLO_TIMEOUT: 3_000,
+    CloseCode.DEAD_PEER: 2_000,
+}
+
+
+def closing_reason(code: CloseCode, retry_ms: int | None = None) -> str:
+    """The reason as it is sent: the code's name, and how long to wait at least before coming back."""
+    if retry_ms is None or not 4000 <= code <= 4499:
+        return code.reason
+    return f"{code.reason} retry_ms={retry_ms}"
+
+
 def verdict_on(refusal: Refusal) -> CloseCode:
     """How a connection ends whose speaker is refused."""
     if refusal.code == "account_blocked":

@@ -413,7 +413,7 @@ class Connection:
         self.stage = Stage.CLOSING
         self._host.release(self)
         self._host.count(f"closed_{int(code)}")
-        self._sink.close(code, reason or code.reason)
+        self._sink.close(code, reason or self._host.closing_reason(code))
 
     def _error(
         self, code: str, message: str, re: int | None = None, field: str | None = None, topic: str | None = None

@@ -10,7 +10,7 @@ from dispatch.model.errors import Refusal
 from geo.filters import Reason, Verdict
 from geo.fix import Fix
 
-from .codes import CloseCode, verdict_on
+from .codes import STAY_AWAY_MS, CloseCode, closing_reason, verdict_on
 from .connection import Connection
 from .frames import Codec, Follow, PositionRow, View
 from .host import Stage
@@ -61,8 +61,12 @@ class Outside(Asks, Protocol):
 class Hub:
     """The host of every connection of one worker."""
 
-    def __init__(self, outside: Outside, rules: Rules, *, max_per_account: int = 20) -> None:
+    def __init__(
+        self, outside: Outside, rules: Rules, *, max_per_account: int = 20, luck: Callable[[], float] = lambda: 0.5
+    ) -> None:
+        """``luck``: 0 to 1, for what should not happen to everybody in the same instant."""
         self._outside = outside
+        self._luck = luck
         self.rules = rules
         self.now_ms = 0
         self.second = 0
@@ -187,6 +191,10 @@ class Hub:
 
     def count(self, what: str, times: int = 1) -> None:
         self.counts[what] += times
+
+    def closing_reason(self, code: CloseCode) -> str:
+        among_ms = STAY_AWAY_MS.get(code)
+        return closing_reason(code, None if among_ms is None else round(among_ms * self._luck()))
 
     # --- what arrives from elsewhere
 

@@ -62,6 +62,9 @@ class Host(Protocol):
 
     def count(self, what: str, times: int = 1) -> None: ...
 
+    def closing_reason(self, code: CloseCode) -> str:
+        """What a connection that ends so is told; where others may end with it, to each a time of its own."""
+
 
 class Stage(Enum):
     NEW = 0

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import logging
 import math
+import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from dispatch.hub.codes import CloseCode
+from dispatch.hub.codes import CloseCode, closing_reason
 from dispatch.hub.connection import Connection
 from dispatch.hub.core import Hub
 from dispatch.hub.frames import Follow
@@ -23,8 +24,8 @@ from geo.filters import Reason, Verdict
 from geo.fix import Fix
 
 from .business_time import BusinessTime
+from .door import Door
 from .follows import Follows
-from .limits import UpgradeLimits
 from .position_writer import PositionWriter, position_row
 from .protocol import HubSocket
 from .rooms import HubOptions, Rooms
@@ -33,6 +34,9 @@ from .tls import StreamTransport
 from .whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
+
+#: Of those who are told to come back to another worker so many should come in a second.
+RETURNS_PER_S = 1_000
 
 __all__ = ["HubOptions", "HubServer", "Rooms"]
 
@@ -46,7 +50,8 @@ class HubServer:
         self.allowed_origins = self.options.allowed_origins
         self._time = BusinessTime(rooms.clock)
         rules = self.options.rules(rooms.clock.rate)
-        self.hub = Hub(self, rules, max_per_account=self.options.max_per_account)
+        self._luck = random.Random()  # noqa: S311 - spreads clients, protects nothing
+        self.hub = Hub(self, rules, max_per_account=self.options.max_per_account, luck=self._luck.random)
         self._writer = PositionWriter(rooms.bus, rooms.presence, rooms.tracks, rooms.index_of)
         self._checks = StandingChecks(rooms.ask_standings, self._answer_check, self._joined)
         self._follows = Follows(rooms, self.hub, self._checks, self._joined, self.stamp, self.options.fetches_at_once)
@@ -54,10 +59,13 @@ class HubServer:
             rooms.table, rooms.presence, self._time.now_ms, self._silent_since_ms, rooms.clock.rate, self._joined,
             self._deliver_known,
         )  # fmt: skip
-        self._limits = UpgradeLimits(
-            per_address_per_s=self.options.upgrades_per_address_per_s,
+        self._door = Door(
             per_s=self.options.upgrades_per_s,
+            per_address_per_s=self.options.upgrades_per_address_per_s,
             at_once=self.options.max_connections,
+            most_waiting=self.options.upgrades_waiting,
+            longest_wait_s=self.options.upgrade_wait_s,
+            flush_s=self.options.flush_s,
         )
         self._sockets: dict[Connection, HubSocket] = {}
         self._rounds: list[set[HubSocket]] = [set() for _ in range(self.options.ping_every_s)]
@@ -66,7 +74,6 @@ class HubServer:
         self._campuses: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._opened = 0
-        self._is_draining = False
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._rhythm: asyncio.Task[None] | None = None
@@ -82,23 +89,26 @@ class HubServer:
         self._rhythm = asyncio.create_task(self._keep_rhythm(), name="hub-flush")
 
     async def drain(self) -> None:
-        """Tell everybody to come back, spread over the drain time; new sockets are refused meanwhile."""
-        self._is_draining = True
+        """Tell everybody to come back, spread over the drain time, and each to stay away for a while of their own, so
+        that who comes next lets them in as they come; new sockets are refused meanwhile."""
+        self._door.shut()
         connections = list(self.hub.connections)
-        pause_s = self.options.drain_s / 20
-        for part in range(20):
-            batch = connections[part::20]
+        spread_ms = 1000 * max(self.options.drain_s, len(connections) / RETURNS_PER_S)
+        parts = 20
+        for part in range(parts):
+            batch = connections[part::parts]
             for connection in batch:
-                connection.close(CloseCode.SERVER_DRAIN)
+                retry_ms = round(spread_ms * self._luck.random())
+                connection.close(CloseCode.SERVER_DRAIN, closing_reason(CloseCode.SERVER_DRAIN, retry_ms))
             if batch:
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(self.options.drain_s / parts)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await self._is_empty.wait()
 
     async def stop(self) -> None:
         """Write what is pending and end; sockets that are still open are cut."""
-        self._is_draining = True
+        self._door.shut()
         if self._rhythm is not None:
             self._rhythm.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -120,11 +130,9 @@ class HubServer:
 
     # --- what sockets need of their owner
 
-    def refuse_for_s(self, address: str) -> int | None:
-        """None: a socket from this address may be opened; else after how many seconds to try again."""
-        if self._is_draining:
-            return 1
-        return self._limits.refuse_for_s(address, len(self._sockets), self.hub.second)
+    def knock(self, address: str) -> int | asyncio.Future[int | None] | None:
+        """None: a socket from this address may be opened; a number: after so many seconds; a future: the answer."""
+        return self._door.knock(address, len(self._sockets), self._rooms.clock.monotonic_s())
 
     def opened(self, socket: HubSocket) -> Connection:
         connection = self.hub.open(socket, socket.codec, self._rooms.new_connection_id())
@@ -301,7 +309,9 @@ class HubServer:
             try:
                 self._time.calibrate()
                 self._flush()
-                self.hub.second = int(monotonic_s())
+                now_s = monotonic_s()
+                self._door.flushed(late_s, now_s)
+                self.hub.second = int(now_s)
                 if self.hub.second != last_second:
                     last_second = self.hub.second
                     self._each_second(last_second)

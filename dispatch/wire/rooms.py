@@ -81,8 +81,11 @@ class HubOptions:
     drain_s: float = 3.0
     max_connections: int = 12_000
     max_per_account: int = 20
-    upgrades_per_s: int = 1_000
-    upgrades_per_address_per_s: int = 200
+    upgrades_per_s: int = 1_500
+    upgrades_per_address_per_s: int = 1_500
+    upgrades_waiting: int = 6_000
+    """Handshakes that wait for their turn; each costs what an HTTP connection costs."""
+    upgrade_wait_s: float = 6.0
     topics_per_connection: int = 50
     frames_per_s: int = 100
     follows_per_window: int = 100

@@ -37,14 +37,18 @@ class UpgradeHandler(RequestHandler):
 
     def initialize(self, server: HubServer) -> None:
         self._server = server
+        self._turn: asyncio.Future[int | None] | None = None
 
     async def get(self, *_: Any) -> None:
         try:
             codec, answer = self._shake_hands()
+            await self._wait_turn()
         except Refusal as refusal:
             self._refuse(refusal)
             return
         stream = self.detach()
+        if stream.closed():
+            return  # gone while it waited
         if isinstance(stream, SSLIOStream):
             self._server.run_stream(StreamTransport(stream), HubSocket(self._server, codec, answer))
             return
@@ -71,10 +75,20 @@ class UpgradeHandler(RequestHandler):
             raise Refusal(400, "invalid_input", "Sec-WebSocket-Key is 16 bytes in base64")
         self._check_origin(headers.get("Origin"))
         codec, subprotocol = _choose_codec(headers.get("Sec-WebSocket-Protocol"))
-        retry_s = self._server.refuse_for_s(self.request.remote_ip or "")
-        if retry_s is not None:
-            raise Refusal(503, "too_many", "too many connections; come back later", **{"Retry-After": str(retry_s)})
         return codec, _answer(key, subprotocol)
+
+    async def _wait_turn(self) -> None:
+        answer = self._server.knock(self.request.remote_ip or "")
+        if isinstance(answer, asyncio.Future):
+            self._turn = answer
+            answer = await answer
+        if answer is not None:
+            raise Refusal(503, "too_many", "too many connections; come back later", **{"Retry-After": str(answer)})
+
+    def on_connection_close(self) -> None:
+        # Whoever does not wait any more takes nobody's turn.
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
 
     def _check_origin(self, origin: str | None) -> None:
         # Only browsers send it, and only they can be made to connect by a page of somebody else's.

@@ -44,7 +44,7 @@ def test_hello_again_extends_and_another_account_does_not() -> None:
     late, late_pipe = table.client("acc_late/student")
     table.hub.second = 25
     table.hub.close_expired()
-    assert late_pipe.closed == (4002, "token_expired")
+    assert late_pipe.closed == (4002, "token_expired retry_ms=500")
     assert late.stage is Stage.CLOSING
 
 
@@ -133,7 +133,7 @@ def test_an_answer_about_an_older_token_counts_for_nothing() -> None:
     assert pipe.take("welcome")[-1]["renew_ms"] == 7_000
     table.hub.second += 7
     table.hub.close_expired()
-    assert pipe.closed == (CloseCode.TOKEN_EXPIRED, "token_expired")
+    assert pipe.closed == (CloseCode.TOKEN_EXPIRED, "token_expired retry_ms=500")
 
 
 def test_the_campus_is_joined_with_its_first_connection_and_left_with_the_last() -> None:

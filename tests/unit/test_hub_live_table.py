@@ -11,7 +11,6 @@ from dispatch.flow import track_runner
 from dispatch.flow.track_runner import LiveTable
 from dispatch.hub.ages import Ages
 from dispatch.wire.business_time import BusinessTime
-from dispatch.wire.limits import UpgradeLimits
 from geo.filters import Reason, Verdict
 from geo.fix import Fix
 
@@ -84,16 +83,6 @@ def test_a_track_may_have_a_hole_before_memory_runs_out(monkeypatch: pytest.Monk
     flushed = table.flush()
     assert len(flushed.track[CAMPUS]) == 2
     assert flushed.newest[CAMPUS][0][1].fixed_at_ms == 3_000
-
-
-def test_upgrades_are_limited_by_second_address_and_number() -> None:
-    limits = UpgradeLimits(per_address_per_s=2, per_s=3, at_once=10)
-    assert limits.refuse_for_s("a", 10, 1) == 30
-    assert [limits.refuse_for_s("a", 0, 1) for _ in range(2)] == [None, None]
-    assert limits.refuse_for_s("a", 0, 1) in range(2, 6)
-    assert limits.refuse_for_s("b", 0, 1) is None
-    assert limits.refuse_for_s("c", 0, 1) in range(2, 6)
-    assert limits.refuse_for_s("a", 0, 2) is None
 
 
 def test_business_time_runs_at_its_rate_between_calibrations() -> None:

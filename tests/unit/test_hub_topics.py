@@ -163,7 +163,7 @@ def test_over_its_bound_of_events_a_watcher_is_told_to_come_back() -> None:
     table.hub.set_lagging(student, True)
     for offset in range(1, 40):
         table.event(Event(TOPIC, offset))
-    assert pipe.closed == (CloseCode.SLOW_CONSUMER, "slow_consumer")
+    assert pipe.closed == (CloseCode.SLOW_CONSUMER, "slow_consumer retry_ms=1500")
     assert may_return(pipe.closed[0])
 
 
