@@ -88,7 +88,10 @@ class Person(Generic[S]):
         self._calls: set[asyncio.Task[None]] = set()
         self._calling = asyncio.Semaphore(MOST_CALLS)
         self.api = ApiClient(world.session, world.url, world.campus_id, who, world.password, world.figures)
-        self.hub = HubClient(world.session, world.url, self.api.socket_token, self._on_frame, world.figures, luck)
+        self.hub = HubClient(
+            world.session, world.url, self.api.socket_token, self._on_frame, world.figures, luck,
+            wants_acks=who.role == "runner",
+        )  # fmt: skip
         self.state: S | None = None
 
     async def run(self) -> None:
@@ -122,7 +125,7 @@ class Person(Generic[S]):
             self._world.figures.tick("arrivals_missed")
 
     def _on_frame(self, frame: dict[str, Any]) -> None:
-        if frame.get("t") in ("event", "snapshot", "welcome", "closed"):
+        if frame.get("t") in ("event", "snapshot", "welcome", "closed", "report"):
             self.arrive(Frame(frame))
 
     def _move(self, arrived: Arrived) -> None:
@@ -160,13 +163,16 @@ class Person(Generic[S]):
                 self._world.figures.note(kind, subject, value, text, now_ms)
 
     def _send_fix(self, fix: SendFix) -> None:
-        frame: dict[str, Any] = {"t": "fix", "at": fix.at_ms, "lat": fix.lat, "lon": fix.lon, "acc": fix.acc}
+        reading: dict[str, Any] = {"at": fix.at_ms, "lat": fix.lat, "lon": fix.lon, "acc": fix.acc}
         if fix.spd is not None:
-            frame["spd"] = fix.spd
+            reading["spd"] = fix.spd
         if fix.brg is not None:
-            frame["brg"] = fix.brg
-        if self.hub.send(frame):
+            reading["brg"] = fix.brg
+        # What waits for the network is no measure of the way from here to a viewer.
+        if self.hub.report(reading):
             self._world.figures.fix_sent(self.api.account_id, fix.at_ms)
+        else:
+            self._world.figures.tick("fixes_kept")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -240,7 +240,7 @@ class Actor(HttpUser):  # type: ignore[misc, unused-ignore]
                     is_first = False
             if kind == "pos":
                 self._seen(frame)
-            elif kind in ("event", "snapshot", "welcome", "closed"):
+            elif kind in ("event", "snapshot", "welcome", "closed", "report"):
                 self.arrive(Frame(frame))
 
     def _send(self, frame: dict[str, Any]) -> bool:

@@ -58,7 +58,8 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame of the hub: snapshots, events, closed topics. Positions go to the figures, not to the person."""
+    """A frame of the hub: snapshots, events, closed topics, how often to report. Positions go to the figures, not to
+    the person."""
 
     frame: Body
 

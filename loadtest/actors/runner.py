@@ -53,10 +53,26 @@ def step(state: Runner, arrived: Arrived, now_ms: int, luck: Random) -> Did:
 
 
 def _next_ms(state: Runner, now_ms: int) -> int:
-    times = [state.fix_due_ms, *(c.until_ms for c in state.carried if c.until_ms)]
+    times = [state.fix_due_ms, _far_ms(state, now_ms), *(c.until_ms for c in state.carried if c.until_ms)]
     if state.offer_id:
         times.append(state.decide_at_ms)
     return max(now_ms + 20, min(times))
+
+
+def _far_ms(state: Runner, now_ms: int) -> int:
+    """When this runner will have moved as far as is worth a report; never, for one who stands."""
+    if not state.is_on_duty or not state.report_distance_m or state.reported is None or state.way.is_there:
+        return state.fix_due_ms
+    left_m = state.report_distance_m - metres(state.reported, state.way.here)
+    return now_ms + int(max(0.0, left_m) / state.speed_mps * 1000) + 1
+
+
+def _is_fix_due(state: Runner, now_ms: int) -> bool:
+    if now_ms >= state.fix_due_ms:
+        return True
+    if not state.report_distance_m or state.reported is None:
+        return False
+    return metres(state.reported, state.way.here) >= state.report_distance_m
 
 
 # --- time passes
@@ -67,9 +83,10 @@ def _on(state: Runner, now_ms: int, luck: Random) -> Did:
     actions: list[Action] = []
     walked_m = state.speed_mps * max(0, now_ms - state.moved_at_ms) / 1000
     state = replace(state, way=state.way.after(walked_m), moved_at_ms=now_ms)
-    if state.is_on_duty and now_ms >= state.fix_due_ms:
+    if state.is_on_duty and _is_fix_due(state, now_ms):
         fix = reading(state.way, max(now_ms, state.fixed_at_ms + 1), state.speed_mps, luck)
-        state = replace(state, fix_due_ms=now_ms + state.report_every_ms, fixed_at_ms=fix.at_ms)
+        due_ms = now_ms + state.report_every_ms
+        state = replace(state, fix_due_ms=due_ms, fixed_at_ms=fix.at_ms, reported=state.way.here)
         actions.append(fix)
     elif now_ms >= state.fix_due_ms:
         state = replace(state, fix_due_ms=now_ms + state.report_every_ms)
@@ -233,8 +250,10 @@ def _framed(state: Runner, frame: Body, now_ms: int, luck: Random) -> Did:
     if snapshot is not None:
         return _synced(state, snapshot, now_ms, luck)
     if frame.get("t") == "welcome":
-        state = replace(state, rate=float(frame.get("time_scale", 1.0)))
+        state = replace(state, rate=float(frame.get("time_scale", 1.0)), is_told=False, report_distance_m=0.0)
         return _reporting(state, frame), ()
+    if frame.get("t") == "report":
+        return _told(state, frame, now_ms), ()
     event = event_of(frame)
     if event is None:
         return state, ()
@@ -272,7 +291,18 @@ def _synced(state: Runner, view: Body, now_ms: int, luck: Random) -> Did:
     return state, ()
 
 
+def _told(state: Runner, frame: Body, now_ms: int) -> Runner:
+    """How often from now on; a report that is due later than that comes sooner."""
+    every_ms = max(200, int(float(frame["every_ms"]) * state.rate))
+    due_ms = min(state.fix_due_ms, now_ms + every_ms)
+    far_m = float(frame.get("distance_m") or 0)
+    return replace(state, report_every_ms=every_ms, report_distance_m=far_m, is_told=True, fix_due_ms=due_ms)
+
+
 def _reporting(state: Runner, said: Body) -> Runner:
+    """What the books and the welcome say holds until the hub says it better."""
+    if state.is_told:
+        return state
     every_ms = float(said.get("report_every_ms") or 0) * state.rate
     return replace(state, report_every_ms=max(200, int(every_ms))) if every_ms else state
 

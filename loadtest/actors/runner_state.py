@@ -60,6 +60,9 @@ class Runner:
     is_on_duty: bool = False
     rate: float = 1.0  # business seconds per real one: the server asks for reports in real milliseconds
     report_every_ms: int = 5000
+    report_distance_m: float = 0.0  # report sooner after having moved so far; 0: distance does not matter
+    is_told: bool = False  # the hub itself has said how often on this connection
+    reported: Point | None = None
     moved_at_ms: int = 0
     fix_due_ms: int = 0
     fixed_at_ms: int = 0

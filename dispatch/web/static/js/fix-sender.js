@@ -98,10 +98,8 @@ export class FixSender {
   /** Acks are conflated: everything up to `seq` has been judged. */
   acknowledge(seq) {
     this.kept = this.kept.filter((one) => one.seq === 0 || one.seq > seq);
-    if (this.batch && this.batch <= seq) {
-      this.batch = 0;
-      this.sendBatch();
-    }
+    if (this.batch <= seq) this.batch = 0;
+    this.sendBatch();
     this.notify();
   }
 
