@@ -23,7 +23,9 @@ values = st.recursive(
     max_leaves=12,
 )  # fmt: skip
 kinds = st.sampled_from(["hello", "fix", "fixes", "follow", "view", "unfollow", "ping", "x"])
-names = st.sampled_from("at lat lon acc spd seq fixes topic offset epoch token re every_ms box z".split())
+names = st.sampled_from([
+    "at", "lat", "lon", "acc", "spd", "seq", "fixes", "topic", "offset", "epoch", "token", "re", "every_ms", "box", "z",
+])  # fmt: skip
 almost = st.builds(lambda kind, more: {"t": kind, **more}, kinds, st.dictionaries(names, values, max_size=6))
 
 
