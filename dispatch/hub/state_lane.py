@@ -320,7 +320,7 @@ class StateLane:
         if campus.console is not None:
             self._send_all(campus.console, Gone(campus.console.name, known))
             for view in campus.console.views:
-                view.forget(known)
+                view.inside.difference_update(known)
         for runner_id in known:
             campus.skews.pop(runner_id, None)
             for topic in campus.watched.get(runner_id, ()):

@@ -75,12 +75,6 @@ class View:
         dirty, self.dirty = self.dirty, {}
         return self.news([positions[runner_id] for runner_id in dirty if runner_id in positions])
 
-    def forget(self, runner_ids: Iterable[str]) -> None:
-        """These are on no map any more."""
-        for runner_id in runner_ids:
-            self.dirty.pop(runner_id, None)
-            self.inside.discard(runner_id)
-
 
 def within(box: Box, rows: Iterable[PositionRow]) -> list[PositionRow]:
     south, west, north, east = box
