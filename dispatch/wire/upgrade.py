@@ -64,7 +64,8 @@ class UpgradeHandler(RequestHandler):
 
     def _shake_hands(self) -> tuple[Codec, bytes]:
         headers = self.request.headers
-        if headers.get("Upgrade", "").lower() != "websocket" or "upgrade" not in _tokens(headers.get("Connection", "")):
+        asks = headers.get("Upgrade", "").lower() == "websocket" and "upgrade" in _tokens(headers.get("Connection", ""))
+        if not asks or self.request.version == "HTTP/1.0":
             raise Refusal(426, "upgrade_required", "this address speaks WebSocket", Upgrade="websocket")
         if headers.get("Sec-WebSocket-Version") != "13":
             raise Refusal(
