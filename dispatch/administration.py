@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from dispatch.access.passwords import hash_password
 from dispatch.access.phones import normal_phone
+from dispatch.flow.draw_demo_geofences import draw_demo_geofences
 from dispatch.flow.manage_accounts import create_account, create_admin
 from dispatch.flow.sign_in import create_link
 from dispatch.keys import load_secrets
@@ -95,6 +96,7 @@ def campus_demo(settings: Settings, name: str | None) -> str:
 
     async def act(parts: Parts) -> str:
         campus = await add_campus(parts, campus_map, CampusSettings())
+        await draw_demo_geofences(parts.ctx, campus.id)
         return f"{campus.id}  {campus.name}"
 
     return _within(settings, act)
@@ -300,6 +302,7 @@ def demo_setup(settings: Settings, *, students: int, runners: int) -> dict[str, 
     async def act(parts: Parts) -> dict[str, object]:
         existing = await parts.ctx.store.read_global(lambda unit: unit.campuses.all())
         campus = existing[0] if existing else await add_campus(parts, demo_campus(), CampusSettings())
+        await draw_demo_geofences(parts.ctx, campus.id)
         plan = await _load(parts, campus.id, students, runners, 1)
         visitors = {
             "console": ("+8613600000001", "演示管理员", frozenset({Role.ADMIN})),

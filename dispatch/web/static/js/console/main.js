@@ -10,6 +10,7 @@ import { toast, toastError, topBar } from "../shell.js";
 import { isSoundOn, play, setSound } from "../sounds.js";
 import { Board } from "./board.js";
 import { OrderDrag } from "./drag.js";
+import { Fences } from "./fences.js";
 import { FreshnessView } from "./freshness-view.js";
 import { kpiStrip } from "./kpis.js";
 import { OrderPanel } from "./order-panel.js";
@@ -53,6 +54,13 @@ class Console {
     this.ways = new WayLayer(this.map);
     this.runnerLayer = new RunnerLayer(this.map, { onPick: (id) => this.chooseRunner(id) });
     this.stopLayer = new StopLayer(this.map, { onPick: (id) => this.choose(id) });
+    this.fences = new Fences({
+      element: $("#fences"),
+      map: this.map,
+      api: this.api,
+      nameOf: (id) => this.board.runners.get(id)?.name ?? "",
+      onRunner: (id) => this.chooseRunner(id),
+    });
     this.drag = new OrderDrag({
       reassigner: this.reassigner,
       runnerLayer: this.runnerLayer,
@@ -63,14 +71,14 @@ class Console {
       page: "console",
       session: this.session,
       middle: () => kpiStrip(this.board, { filter: this.view.filter, onFilter: (filter) => this.filter(filter) }),
-      extra: () => [this.freshness.view(), this.soundButton()],
+      extra: () => [this.freshness.view(), this.fenceButton(), this.soundButton()],
     });
     const paintDots = coalesce(() => this.paintDots());
     const topic = `console:${campus.id}`;
     this.viewport = new Viewport({ live, topic, map: this.map, countRunners: () => this.board.runners.size });
     live.follow(topic, {
       onSnapshot: (data) => this.board.load(data),
-      onEvent: (event) => this.board.apply(event),
+      onEvent: (event) => (this.board.apply(event), this.fences.apply(event)),
       onPositions: (positions, isCatchingUp) => {
         this.board.move(positions);
         if (!isCatchingUp) this.arrived.push(...positions);
@@ -96,6 +104,23 @@ class Console {
   announce(alert) {
     play(alert.kind);
     $("#spoken").textContent = t("alerts.new");
+  }
+
+  fenceButton() {
+    const label = t("fence.open");
+    return h(
+      "button",
+      {
+        type: "button",
+        class: "icon-button",
+        id: "fences-open",
+        "aria-label": label,
+        title: label,
+        "aria-pressed": String(this.fences.isOpen),
+        onclick: () => (this.change({ pane: "map" }), this.fences.toggle(), this.paintTop()),
+      },
+      icon("flag"),
+    );
   }
 
   soundButton() {
@@ -315,6 +340,7 @@ class Console {
     const isTyping = target.matches("input, select, textarea") || document.querySelector("dialog[open]");
     if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
       if (isTyping) target.blur();
+      else if (this.fences.escape()) return;
       else if (this.reassigner.form) this.reassigner.close();
       else this.choose(null);
       return;
