@@ -73,6 +73,7 @@ class OfAiohttp:
         self._socket = socket
         self._reason: str | None = None
         self._kept: list[bytes] = []
+        self._pongs: list[bytes] = []
         self.subprotocol = socket.protocol
         self.is_compressed = bool(socket.compress)
 
@@ -83,28 +84,30 @@ class OfAiohttp:
         return self._kept.pop(0) if self._kept else await self._next()
 
     async def _next(self) -> bytes | None:
-        message = await self._socket.receive()
-        match message.type:
-            case aiohttp.WSMsgType.TEXT:
-                return str(message.data).encode()
-            case aiohttp.WSMsgType.BINARY:
-                return bytes(message.data)
-            case aiohttp.WSMsgType.CLOSE:
-                self._reason = message.extra
-        return None
+        while True:
+            message = await self._socket.receive()
+            match message.type:
+                case aiohttp.WSMsgType.TEXT:
+                    return str(message.data).encode()
+                case aiohttp.WSMsgType.BINARY:
+                    return bytes(message.data)
+                case aiohttp.WSMsgType.PING:
+                    await self._socket.pong(message.data)
+                case aiohttp.WSMsgType.PONG:
+                    self._pongs.append(bytes(message.data))
+                    return b""
+                case aiohttp.WSMsgType.CLOSE:
+                    self._reason = message.extra
+                    return None
+                case _:
+                    return None
 
     async def ping(self, payload: bytes) -> None:
         # With autoping the library keeps pongs to itself; here they are read like any message.
         await self._socket.ping(payload)
-        while True:
-            message = await self._socket.receive()
-            if message.type is aiohttp.WSMsgType.PONG:
-                assert message.data == payload
-                return
-            if message.type is aiohttp.WSMsgType.PING:
-                await self._socket.pong(message.data)
-            else:
-                self._kept.append(str(message.data).encode() if isinstance(message.data, str) else message.data)
+        while payload not in self._pongs:
+            if message := await self._next():
+                self._kept.append(message)
 
     async def close(self, code: int, reason: str) -> None:
         await self._socket.close(code=code, message=reason.encode())
