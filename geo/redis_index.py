@@ -50,30 +50,35 @@ class RedisGeoIndex:
         # Redis refuses a whole GEOADD for one bad member, so all are checked before any is sent.
         newest = {runner_id: (runner_id, *checked(*point), at_ms) for runner_id, point, at_ms in entries}
         async with self._redis.pipeline(transaction=True) as pipe:
-            for command in self.put_commands(list(newest.values())):
-                pipe.execute_command(*command)
+            pipe.execute_command(*self.seen_command([(runner_id, at_ms) for runner_id, _, _, at_ms in newest.values()]))
+            pipe.execute_command(*self.places_command([row[:3] for row in newest.values()]))
             await pipe.execute()
 
-    def put_commands(self, rows: Sequence[tuple[str, float, float, int]]) -> list[list[Any]]:
-        """The commands that put rows of (runner id, lat, lon, at_ms), each runner once, for a pipeline of the caller's.
+    # For a pipeline of the caller's. Sent in this order they need no transaction: a sweep between them finds a runner
+    # either still silent, and takes both halves before both come, or heard of already, and takes nothing.
 
-        Raises BadPoint. In this order they need no transaction: a sweep between them finds a runner either still
-        silent, and takes both halves before both come, or heard of already, and takes nothing.
-        """
-        names, lats, lons, times = zip(*rows, strict=True)
+    def seen_command(self, rows: Sequence[tuple[str, int]]) -> list[Any]:
+        """The command that notes when runners were heard of: rows of (runner id, at_ms). Whoever is put in a place must
+        have been noted before, and again often enough for the sweep not to take them."""
+        names, times = zip(*rows, strict=True)
+        command: list[Any] = ["ZADD", self.seen_key, "GT", *([""] * (2 * len(rows)))]
+        command[3::2] = times
+        command[4::2] = names
+        return command
+
+    def places_command(self, rows: Sequence[tuple[str, float, float]]) -> list[Any]:
+        """The command that puts rows of (runner id, lat, lon), each runner once. Raises BadPoint."""
+        names, lats, lons = zip(*rows, strict=True)
         south, north, west, east = min(lats), max(lats), min(lons), max(lons)
         if not (-MAX_LAT_DEG <= south <= north <= MAX_LAT_DEG and -180.0 <= west <= east <= 180.0):
-            for _, lat, lon, _ in rows:
+            for _, lat, lon in rows:
                 checked(lat, lon)
-        seen: list[Any] = ["ZADD", self.seen_key, "GT", *([""] * (2 * len(rows)))]
-        seen[3::2] = times
-        seen[4::2] = names
         # Numbers are written by the C encoder in one go: one by one they cost more than all the rest of the flush.
-        places: list[Any] = ["GEOADD", self.geo_key, *([""] * (3 * len(rows)))]
-        places[2::3] = _numbers(lons)
-        places[3::3] = _numbers(lats)
-        places[4::3] = names
-        return [seen, places]
+        command: list[Any] = ["GEOADD", self.geo_key, *([""] * (3 * len(rows)))]
+        command[2::3] = _numbers(lons)
+        command[3::3] = _numbers(lats)
+        command[4::3] = names
+        return command
 
     async def nearby(self, point: Point, radius_m: float, limit: int) -> list[Nearby]:
         if limit < 1:

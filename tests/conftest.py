@@ -103,6 +103,11 @@ class RedisServer:
         with redis_py.Redis(unix_socket_path=str(self.socket_path)) as client:
             client.flushall()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "only while it runs"
+        return self._process.pid
+
     def stop(self) -> None:
         """End it at once, as a crash would: nothing it held survives."""
         if self._process is not None:

@@ -14,6 +14,7 @@ from . import keys
 from .cluster import ClusterClient
 from .connect import RedisClient
 from .packing import pack_fix, unpack_fix
+from .pipe import Pipe
 
 
 class Presence:
@@ -21,6 +22,7 @@ class Presence:
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
+        self._pipe = Pipe(redis)
 
     def _index(self, campus_id: str) -> RedisGeoIndex:
         # Its commands are the same on a cluster, whose client is of another class.
@@ -45,10 +47,11 @@ class Presence:
 
     async def send(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Send commands in one round trip; an answer each, errors of single commands among them."""
-        pipe = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*command)
-        return await pipe.execute(raise_on_error=False)
+        return await self._pipe.send(commands)
+
+    def close(self) -> None:
+        """Give back the connection of ``send``."""
+        self._pipe.close()
 
     async def all(self, campus_id: str) -> dict[str, Fix]:
         """Every runner that was heard of lately."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dispatch.live.bus import Bus, PositionRow
@@ -25,6 +25,10 @@ MAX_TRACK_PENDING = 50_000
 
 #: Real seconds for which a runner's readings gather into one chunk of its track.
 TRACK_EVERY_S = 3.0
+
+#: Business milliseconds after which the index is told again that a runner lives: the sweep, which is the only one to
+#: ask, waits for minutes.
+NOTE_EVERY_MS = 10_000
 
 _PAUSE_S = 0.2
 
@@ -80,6 +84,14 @@ class PositionWriter:
         """These were believed, in whatever order."""
         self._lane(campus_id).add_track(campus_id, fixes)
 
+    def note_again(self, campus_id: str, runner_ids: Iterable[str] | None = None) -> None:
+        """Redis may not know any more that these runners live (None: anybody of the campus)."""
+        self._rooms.note_again(campus_id, runner_ids)
+
+    def forget_silent(self, before_ms: int) -> None:
+        """Keep nothing of runners of whom nothing was written since."""
+        self._rooms.forget_silent(before_ms)
+
     def kick(self, now_s: float) -> None:
         """Begin to write unless a write is on its way, which will take this along; tracks only every few seconds."""
         is_track_due = now_s >= self._track_due_s
@@ -92,6 +104,7 @@ class PositionWriter:
         """Write what is pending, once."""
         self.kick(float("inf"))
         await asyncio.gather(*(lane.finish() for lane in self._lanes.values()))
+        self._rooms.presence.close()
 
     def _lane(self, campus_id: str) -> _Lane:
         name = campus_id if self._rooms.presence.is_spread else ""
@@ -110,6 +123,7 @@ class _Rooms:
         self.tracks = tracks
         self._index_of = index_of
         self._indexes: dict[str, RedisGeoIndex] = {}
+        self._noted: dict[str, dict[str, int]] = {}  # campus → runner → when the index was last told that they live
         self.failures = self.written = 0
 
     def commands(self, campus_id: str, fixes: Fixes) -> list[Sequence[Any]]:
@@ -117,13 +131,35 @@ class _Rooms:
         index = self._indexes.get(campus_id)
         if index is None:
             index = self._indexes[campus_id] = self._index_of(campus_id)
-        rows = [(runner_id, fix.lat, fix.lon, fix.received_at_ms) for runner_id, fix in fixes]
-        commands: list[Sequence[Any]] = [*index.put_commands(rows), self.presence.put_command(campus_id, fixes)]
+        commands: list[Sequence[Any]] = []
+        noted = self._noted.setdefault(campus_id, {})
+        due = [
+            (runner_id, fix.received_at_ms)
+            for runner_id, fix in fixes
+            if fix.received_at_ms - noted.get(runner_id, 0) >= NOTE_EVERY_MS
+        ]
+        if due:
+            noted.update(due)
+            commands.append(index.seen_command(due))
+        commands.append(index.places_command([(runner_id, fix.lat, fix.lon) for runner_id, fix in fixes]))
+        commands.append(self.presence.put_command(campus_id, fixes))
         if followed := self.bus.wanted(campus_id, fixes):
             published = self.bus.positions_command(campus_id, [position_row(one, fix) for one, fix in followed])
             if published is not None:
                 commands.append(published)
         return commands
+
+    def note_again(self, campus_id: str, runner_ids: Iterable[str] | None = None) -> None:
+        """The index may have forgotten these (None: anybody)."""
+        if runner_ids is None:
+            self._noted.pop(campus_id, None)
+        elif noted := self._noted.get(campus_id):
+            for runner_id in runner_ids:
+                noted.pop(runner_id, None)
+
+    def forget_silent(self, before_ms: int) -> None:
+        for campus_id, noted in self._noted.items():
+            self._noted[campus_id] = {runner_id: at_ms for runner_id, at_ms in noted.items() if at_ms >= before_ms}
 
 
 class _Lane:
@@ -240,6 +276,7 @@ class _Lane:
     ) -> None:
         """What came meanwhile is newer and wins; writing the same reading again changes nothing."""
         for campus_id, fixes in newest.items():
+            self._rooms.note_again(campus_id, fixes)
             left = self._gone.get(campus_id, set())
             kept = {runner_id: fix for runner_id, fix in fixes.items() if runner_id not in left}
             self._newest[campus_id] = kept | self._newest.get(campus_id, {})

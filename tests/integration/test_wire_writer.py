@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -91,3 +94,47 @@ async def test_tracks_gather_for_a_while(redis: RedisClient, writer: PositionWri
 
     await eventually(is_written)
     assert await redis.zcard(f"{{{CAMPUS}}}:track:{RUNNER}") == 1
+
+
+async def test_whoever_is_in_the_index_is_known_to_live(redis: RedisClient, writer: PositionWriter) -> None:
+    """The sweep finds the silent by the time that the index was last told of; it is told seldom, never too late."""
+    index = RedisGeoIndex(redis, CAMPUS)  # type: ignore[arg-type]
+    start = 1_000_000
+    for at in range(start, start + 3 * position_writer.NOTE_EVERY_MS + 1, 500):
+        writer.add(CAMPUS, [(RUNNER, fix(at))])
+        await writer.finish()
+        assert await index.sweep(at - position_writer.NOTE_EVERY_MS + 1, 10) == []
+    writer.forget(CAMPUS, RUNNER)
+    writer.note_again(CAMPUS, [RUNNER])
+    await writer.finish()
+    assert await index.size() == 0
+    writer.add(CAMPUS, [(RUNNER, fix(at + 500))])
+    await writer.finish()
+    assert await index.sweep(at + 501, 10) == [RUNNER]
+
+
+async def test_what_redis_refuses_for_good_is_not_said_for_ever(redis: RedisClient, writer: PositionWriter) -> None:
+    await redis.set(f"{{{CAMPUS}}}:geo", "somebody else's")
+    writer.add(CAMPUS, [(RUNNER, fix(1))])
+    writer.add("cmp_2", [("acc_b", fix(1))])
+    await writer.finish()
+    assert writer.pending == 0 and writer.failures == 0
+    assert await Presence(redis).all("cmp_2") == {"acc_b": fix(1)}
+
+
+async def test_a_redis_that_is_frozen_makes_batches_larger_and_nothing_wait(
+    own_redis: Any, redis: RedisClient, writer: PositionWriter, eventually: Eventually
+) -> None:
+    writer.add(CAMPUS, [(RUNNER, fix(1))])
+    await writer.finish()
+    os.kill(own_redis.pid, signal.SIGSTOP)
+    try:
+        for at in range(2, 50):
+            writer.add(CAMPUS, [(RUNNER, fix(at))])
+            writer.kick(at)
+            await asyncio.sleep(0)
+    finally:
+        os.kill(own_redis.pid, signal.SIGCONT)
+    await eventually(lambda: writer.pending == 0)
+    await writer.finish()
+    assert await Presence(redis).all(CAMPUS) == {RUNNER: fix(49)}
