@@ -79,7 +79,6 @@ class Node:
 
     def __init__(self, binary: str, folder: Path, port: int, node_timeout_ms: int) -> None:
         self.port = port
-        self.address = ("127.0.0.1", port)
         self._command = [
             "nice", "-n", "5", binary, "--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
             "--save", "", "--appendonly", "no", "--cluster-config-file", f"{port}.conf", "--dir", str(folder),
@@ -87,12 +86,13 @@ class Node:
             "--repl-diskless-sync-delay", "0",
         ]  # fmt: skip
         self.client = redis_py.Redis(port=port, socket_timeout=5, protocol=2)
+        self.client.response_callbacks.clear()  # answers as they are, whatever the library makes of them
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, preexec_fn=_die_with_parent)
-        wait_for(lambda: bool(self.client.ping()), f"redis-server on {self.port}")
+        wait_for(lambda: bool(self.do("PING")), f"redis-server on {self.port}")
         self.id = self.do("CLUSTER", "MYID").decode()
 
     @property
@@ -108,11 +108,11 @@ class Node:
     def do(self, *command: Any) -> Any:
         return self.client.execute_command(*command)
 
+    def lines(self, *command: Any) -> list[str]:
+        return self.do(*command).decode().split("\n")
+
     def info(self, section: str) -> dict[str, str]:
-        with socket.create_connection(self.address, 5) as plain:
-            plain.sendall(f"INFO {section}\r\n".encode())
-            said = plain.recv(65_536).decode()
-        return dict(line.split(":", 1) for line in said.split("\r\n") if ":" in line)
+        return dict(line.strip().split(":", 1) for line in self.lines("INFO", section) if ":" in line)
 
 
 class RedisNodes:
@@ -146,39 +146,32 @@ class RedisNodes:
         for node in self.nodes[1:SHARDS]:
             node.do("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
         everybody = 2 * SHARDS
-        wait_for(lambda: all(len(self._known(node)) == everybody for node in self.nodes), "the nodes know each other")
+        wait_for(
+            lambda: all(len(node.lines("CLUSTER", "NODES")) == everybody + 1 for node in self.nodes),
+            "the nodes know each other",
+        )
         for primary, replica in zip(self.nodes[:SHARDS], self.nodes[SHARDS:], strict=True):
             replica.do("CLUSTER", "REPLICATE", primary.id)
         wait_for(self.is_whole, "the cluster is whole")
-
-    def _known(self, node: Node) -> list[str]:
-        nodes = node.do("CLUSTER", "NODES")
-        lines = nodes if isinstance(nodes, dict) else nodes.decode().strip().splitlines()
-        return [str(line) for line in lines]
 
     def is_whole(self) -> bool:
         """Everybody is there and sees the same map, and every primary has a replica that is up to date."""
         maps = set()
         for node in self.nodes:
-            info = node.do("CLUSTER", "INFO")
-            if "ok" not in (info["cluster_state"] if isinstance(info, dict) else info.decode()):
+            if "cluster_state:ok" not in node.do("CLUSTER", "INFO").decode():
                 return False
-            slots = node.do("CLUSTER", "SLOTS")
-            maps.add(str(slots))
+            maps.add(str([(first, last, primary[1]) for first, last, primary, *_ in node.do("CLUSTER", "SLOTS")]))
             replication = node.info("replication")
             if replication["role"] == "slave" and replication["master_link_status"] != "up":
                 return False
             if replication["role"] == "master" and replication["connected_slaves"] == "0":
                 return False
-        return True
+        return len(maps) == 1
 
     def primary_of(self, key: str) -> Node:
         """Who has this key, in the eyes of those that are alive."""
         slot = int(self._alive().do("CLUSTER", "KEYSLOT", key))
-        with socket.create_connection(self._alive().address, 5) as plain:
-            plain.sendall(b"CLUSTER NODES\r\n")
-            said = plain.recv(65_536).decode()
-        for line in said.splitlines():
+        for line in self._alive().lines("CLUSTER", "NODES"):
             parts = line.split(" ")
             if len(parts) > 8 and "master" in parts[2] and "fail" not in parts[2]:
                 for span in parts[8:]:
