@@ -1,4 +1,4 @@
-"""The ``python -m loadtest`` command: demo, lunch-peak, replay, storm, check."""
+"""The ``python -m loadtest`` command: demo, lunch-peak, replay, storm, hub-faults, check."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from . import storms
 from .check import check, printed
 from .demo import DemoOptions, demo
+from .hub_storm import command
 from .lunch_peak import Options, lunch_peak, profile_of
 from .own_server import ServerFailed
 
@@ -66,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     bad.add_argument("--connections", type=int, default=100)
     bad.add_argument("--seconds", type=float, default=20.0)
     bad.set_defaults(run=_storm)
+    faults = commands.add_parser("hub-faults", help="faults injected into a server of its own, and a checker of them")
+    command.add_arguments(faults)
+    faults.set_defaults(run=command.run)
     look = commands.add_parser("check", help="check the books of a server, running or not")
     look.add_argument("--data-dir", type=Path, help="its data folder")
     look.add_argument("--database-url", default="", help="its PostgreSQL instead")

@@ -1,0 +1,166 @@
+"""The faults: each hurts the server or its people in one way, by a seed, and waits until everybody is back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+
+from .crowd import Crowd
+from .garbage import throw_garbage
+from .histories import Happened
+from .server import StormServer
+
+BACK_S = 60.0
+FROZEN_S = 5.0
+#: Less than the server's bound of a hundred follows in ten seconds.
+ASKS_EVERY_S = 0.11
+_SLOW = "4001 slow_consumer"
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a fault may reach. ``calm_s``: how long to stay in what a fault made before it is taken back."""
+
+    server: StormServer
+    crowd: Crowd
+    luck: Random
+    calm_s: float
+    began_s: float
+
+
+Fault = Callable[[Scene], Awaitable[Happened]]
+
+
+async def _happened(scene: Scene, name: str, began_s: float, note: str = "") -> Happened:
+    """How it went: measured until everybody is connected and has every topic again."""
+    took_s = time.monotonic() - began_s
+    await scene.crowd.until_back(BACK_S)
+    missing = scene.crowd.missing()
+    back_s = None if missing else round(time.monotonic() - began_s, 2)
+    faults = [f"{len(missing)} are not back: {', '.join(map(str, missing[:5]))}"] if missing else []
+    return Happened(name, round(began_s - scene.began_s, 1), round(took_s, 2), back_s, note, faults)
+
+
+async def kill_worker(scene: Scene) -> Happened:
+    """kill -9 of one web worker."""
+    began_s = time.monotonic()
+    pids = await scene.server.pids("web")
+    victim = scene.luck.choice(pids)
+    os.kill(victim, signal.SIGKILL)
+    is_filled = await scene.server.until_filled("web", {victim}, len(pids))
+    return await _happened(scene, "worker killed", began_s, "" if is_filled else "it was not started again")
+
+
+async def restart_redis(scene: Scene) -> Happened:
+    """kill -9 of Redis, which keeps nothing; the supervisor starts it again, empty."""
+    began_s = time.monotonic()
+    victims = await scene.server.pids("redis")
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    is_filled = await scene.server.until_filled("redis", set(victims), 1)
+    return await _happened(scene, "Redis killed", began_s, "" if is_filled else "it was not started again")
+
+
+async def freeze_redis(scene: Scene) -> Happened:
+    """Redis answers nobody for five seconds."""
+    began_s = time.monotonic()
+    pids = await scene.server.pids("redis")
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(FROZEN_S)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    return await _happened(scene, "Redis frozen 5 s", began_s)
+
+
+async def replace_all(scene: Scene) -> Happened:
+    """SIGHUP: a rolling replacement; each worker drains by SIGTERM and tells everybody to come back."""
+    began_s = time.monotonic()
+    old = {role: set(await scene.server.pids(role)) for role in ("web", "planner", "jobs")}
+    drained = sum(one.ends["4000 server_drain"] for one in scene.crowd.everybody)
+    lost = sum(one.ends["lost"] for one in scene.crowd.everybody)
+    await scene.server.replace()
+    for role, pids in old.items():
+        if not await scene.server.until_filled(role, pids, len(pids)):
+            return Happened("rolling replacement", 0, 0, None, "", [f"{role} was not replaced"])
+    happened = await _happened(scene, "rolling replacement", began_s)
+    drained = sum(one.ends["4000 server_drain"] for one in scene.crowd.everybody) - drained
+    lost = sum(one.ends["lost"] for one in scene.crowd.everybody) - lost
+    happened.note = f"{drained} told to come back, {lost} lost without a word"
+    if lost:
+        happened.faults.append(f"{lost} connections were cut without a word")
+    return happened
+
+
+async def clock_jumps(scene: Scene) -> Happened:
+    """The clocks of some phones jump an hour ahead, or a day back, and return: their dots move again at once."""
+    began_s = time.monotonic()
+    jumpers = scene.luck.sample(scene.crowd.reporters, max(2, len(scene.crowd.reporters) // 10))
+    for number, one in enumerate(jumpers):
+        one.ahead_ms = HOUR_MS if number % 2 else -DAY_MS
+    await asyncio.sleep(scene.calm_s)
+    for one in jumpers:
+        one.ahead_ms = 0
+    returned_ms = scene.crowd.house.now_ms()
+
+    def moves() -> bool:
+        return all(one.reported.accepted and one.reported.accepted[0] >= returned_ms for one in jumpers)
+
+    await scene.crowd.until_true(moves, 5 * jumpers[0].every_s + 2.0)
+    for one in jumpers:
+        if not one.reported.accepted or one.reported.accepted[0] < returned_ms:
+            one.reported.stuck_after_jump.append("locked out after its clock had returned")
+    return await _happened(scene, "clock jumps", began_s, f"{len(jumpers)} phones")
+
+
+async def garbage(scene: Scene) -> Happened:
+    """What no client sends, on sockets of nobody and of somebody."""
+    began_s = time.monotonic()
+    thrown = await throw_garbage(scene.crowd.house, scene.crowd.operators[0], scene.luck)
+    happened = await _happened(scene, "garbage", began_s, thrown.note)
+    happened.faults += thrown.faults
+    return happened
+
+
+async def slow_watchers(scene: Scene) -> Happened:
+    """Two consoles stop reading: one falls behind, to the other so much is sent that it must be let go."""
+    began_s = time.monotonic()
+    topic = f"console:{scene.crowd.house.campus_id}"
+    behind, drowned = [one for one in scene.crowd.watchers if one.is_narrow]
+    was_slow = [one.ends[_SLOW] for one in (behind, drowned)]
+    for one in (behind, drowned):
+        one.stop_reading()
+    asks = round(scene.calm_s / ASKS_EVERY_S)
+    for number in range(asks):
+        drowned.ask_again(topic)
+        if number < 2:
+            behind.ask_again(topic)
+        await asyncio.sleep(ASKS_EVERY_S)
+    for one in (behind, drowned):
+        one.read_again()
+    # The word that it was let go lies behind everything that it left unread.
+    await scene.crowd.until_true(lambda: drowned.ends[_SLOW] > was_slow[1], scene.calm_s + 2.0)
+    happened = await _happened(scene, "slow watchers", began_s)
+    for one in (behind, drowned):
+        one.is_measured = True
+    ended = [one.ends[_SLOW] - was for one, was in zip((behind, drowned), was_slow, strict=True)]
+    happened.note = f"closed as slow_consumer: {ended[0]} of the one behind, {ended[1]} of the one drowned"
+    return happened
+
+
+#: Those that hurt processes, and those that only people can do.
+HARD: dict[str, Fault] = {
+    "worker killed": kill_worker,
+    "rolling replacement": replace_all,
+    "Redis killed": restart_redis,
+    "Redis frozen 5 s": freeze_redis,
+}
+SOFT: dict[str, Fault] = {"slow watchers": slow_watchers, "garbage": garbage, "clock jumps": clock_jumps}
