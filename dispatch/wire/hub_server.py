@@ -224,6 +224,7 @@ class HubServer:
 
     def on_gone(self, campus_id: str, runner_ids: list[str]) -> None:
         self._whereabouts.gone(campus_id, runner_ids)
+        self._writer.note_again(campus_id, runner_ids)
         for runner_id in runner_ids:
             self._rooms.fences.forget(campus_id, runner_id)
         self.hub.on_gone(campus_id, runner_ids)
@@ -236,6 +237,7 @@ class HubServer:
         """Redis was away, perhaps emptied: say again where our runners are, look for holes in every topic, and ask who
         is still who they were."""
         since_ms = self._silent_since_ms()
+        self._writer.note_again(campus_id)
         for campus, fixes in self._rooms.table.everybody(since_ms).items():
             if campus == campus_id:
                 self._writer.add(campus, fixes)
@@ -351,7 +353,9 @@ class HubServer:
         if second % self.options.silent_every_s == 0:
             self.hub.topics.drop_silent(self._silent_since_ms())
         if second % 60 == 0:
-            self._rooms.table.forget_silent(self._time.now_ms() - round(self.options.state_kept_s * 1000))
+            silent_since_ms = self._time.now_ms() - round(self.options.state_kept_s * 1000)
+            self._rooms.table.forget_silent(silent_since_ms)
+            self._writer.forget_silent(silent_since_ms)
 
     # --- figures
 
