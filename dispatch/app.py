@@ -25,6 +25,7 @@ from dispatch.administration import (
 from dispatch.flow.follow_topic import may_follow_many, read_topics
 from dispatch.flow.sign_in import ask_standings
 from dispatch.flow.track_runner import LiveTable
+from dispatch.flow.watch_geofences import FenceWatch
 from dispatch.hub_metrics import HubMetrics
 from dispatch.jobs.background import Background
 from dispatch.jobs.planner import Planner
@@ -33,6 +34,7 @@ from dispatch.settings import Settings
 from dispatch.web.application import make_application
 from dispatch.web.headers import WebSettings
 from dispatch.wire.hub_server import HubOptions, HubServer, Rooms
+from dispatch.wire.rooms import Fences
 from dispatch.wire.upgrade import UpgradeHandler
 from geo.redis_index import RedisGeoIndex
 
@@ -89,7 +91,8 @@ async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], s
     """Pages, API and the hub's sockets."""
     settings = parts.settings
     assert listen_fd is not None, "the supervisor binds the socket"
-    hub = hub_of(parts)
+    fences = FenceWatch(parts.ctx)
+    hub = hub_of(parts, fences)
     metrics = HubMetrics(hub)
     application = make_application(
         parts.ctx,
@@ -113,6 +116,7 @@ async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], s
     listener = socket.socket(fileno=listen_fd)
     listener.setblocking(False)
     server.add_socket(listener)
+    await fences.start()
     await hub.start()
     metrics.start()
     ready()
@@ -120,12 +124,13 @@ async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], s
     server.stop()
     await hub.drain()
     await hub.stop()
+    await fences.stop()
     await metrics.stop()
     with suppress(TimeoutError):
         await asyncio.wait_for(server.close_all_connections(), 2.0)
 
 
-def hub_of(parts: Parts) -> HubServer:
+def hub_of(parts: Parts, fences: Fences) -> HubServer:
     """The hub of this process, joined with the flows that it serves."""
     settings, ctx = parts.settings, parts.ctx
     rooms = Rooms(
@@ -142,6 +147,7 @@ def hub_of(parts: Parts) -> HubServer:
         may_follow=lambda asked: may_follow_many(ctx, asked),
         read_topics=lambda asked: read_topics(ctx, asked),
         new_connection_id=lambda: secrets.token_hex(8),
+        fences=fences,
     )
     options = HubOptions(
         allowed_origins=frozenset(settings.allowed_origins),

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis, RedisCluster
 
 from .index import Entry, Nearby
 from .point import MAX_LAT_DEG, Point, checked
@@ -39,8 +38,9 @@ def _numbers(values: Sequence[float]) -> list[bytes]:
 class RedisGeoIndex:
     """One campus's index. The campus id is the keys' hash tag, so that both sets share a cluster slot."""
 
-    def __init__(self, redis: Redis | RedisCluster, campus_id: str) -> None:
-        self._redis: Any = redis
+    def __init__(self, redis: Any, campus_id: str) -> None:
+        """``redis``: redis-py's asyncio client, or one of a cluster with the same methods."""
+        self._redis = redis
         self.geo_key = f"{{{campus_id}}}:geo"
         self.seen_key = f"{{{campus_id}}}:seen"
 

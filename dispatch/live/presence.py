@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from geo.fix import Fix
 from geo.redis_index import RedisGeoIndex
 
@@ -25,8 +23,7 @@ class Presence:
         self._pipe = Pipe(redis)
 
     def _index(self, campus_id: str) -> RedisGeoIndex:
-        # Its commands are the same on a cluster, whose client is of another class.
-        return RedisGeoIndex(cast(Redis, self._redis), campus_id)
+        return RedisGeoIndex(self._redis, campus_id)
 
     async def put_many(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None:
         """Replace the fixes of these runners; the caller has filtered and ordered them."""

@@ -36,7 +36,7 @@ async def redis(own_redis: Any) -> AsyncIterator[RedisClient]:
 
 @pytest.fixture
 def writer(redis: RedisClient) -> PositionWriter:
-    return PositionWriter(Bus(redis, "one"), Presence(redis), Tracks(redis), lambda c: RedisGeoIndex(redis, c))  # type: ignore[arg-type]
+    return PositionWriter(Bus(redis, "one"), Presence(redis), Tracks(redis), lambda c: RedisGeoIndex(redis, c))
 
 
 async def test_positions_wait_for_redis_and_the_newest_wins(
@@ -55,7 +55,7 @@ async def test_positions_wait_for_redis_and_the_newest_wins(
     await eventually(lambda: writer.pending == 0)
     await writer.finish()
     assert await Presence(redis).all(CAMPUS) == {RUNNER: fix(2), "acc_b": fix(1)}
-    assert await RedisGeoIndex(redis, CAMPUS).size() == 2  # type: ignore[arg-type]
+    assert await RedisGeoIndex(redis, CAMPUS).size() == 2
     track = await Tracks(redis).read(CAMPUS, RUNNER, since_ms=0, until_ms=9)
     assert [one.fixed_at_ms for one in track] == [1, 2]
 
@@ -98,7 +98,7 @@ async def test_tracks_gather_for_a_while(redis: RedisClient, writer: PositionWri
 
 async def test_whoever_is_in_the_index_is_known_to_live(redis: RedisClient, writer: PositionWriter) -> None:
     """The sweep finds the silent by the time that the index was last told of; it is told seldom, never too late."""
-    index = RedisGeoIndex(redis, CAMPUS)  # type: ignore[arg-type]
+    index = RedisGeoIndex(redis, CAMPUS)
     start = 1_000_000
     for at in range(start, start + 3 * position_writer.NOTE_EVERY_MS + 1, 500):
         writer.add(CAMPUS, [(RUNNER, fix(at))])
