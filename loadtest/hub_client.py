@@ -27,8 +27,10 @@ SILENT_S = 60.0
 #: After so long a connection has gone well: the next pause is a short one.
 STEADY_S = 10.0
 RENEW_SHARE = 0.7
-#: A token opens a connection for a minute: those who are turned away need not ask for another each time.
+#: A token opens connections for a while: who is turned away or comes back need not ask for another each time. How long
+#: it lasts is known from the first welcome on; of that, so much is left unused.
 TOKEN_GOOD_S = 45.0
+TOKEN_MARGIN = 0.1
 TOKEN_EXPIRED = 4002
 #: A follow that the server could not answer now is asked again after so long, and up to as long again.
 ASK_AGAIN_S = 2.0
@@ -191,7 +193,7 @@ class HubClient:
     async def _once(self) -> Ending:
         """One connection from its handshake to its end."""
         try:
-            token = await self._fresh_token()
+            token = await self._good_token()
             if not token:
                 return Ending(is_refused=True)
             async with asyncio.timeout(OPEN_S):
@@ -229,9 +231,9 @@ class HubClient:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
 
-    async def _fresh_token(self) -> str:
+    async def _good_token(self, *, is_new: bool = False) -> str:
         """One that still opens a connection; one that was not used up saves the server a question."""
-        if time.monotonic() >= self._token_until_s:
+        if is_new or time.monotonic() >= self._token_until_s:
             self._token = await self._get_token()
             self._token_until_s = time.monotonic() + (TOKEN_GOOD_S if self._token else 0.0)
         return self._token
@@ -253,7 +255,7 @@ class HubClient:
         while True:
             lasts_s = float(self.welcome.get("renew_ms", 900_000)) / 1000
             await asyncio.sleep(RENEW_SHARE * lasts_s * self._luck.uniform(0.9, 1.0))
-            token = await self._fresh_token()
+            token = await self._good_token(is_new=True)
             if token:
                 self.send(self._hello(token))
 
@@ -359,6 +361,7 @@ class HubClient:
 
     def _welcomed(self, frame: dict[str, Any]) -> None:
         self.welcome = frame
+        self._token_until_s = time.monotonic() + (1.0 - TOKEN_MARGIN) * float(frame["renew_ms"]) / 1000
         if self.connected.is_set():
             return  # the answer to a newer token
         while not self._outbox.empty():

@@ -79,6 +79,7 @@ class Standing:
     principal: Who
     is_on_duty: bool = True
     is_tracked: bool = True
+    is_busy: bool = False
 
 
 @dataclass
@@ -141,7 +142,9 @@ class Server:
         options: HubOptions,
         tls: ssl.SSLContext | None = None,
         verify_token: Callable[[str], Any] = verify,
+        port: int = 0,
     ) -> None:
+        """``port`` 0: any that is free."""
         self.redis = connect(redis_url)
         self.clock = real_clock()
         ids = itertools.count(1)
@@ -161,7 +164,7 @@ class Server:
         )  # fmt: skip
         application = tornado.web.Application([("/ws", UpgradeHandler, {"server": self.hub})])
         self.http = tornado.httpserver.HTTPServer(application, ssl_options=tls)
-        sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
+        sockets = tornado.netutil.bind_sockets(port, "127.0.0.1")
         self.http.add_sockets(sockets)
         self.port = sockets[0].getsockname()[1]
         self.tls = tls

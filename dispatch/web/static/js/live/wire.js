@@ -13,8 +13,8 @@ const DEAD_AFTER_MS = 60_000;
 /** A question that nobody answered for so long; a tab that slept must ask before it judges. */
 const UNANSWERED_MS = 4000;
 const OPENS_WITHIN_MS = 15_000;
-/** An attempt that is older than this when the network comes back was made over the network before. */
-const STUCK_MS = 2000;
+/** A full server lets a handshake wait some seconds; an attempt that is older was made over a network that is gone. */
+const STUCK_MS = 8000;
 const STEADY_MS = 10_000;
 const NOT_SIGNED_IN = 4500;
 const TOKEN_EXPIRED = 4002;
@@ -108,7 +108,7 @@ export class Wire {
     this.isAsking = true;
     let token;
     try {
-      token = await this.freshToken();
+      token = await this.goodToken();
     } catch (error) {
       if (error.status === 401 || error.status === 403) return this.end(error.code);
       return this.retryLater({ isRefused: true, askedMs: 1000 * (error.detail?.retry_after_s ?? 0) });
@@ -130,9 +130,12 @@ export class Wire {
     socket.onclose = ({ code, reason }) => socket === this.socket && this.lose(code, reason, !hasOpened);
   }
 
-  /** A token that still opens a connection; one that was not used up saves the server a question. */
-  async freshToken() {
-    if (performance.now() < this.granted.goodUntil) return this.granted.token;
+  /** A token that still opens a connection: the one at hand saves the server a question by a thousand pages at once. */
+  async goodToken() {
+    return performance.now() < this.granted.goodUntil ? this.granted.token : this.newToken();
+  }
+
+  async newToken() {
     const { token, expires_in_s: lastsS } = await this.api.post("/auth/socket-token");
     this.granted = { token, goodUntil: performance.now() + lastsS * 1000 - TOKEN_MARGIN_MS };
     return token;
@@ -161,7 +164,7 @@ export class Wire {
     const socket = this.socket;
     const wait = Math.min(2 ** 31 - 1, lastsMs * RENEW_SHARE * (0.9 + 0.1 * Math.random()));
     this.renewal = setTimeout(async () => {
-      const token = await this.freshToken().catch(() => null);
+      const token = await this.newToken().catch(() => null);
       if (socket !== this.socket) return;
       if (token) this.hello(token);
       else this.renewLater(RENEW_AGAIN_MS);
