@@ -27,10 +27,12 @@ class Kind(NamedTuple):
 
     def is_settled(self, stays: Collection[int]) -> bool:
         """Whether somebody with these stays neither enters nor leaves as long as they are in such squares."""
-        least = sum(row in stays for row in self.inside)
-        if least != len(self.inside) or not all(row in stays for row in self.edge):
+        if not stays:
+            return not self.inside and not self.edge
+        certain = (*self.inside, *self.edge)
+        if not all(row in stays for row in certain):
             return False
-        return len(stays) == least + len(self.edge) + sum(row in stays for row in self.near)
+        return len(stays) == len(certain) + sum(row in stays for row in self.near)
 
 
 class FenceRaster:

@@ -223,11 +223,14 @@ class Geofences:
         return found
 
     def _look_at(
-        self, slot: int, here: _Here, kind_row: int, lines: Iterable[_Line], crossings: list[Crossing]
+        self, slot: int, here: _Here, kind_row: int, lines: Sequence[_Line], crossings: list[Crossing]
     ) -> None:
         """Judge one runner exactly."""
         stays, kind = self._stays[slot], self._raster.kinds[kind_row]
         inside = self._inside(kind, here.x, here.y)
+        if not stays and not inside and not lines:  # passing by, as most do
+            self._settled[slot] = _UNSETTLED if kind.edge else kind_row
+            return
         at_ms = here.fix.fixed_at_ms
         before = set(stays)
         for row in sorted(before - inside):
