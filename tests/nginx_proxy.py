@@ -6,20 +6,31 @@ import asyncio
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "deploy" / "nginx.conf"
 START_DEADLINE_S = 10.0
 
 
 @asynccontextmanager
-async def nginx_before(backend_port: int, folder: Path, port: int, without: str = "") -> AsyncIterator[str]:
-    """Starts it before a server; gives its address. Lines that hold ``without`` are left out."""
+async def nginx_before(
+    backend: int | Sequence[int],
+    folder: Path,
+    port: int,
+    without: str = "",
+    replaced: Mapping[str, str] = MappingProxyType({}),
+) -> AsyncIterator[str]:
+    """Starts it before servers on these ports; gives its address. Lines that hold ``without`` are left out."""
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     assert nginx, "nginx is missing: install nginx-light"
-    block = EXAMPLE.read_text().replace("127.0.0.1:8888", f"127.0.0.1:{backend_port}")
+    servers = "\n".join(f"server 127.0.0.1:{each};" for each in ([backend] if isinstance(backend, int) else backend))
+    block = EXAMPLE.read_text().replace("server 127.0.0.1:8888;", servers)
+    for old, new in replaced.items():
+        assert old in block, old
+        block = block.replace(old, new)
     block = block.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
     kept = [line for line in block.splitlines() if "ssl_" not in line and (not without or without not in line)]
     (folder / "nginx.conf").write_text(
