@@ -31,6 +31,7 @@ class Standing(NamedTuple):
     principal: Who
     is_on_duty: bool = True
     is_tracked: bool = True
+    is_busy: bool = False
 
 
 class Event(NamedTuple):

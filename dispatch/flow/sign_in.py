@@ -30,6 +30,7 @@ from ..model.session import Session
 from ..model.views import SessionView, SocketTokenView
 from ..notify.sms import SIGN_IN_CODE
 from ..store.sessions import Holder
+from ..store.tasks import InHand
 from ..store.unit_of_work import GlobalUnit
 from .account_view import account_view
 from .context import Context
@@ -306,6 +307,7 @@ class Standing:
     principal: Principal
     is_on_duty: bool
     is_tracked: bool
+    is_busy: bool = False
 
 
 async def ask_standings(ctx: Context, whos: Sequence[Principal]) -> list[Standing | Refusal]:
@@ -315,23 +317,30 @@ async def ask_standings(ctx: Context, whos: Sequence[Principal]) -> list[Standin
 
 
 def _standings_today(unit: GlobalUnit, whos: Sequence[Principal], now: datetime) -> list[Standing | Refusal]:
-    """Two questions for all of them: their sessions, and what those have in hand who are not on duty."""
+    """Two questions for all of them: their sessions, and what the runners among them have in hand."""
     holders = unit.sessions.holders(who.session_id for who in whos)
     answers: list[Standing | Refusal] = []
-    off_duty: dict[str, list[int]] = {}
-    for number, who in enumerate(whos):
+    runners: dict[str, set[str]] = {}
+    for who in whos:
         answer = _standing_today(who, holders.get(who.session_id), now)
         answers.append(answer)
-        if isinstance(answer, Standing) and Role.RUNNER in answer.principal.roles and not answer.is_on_duty:
-            off_duty.setdefault(who.campus_id, []).append(number)
-    for campus_id, numbers in off_duty.items():
-        held = unit.at(campus_id).tasks.held_by_any({whos[number].account_id for number in numbers})
-        carriers = {task.runner_id for task in held}
-        for number in numbers:
-            answer = answers[number]
-            if whos[number].account_id in carriers and isinstance(answer, Standing):
-                answers[number] = replace(answer, is_tracked=True)
-    return answers
+        if isinstance(answer, Standing) and Role.RUNNER in answer.principal.roles:
+            runners.setdefault(who.campus_id, set()).add(who.account_id)
+    in_hand = {campus_id: unit.at(campus_id).tasks.in_hand(asked) for campus_id, asked in runners.items()}
+    return [
+        _with_hands(answer, in_hand.get(who.campus_id)) if isinstance(answer, Standing) else answer
+        for who, answer in zip(whos, answers, strict=True)
+    ]
+
+
+def _with_hands(answer: Standing, in_hand: InHand | None) -> Standing:
+    """The standing of somebody of whom it is known what they have in hand; None: of no runner of their campus."""
+    who = answer.principal
+    if in_hand is None or Role.RUNNER not in who.roles:
+        return answer
+    is_carrying = who.account_id in in_hand.carriers
+    is_busy = is_carrying or who.account_id in in_hand.asked
+    return replace(answer, is_tracked=answer.is_on_duty or is_carrying, is_busy=is_busy)
 
 
 def _standing_today(who: Principal, holder: Holder | None, now: datetime) -> Standing | Refusal:

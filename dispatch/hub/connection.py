@@ -21,6 +21,7 @@ from .frames import (
     Pong,
     Reading,
     Refused,
+    ReportEvery,
     ReportFix,
     ReportFixes,
     ServerFrame,
@@ -31,6 +32,7 @@ from .frames import (
 )  # fmt: skip
 from .host import Host, Stage
 from .look import look_of
+from .reporting import Reporting
 from .rules import Principal, Sink, Standing
 from .send_queue import SendQueue
 from .topic import Topic, is_topic_name
@@ -61,6 +63,7 @@ class Connection:
         "_judge_live",
         "_refused",
         "_refused_in_second",
+        "_reporting",
         "_second",
         "_sink",
         "account_id",
@@ -69,6 +72,7 @@ class Connection:
         "doomed_by",
         "expires_s",
         "id",
+        "is_busy",
         "is_lagging",
         "is_on_duty",
         "is_runner",
@@ -99,6 +103,8 @@ class Connection:
         self.roles: frozenset[Any] | None = None
         self.is_runner = False
         self.is_on_duty = self.is_tracked = True
+        self.is_busy = False
+        self._reporting: Reporting | None = None  # what this runner was told last
         self._held: Fix | None = None  # the newest that came while not tracked
         self.wants_acks = False
         self.expires_s = 0
@@ -209,6 +215,7 @@ class Connection:
             host.change_look(self)
         lasts_s = min(rules.hello_lasts_s, host.lasts_s(principal))
         self.expires_s = host.second + lasts_s
+        self._reporting = None  # ``welcome`` says something else
         # A token is believed for what cannot wait; who was signed out, blocked or lost a role since, the books know.
         host.check(self)
         self.put(
@@ -237,6 +244,8 @@ class Connection:
         was_tracked, self.is_tracked = self.is_tracked, standing.is_tracked
         if not self.is_runner:
             return
+        self.is_busy = standing.is_busy
+        self.tell_reporting()
         if was_tracked and not self.is_tracked:
             self._host.hide(self)
         held, self._held = self._held, None
@@ -244,6 +253,14 @@ class Connection:
             age_ms = self._host.now_ms - held.received_at_ms
             if age_ms <= HELD_MS * self._host.rules.time_scale:
                 self._judge(held)
+
+    def tell_reporting(self) -> None:
+        """Tell a runner how often to report, if that has changed."""
+        if self.is_runner and self.roles is not None and self.stage is Stage.OPEN:
+            reporting = self._host.reporting(is_busy=self.is_busy)
+            if reporting != self._reporting:
+                self._reporting = reporting
+                self.put(ReportEvery(*reporting))
 
     # --- fixes
 

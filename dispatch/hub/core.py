@@ -14,14 +14,23 @@ from .codes import STAY_AWAY_MS, CloseCode, closing_reason, verdict_on
 from .connection import Connection
 from .frames import Codec, Follow, PositionRow, View
 from .host import Stage
+from .reporting import Reporting, Stretch, reporting
 from .resume import EventRecord
 from .rules import Principal, Rules, Sink, Standing
 from .state_lane import Asks
 from .topic import Topic
 from .topics import Topics
 
-#: After these a runner may be somebody whose position is shown, or no longer.
-_DUTY = frozenset({"runner_on_duty", "runner_off_duty"})
+#: After these a runner has other things in hand than before, or is on duty or not: the books are asked how often they
+#: are to report, and whether their position is shown.
+_STANDING = frozenset(
+    {
+        "runner_on_duty", "runner_off_duty", "task_offered", "offer_declined", "offer_expired", "offer_withdrawn",
+        "task_assigned", "task_reassigned", "task_reopened", "order_delivered", "order_cancelled",
+    }
+)  # fmt: skip
+#: Runners per flush who are told another rhythm of reporting when this worker is late.
+TOLD_PER_FLUSH = 100
 
 
 class Outside(Asks, Protocol):
@@ -77,6 +86,9 @@ class Hub:
         self._by_account: dict[str, set[Connection]] = {}
         self._by_campus: dict[str, set[Connection]] = {}
         self._touched: list[Connection] = []
+        self._lateness = Stretch()
+        self._stretch = 1
+        self._to_tell: list[Connection] = []  # have yet to hear that runners are to report at another rhythm
         self.counts: Counter[str] = Counter()
 
     # --- connections come and go
@@ -210,18 +222,34 @@ class Hub:
                 self._outside.start_check(connection)
         elif event.topic.startswith("runner:"):
             for connection in self._by_account.get(event.topic[7:], ()):
-                # An errand more or less decides only over somebody who is not on duty.
-                if event.kind in _DUTY or not connection.is_on_duty:
+                if event.kind in _STANDING:
                     self._outside.start_check(connection)
 
     def on_gone(self, campus_id: str, runner_ids: Sequence[str]) -> None:
         self.topics.gone(campus_id, runner_ids)
+
+    # --- how often runners report
+
+    def reporting(self, *, is_busy: bool) -> Reporting:
+        return reporting(is_busy=is_busy, stretch=self._stretch)
+
+    def see_lateness(self, late_flushes: int) -> None:
+        """Once a second: of all flushes so far, so many were late."""
+        self.stretch(self._lateness.see(self.topics.state.flushes, late_flushes, self.second))
+
+    def stretch(self, factor: int) -> None:
+        """Have runners report so many times more rarely than is good; all are told within a few seconds."""
+        if factor != self._stretch:
+            self._stretch = factor
+            self._to_tell = list(self.connections)
 
     # --- the rhythm
 
     def write_out(self) -> None:
         """The end of a flush: each connection that has something to say writes it in one call."""
         self.topics.state.flush()
+        for _ in range(min(TOLD_PER_FLUSH, len(self._to_tell))):
+            self._to_tell.pop().tell_reporting()
         touched, self._touched = self._touched, []
         for connection in touched:
             connection.flush()
@@ -246,6 +274,7 @@ class Hub:
             "connections": len(self.connections),
             "accounts": len(self._by_account),
             "topics": topics.topic_count,
+            "report_stretch": self._stretch,
             "positions_delivered_total": topics.state.delivered,
             "positions_conflated_total": topics.state.conflated,
             "events_delivered_total": topics.events_delivered,

@@ -11,6 +11,7 @@ from geo.fix import Fix
 
 from .codes import CloseCode
 from .frames import Follow, View
+from .reporting import Reporting
 from .rules import Principal, Rules
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class Host(Protocol):
 
     def hide(self, connection: Connection) -> None:
         """Take this runner off the maps."""
+
+    def reporting(self, *, is_busy: bool) -> Reporting:
+        """How often such a runner is to report now."""
 
     def judge_of(self, connection: Connection) -> Callable[[Fix], Verdict | Reason]:
         """What judges this runner's fixes, until ``release``."""

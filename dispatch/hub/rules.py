@@ -32,6 +32,10 @@ class Standing(Protocol):
     def is_tracked(self) -> bool:
         """On duty, or with an errand in their hands: only then is a runner's position anybody's business."""
 
+    @property
+    def is_busy(self) -> bool:
+        """With an errand or an offer in their hands."""
+
 
 class Sink(Protocol):
     """Where a connection's bytes go; none of the calls waits."""

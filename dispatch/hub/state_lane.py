@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from .ages import Ages, Skew
@@ -56,7 +56,7 @@ class StateLane:
         self._age_scale = 1.0 / rules.time_scale  # business into real ms
         self._changed: dict[str, None] = {}  # campuses whose interest is other than at the last flush
         self._waiting: list[View] = []  # have something to show that is not due yet
-        self._flushes = 0
+        self.flushes = 0
         self.ages = Ages()  # since receipt
         self.fix_ages = Ages()  # since the reading, with the clocks' difference taken out
         self._shown: list[Shown] = []  # waits to be written, then measured
@@ -76,12 +76,12 @@ class StateLane:
             return EVERYBODY
         return campus.watched or None
 
-    def interest(self, campus_id: str) -> frozenset[str] | None:
-        """The runners who are followed here, to be told to others: empty nobody, None everybody."""
+    def interest(self, campus_id: str) -> Collection[str] | None:
+        """The runners who are followed here, to be told to others: empty nobody, None everybody. Not a copy."""
         campus = self._campuses.get(campus_id)
         if campus is None:
             return frozenset()
-        return None if campus.console is not None else frozenset(campus.watched)
+        return None if campus.console is not None else campus.watched.keys()
 
     def locate_again(self, campus: Campus) -> None:
         """Positions may have been missed: ask where all are who are followed here."""
@@ -293,7 +293,7 @@ class StateLane:
 
     def flush(self) -> None:
         """The end of a flush: what was gathered is shown where it is due, and others are told whom we follow."""
-        self._flushes += 1
+        self.flushes += 1
         if self._changed:
             changed, self._changed = self._changed, {}
             for campus_id in changed:
@@ -301,12 +301,12 @@ class StateLane:
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             for view in waiting:
-                if view.due > self._flushes and view.followers:
+                if view.due > self.flushes and view.followers:
                     self._waiting.append(view)
                     continue
                 view.is_waiting = False
                 if (news := view.take(view.topic.campus.positions)) and view.followers:
-                    view.due = self._flushes + view.every
+                    view.due = self.flushes + view.every
                     self._send(view, news, is_news=True)
 
     def gone(self, campus_id: str, runner_ids: Sequence[str]) -> None:

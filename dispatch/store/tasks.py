@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, insert, select
+from sqlalchemy import ColumnElement, Select, bindparam, insert, literal, literal_column, select, union_all
 
 from ..model.errors import NotFound
+from ..model.offer import OfferStatus
 from ..model.task import HELD, TAKEABLE, Task, TaskStatus
 from .scope import CampusScope, by_id, next_version
-from .tables import leases
+from .tables import leases, offers
 from .tables import tasks as t
 
 _FIELDS = tuple(Task.__dataclass_fields__)
 _FIXED = frozenset({"id", "campus_id", "order_id"})
 _INSERT, _BY_ID, _SAVE = insert(t), by_id(t), next_version(t)
 _BY_ORDER = select(t).where(t.c.campus_id == bindparam("_campus_id"), t.c.order_id == bindparam("_id"))
+#: spelt out: SQLite uses the index of pending offers only when it sees that they are asked for
+_PENDING: ColumnElement[str] = literal_column(f"'{OfferStatus.PENDING}'")
 _IS_LEADER = select(leases.c.name).where(leases.c.name == bindparam("_lease"), leases.c.fence == bindparam("_fence"))
 _SAVE_AS_LEADER = _SAVE.where(_IS_LEADER.exists())
 
@@ -28,6 +31,13 @@ def planner_lease(campus_id: str) -> str:
 
 def _values(task: Task) -> dict[str, Any]:
     return {name: getattr(task, name) for name in _FIELDS}
+
+
+class InHand(NamedTuple):
+    """What runners have in hand, by account id."""
+
+    carriers: frozenset[str]
+    asked: frozenset[str]
 
 
 class Tasks:
@@ -84,6 +94,23 @@ class Tasks:
         """What these runners carry out; longest waiting first."""
         wanted = self._mine().where(t.c.runner_id.in_(list(runner_ids)), t.c.status.in_(list(HELD)))
         return self._all(wanted.order_by(t.c.opened_at, t.c.id))
+
+    def in_hand(self, runner_ids: Collection[str]) -> InHand:
+        """Who of these runners carries something out, and who has an offer to answer."""
+        carriers = (
+            select(t.c.runner_id, literal(True))
+            .where(self._scope.mine(t), t.c.runner_id.in_(list(runner_ids)), t.c.status.in_(list(HELD)))
+        )  # fmt: skip
+        asked = (
+            select(offers.c.runner_id, literal(False))
+            .where(self._scope.mine(offers), offers.c.runner_id.in_(list(runner_ids)))
+            .where(offers.c.status == _PENDING)
+        )  # fmt: skip
+        found = self._sql.execute(union_all(carriers, asked)).all()
+        return InHand(
+            carriers=frozenset(runner_id for runner_id, is_carrying in found if is_carrying),
+            asked=frozenset(runner_id for runner_id, is_carrying in found if not is_carrying),
+        )
 
     def _with(self, statuses: frozenset[TaskStatus]) -> list[Task]:
         return self._all(self._mine().where(t.c.status.in_(list(statuses))).order_by(t.c.opened_at, t.c.id))

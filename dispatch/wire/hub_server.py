@@ -67,7 +67,6 @@ class HubServer:
             longest_wait_s=self.options.upgrade_wait_s,
             flush_s=self.options.flush_s,
         )
-        self._sockets: dict[Connection, HubSocket] = {}
         self._rounds: list[set[HubSocket]] = [set() for _ in range(self.options.ping_every_s)]
         self._greeting: deque[tuple[int, HubSocket]] = deque()
         self._leaving: deque[tuple[int, HubSocket]] = deque()
@@ -117,7 +116,7 @@ class HubServer:
             connection.close(CloseCode.SERVER_DRAIN)
         self._flush()
         await self._writer.finish()
-        for socket in list(self._sockets.values()):
+        for socket in [socket for sockets in self._rounds for socket in sockets]:
             socket.abort()
         await self._checks.stop()
         await self._follows.stop()
@@ -132,11 +131,10 @@ class HubServer:
 
     def knock(self, address: str) -> int | asyncio.Future[int | None] | None:
         """None: a socket from this address may be opened; a number: after so many seconds; a future: the answer."""
-        return self._door.knock(address, len(self._sockets), self._rooms.clock.monotonic_s())
+        return self._door.knock(address, len(self.hub.connections), self._rooms.clock.monotonic_s())
 
     def opened(self, socket: HubSocket) -> Connection:
         connection = self.hub.open(socket, socket.codec, self._rooms.new_connection_id())
-        self._sockets[connection] = socket
         self._is_empty.clear()
         self._rounds[self._opened % len(self._rounds)].add(socket)
         self._opened += 1
@@ -158,11 +156,10 @@ class HubServer:
     def lost(self, socket: HubSocket) -> None:
         connection, socket.connection = socket.connection, None
         if connection is not None:
-            self._sockets.pop(connection, None)
             for sockets in self._rounds:
                 sockets.discard(socket)
             self.hub.drop(connection)
-            if not self._sockets:
+            if not self.hub.connections:
                 self._is_empty.set()
 
     def run_stream(self, transport: StreamTransport, socket: HubSocket) -> None:
@@ -350,6 +347,7 @@ class HubServer:
                 # A whole round without an answer to our ping: nobody is there.
                 socket.connection.close(CloseCode.DEAD_PEER)
         self.hub.close_expired()
+        self.hub.see_lateness(self.late_flushes)
         if second % self.options.silent_every_s == 0:
             self.hub.topics.drop_silent(self._silent_since_ms())
         if second % 60 == 0:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+from dispatch.hub.core import TOLD_PER_FLUSH
+from dispatch.hub.reporting import BUSY, IDLE, WINDOW_S, Stretch
 from geo.filters import Reason
-from tests.hub_table import CAMPUS, Event, Standing, Table, Who
+from tests.hub_table import CAMPUS, Event, Pipe, Standing, Table, Who
 
 
 def test_who_is_off_duty_and_carries_nothing_is_not_tracked() -> None:
@@ -32,7 +34,82 @@ def test_who_is_off_duty_and_carries_nothing_is_not_tracked() -> None:
     table.answer(runner, Standing(who))
     assert len(table.outside.tracked) == 1, "an old one says where somebody was before they came on duty"
     table.event(Event("runner:acc_r", 4, kind="order_delivered"))
-    assert not table.outside.checks, "on duty an errand more or less changes nothing"
+    table.answer(runner, Standing(who))
+    table.event(Event("runner:acc_r", 5, kind="order_rated"))
+    assert not table.outside.checks, "praise puts nothing into anybody's hands"
+
+
+def told(pipe: Pipe) -> list[tuple[int, int]]:
+    return [(frame["every_ms"], frame["distance_m"]) for frame in pipe.take("report")]
+
+
+def test_a_runner_is_told_how_often_to_report() -> None:
+    table = Table()
+    who = Who("acc_r", CAMPUS, frozenset({"runner"}))
+    runner, pipe = table.client("acc_r/runner")
+    assert told(pipe) == [], "nobody knows yet"
+    table.answer(runner)
+    assert told(pipe) == [IDLE]
+    for number, (kind, is_busy, expected) in enumerate(
+        [
+            ("task_offered", True, [BUSY]), ("task_assigned", True, []), ("order_delivered", False, [IDLE]),
+            ("runner_off_duty", False, []),
+        ]
+    ):  # fmt: skip
+        table.event(Event("runner:acc_r", number, kind=kind))
+        table.answer(runner, Standing(who, is_busy=is_busy))
+        assert told(pipe) == expected
+    # A renewed hello is answered by ``welcome``, which knows nothing of it.
+    table.say(runner, t="hello", token="acc_r/runner")
+    table.answer(runner)
+    assert told(pipe) == [IDLE]
+
+
+def test_only_runners_are_told_how_often_to_report() -> None:
+    table = Table()
+    student, pipe = table.client()
+    table.answer(student)
+    table.hub.stretch(4)
+    table.hub.write_out()
+    assert told(pipe) == []
+
+
+def test_a_worker_that_is_late_asks_for_less_and_tells_a_part_at_a_time() -> None:
+    table = Table()
+    pipes = []
+    for number in range(TOLD_PER_FLUSH + 1):
+        runner, pipe = table.client(f"acc_{number}/runner")
+        table.answer(runner)
+        pipes.append(pipe)
+    assert all(told(pipe) == [IDLE] for pipe in pipes)
+    table.hub.stretch(2)
+    table.hub.stretch(2)
+    table.hub.write_out()
+    assert sum(len(pipe.frames) for pipe in pipes) == TOLD_PER_FLUSH
+    table.hub.write_out()
+    table.hub.write_out()
+    assert [told(pipe) for pipe in pipes] == [[(2 * IDLE.every_ms, 2 * IDLE.distance_m)]] * len(pipes)
+    table.hub.drop(next(iter(table.hub.connections)))
+    table.hub.stretch(1)
+    for _ in range(3):
+        table.hub.write_out()
+    assert sum(told(pipe) == [IDLE] for pipe in pipes) == TOLD_PER_FLUSH
+    assert table.hub.metrics()["report_stretch"] == 1
+
+
+def test_the_stretch_follows_the_share_of_late_flushes_a_step_at_a_time() -> None:
+    stretch = Stretch()
+    flushes = late = 0
+    factors = []
+    shares = [0.5] * 4 + [0.1, 0.0, 0.1, 0.0, 0.0]
+    assert stretch.see(0, 0, 0) == 1
+    for number, share in enumerate(shares):
+        for second in range(WINDOW_S):
+            flushes += 20
+            late += round(20 * share)
+            factor = stretch.see(flushes, late, number * WINDOW_S + second + 1)
+        factors.append(factor)
+    assert factors == [2, 4, 4, 4, 4, 2, 2, 1, 1]
 
 
 def test_fixes_wait_until_the_last_position_is_known() -> None:

@@ -48,6 +48,7 @@ ASKED: dict[str, Ask] = {
     "tasks.takeable": lambda uow, x: uow.tasks.takeable(),
     "tasks.held": lambda uow, x: uow.tasks.held(),
     "tasks.held_by_any": lambda uow, x: uow.tasks.held_by_any([x.account.id]),
+    "tasks.in_hand": lambda uow, x: any(uow.tasks.in_hand([x.account.id])),
     "tasks.held_by": lambda uow, x: uow.tasks.held_by(x.account.id),
     "offers.get": lambda uow, x: uow.offers.get(x.offer.id),
     "offers.save": lambda uow, x: uow.offers.save(replace(x.offer, campus_id=uow.campus_id), OfferStatus.PENDING),

@@ -12,14 +12,14 @@ import pytest
 
 from dispatch.access.passwords import hash_password
 from dispatch.access.principal import Principal
-from dispatch.flow import deliver_task
+from dispatch.flow import answer_offer, deliver_task
 from dispatch.flow.follow_topic import may_follow_many, read_topics
 from dispatch.flow.go_on_duty import set_duty
 from dispatch.flow.manage_accounts import block_account, create_account, review_runner, set_roles
 from dispatch.flow.sign_in import ask_standings, open_session, refresh, set_password, sign_out, socket_token
 from dispatch.model.account import Role
 from dispatch.model.errors import AccountBlocked, NotSignedIn, SignInFailed, Unavailable
-from dispatch.model.requests import BlockAccount, Deliver, ReviewRunner, SetDuty, SetPassword, SetRoles
+from dispatch.model.requests import BlockAccount, DeclineOffer, Deliver, ReviewRunner, SetDuty, SetPassword, SetRoles
 from tests.flow_world import World, open_world
 from tests.hub_world import OPTIONS, Eventually, Server, dial, follow, now_ms
 
@@ -125,6 +125,24 @@ async def test_who_is_tracked_is_on_duty_or_carries(home: World) -> None:
     assert await tracked() == (False, True)
     await deliver_task.delivered(home.ctx, runner, order_id, Deliver(pin=(await home.order(order_id)).pin))
     assert await tracked() == (False, False)
+
+
+async def test_who_is_busy_carries_or_has_an_offer(home: World) -> None:
+    student, runner = await home.student(), await home.runner()
+    whos = [await session_of(home, one.account_id) for one in (runner, await home.runner(is_on=False), student)]
+
+    async def busy() -> list[bool]:
+        return [one.is_busy for one in await ask_standings(home.ctx, whos)]  # type: ignore[union-attr]
+
+    assert await busy() == [False] * 3
+    offer = await home.offered(await home.paid(student))
+    assert offer.runner_id == runner.account_id and await busy() == [True, False, False]
+    await answer_offer.decline(home.ctx, runner, offer.id, DeclineOffer())
+    assert await busy() == [False] * 3
+    order_id = await home.carrying(student, runner)
+    assert await busy() == [True, False, False]
+    await deliver_task.delivered(home.ctx, runner, order_id, Deliver(pin=(await home.order(order_id)).pin))
+    assert await busy() == [False] * 3
 
 
 # --- over real sockets ------------------------------------------------------------------------------------------------
