@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +80,9 @@ def as_json(history: History, findings: dict[str, Findings]) -> bytes:
         "between": [msgspec.to_builtins(one) for one in history.between],
         "after": [msgspec.to_builtins(one) for one in history.after],
         "figures": history.figures,
-        "findings": {name: asdict(found) for name, found in findings.items()},
+        "findings": {
+            name: {"counts": dict(found.counts), "fault_count": found.fault_count, "faults": found.faults}
+            for name, found in findings.items()
+        },
     }
     return msgspec.json.format(msgspec.json.encode(told), indent=1)
