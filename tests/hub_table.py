@@ -188,11 +188,13 @@ class Table:
         self.hub.write_out()
 
     def positions(self, *rows: PositionRow, is_news: bool = True) -> None:
+        """A flush that brings these."""
         if is_news:
             self.hub.on_positions(CAMPUS, rows)
         else:
             self.hub.topics.deliver_positions(CAMPUS, rows, is_news=False)
         self.hub.write_out()
+        self.hub.topics.state.measure(self.hub.now_ms)
 
 
 def fresh(offset: int = 0, watch: str | None = None, events: Sequence[Event] = (), epoch: str = "e") -> Past:

@@ -7,9 +7,12 @@ reading, ``now - fixed_at``, would be on two clocks; see ``Skew`` for how it is 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 #: Upper edges in real milliseconds; what is older falls into the last, open bucket.
-EDGES_MS = (5, 10, 25, 50, 75, 100, 150, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000)
+EDGES_MS = (
+    5, 10, 25, 50, 75, 100, 125, 150, 200, 250, 300, 400, 500, 750, 1_000, 1_500, 2_500, 5_000, 10_000, 30_000,
+)  # fmt: skip
 
 
 class Ages:
@@ -32,15 +35,19 @@ class Ages:
         return sum(self.counts)
 
     def quantile_ms(self, q: float) -> float:
-        """The upper edge of the bucket in which the q-quantile lies (infinite in the last, 0.0 while empty)."""
-        rank, seen = q * self.total, 0
-        if not rank:
-            return 0.0
-        for edge, count in zip((*EDGES_MS, float("inf")), self.counts, strict=True):
-            seen += count
-            if seen >= rank:
-                return float(edge)
-        return float("inf")
+        return quantile_ms(self.counts, q)
+
+
+def quantile_ms(counts: Sequence[int], q: float) -> float:
+    """The upper edge of the bucket in which the q-quantile lies (infinite in the last, 0.0 while empty)."""
+    rank, seen = q * sum(counts), 0
+    if not rank:
+        return 0.0
+    for edge, count in zip((*EDGES_MS, float("inf")), counts, strict=True):
+        seen += count
+        if seen >= rank:
+            return float(edge)
+    return float("inf")
 
 
 class Skew:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch.hub.ages import EDGES_MS, Ages
 from dispatch.hub.send_queue import SendQueue
 from dispatch.hub.state_lane import EVERYBODY
 from dispatch.hub.topic import Topic
@@ -209,15 +208,3 @@ def test_chinese_coordinates_come_in_and_go_out() -> None:
     table.positions(("acc_r", fix.lat, fix.lon, 1, None, None, None, 0))
     shown = pipe.take("pos")[-1]["p"][0]
     assert shown[1:3] == pytest.approx([30.5, 114.4], abs=1e-6)
-
-
-def test_ages() -> None:
-    ages = Ages()
-    assert ages.quantile_ms(0.5) == 0.0
-    ages.add(-3)
-    ages.add(40, 8)
-    ages.add(10**9)
-    assert ages.total == 10
-    assert ages.quantile_ms(0.5) == 50
-    assert ages.quantile_ms(0.99) == float("inf")
-    assert len(ages.counts) == len(EDGES_MS) + 1
