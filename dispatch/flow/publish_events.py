@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ import msgspec
 
 from geo.fix import Fix
 
+from ..live.connect import RedisTrouble
 from ..live.resume_streams import Published
 from ..model.campus import AssignMode
 from ..model.event import Event, EventKind, publications
@@ -40,23 +42,42 @@ async def publish_events(ctx: Context, streams: Streams) -> int:
     """Publish what is waiting, in the order of each thing's version; how many events went out.
 
     Killed between publishing and marking, it publishes again, and the stream recognises the ids.
+    A campus whose part of Redis is away keeps its events until it is back, and holds up no other's.
     """
-    events = await ctx.store.read_global(lambda unit: unit.outbox.unpublished(BATCH))
-    by_campus: dict[str, list[Event]] = {}
-    for event in events:
-        by_campus.setdefault(event.campus_id, []).append(event)
-    for campus_id, batch in by_campus.items():
-        ground = await ctx.grounds.get(campus_id)
-        fixes = await ctx.presence.all(campus_id)
-        told = await ctx.store.read(campus_id, _enriching(batch, ground, fixes, ctx.options.undo_ttl))
-        outgoing: list[Published] = [
-            (event.id, event.version, ms(event.at), publication)
-            for event in told
-            for publication in publications(event)
-        ]
-        await streams.publish_many(campus_id, outgoing)
-        await ctx.store.run_global(partial(_mark_published, [event.id for event in batch]))
-    return len(events)
+    away: dict[str, BaseException] = {}
+    done = 0
+    while True:
+        known_away = list(away)
+        events = await ctx.store.read_global(lambda unit, skip=known_away: unit.outbox.unpublished(BATCH, skip))  # type: ignore[misc]
+        by_campus: dict[str, list[Event]] = {}
+        for event in events:
+            by_campus.setdefault(event.campus_id, []).append(event)
+        ended = await asyncio.gather(
+            *(_publish(ctx, streams, campus_id, batch) for campus_id, batch in by_campus.items()),
+            return_exceptions=True,
+        )
+        for campus_id, error in zip(by_campus, ended, strict=True):
+            if isinstance(error, RedisTrouble):
+                away[campus_id] = error
+            elif error is not None:
+                raise error
+        done += sum(len(batch) for campus_id, batch in by_campus.items() if campus_id not in away)
+        if not away or not events:
+            break
+    if away and not done:
+        raise next(iter(away.values()))
+    return done
+
+
+async def _publish(ctx: Context, streams: Streams, campus_id: str, batch: list[Event]) -> None:
+    ground = await ctx.grounds.get(campus_id)
+    fixes = await ctx.presence.all(campus_id)
+    told = await ctx.store.read(campus_id, _enriching(batch, ground, fixes, ctx.options.undo_ttl))
+    outgoing: list[Published] = [
+        (event.id, event.version, ms(event.at), publication) for event in told for publication in publications(event)
+    ]
+    await streams.publish_many(campus_id, outgoing)
+    await ctx.store.run_global(partial(_mark_published, [event.id for event in batch]))
 
 
 def _mark_published(event_ids: list[str], unit: GlobalUnit) -> None:

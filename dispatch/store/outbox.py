@@ -40,10 +40,14 @@ class Relayed:
         self._scope = scope
         self._sql = scope.connection
 
-    def unpublished(self, limit: int = 500) -> list[Event]:
-        """What waits to be published. Within a subject strictly by its version, then as written; between subjects by
-        time. A subject's next version commits only after the one before, so there is never a gap to jump over."""
-        query = select(t).where(t.c.published_at.is_(None)).order_by(t.c.subject_id, t.c.version, t.c.seq).limit(limit)
+    def unpublished(self, limit: int = 500, without: Sequence[str] = ()) -> list[Event]:
+        """What waits to be published, ``without`` that of some campuses. Within a subject strictly by its version, then
+        as written; between subjects by time. A subject's next version commits only after the one before, so there is
+        never a gap to jump over."""
+        query = select(t).where(t.c.published_at.is_(None))
+        if without:
+            query = query.where(t.c.campus_id.not_in(without))
+        query = query.order_by(t.c.subject_id, t.c.version, t.c.seq).limit(limit)
         return by_time([_event(row) for row in self._sql.execute(query)])
 
     def mark_published(self, event_ids: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 
 from dispatch.flow import cancel_order, go_on_duty, reassign_task, watch_console
 from dispatch.flow.publish_events import BATCH, publish_events
-from dispatch.flow.tell import tell
+from dispatch.flow.tell import tell, tell_about_account
 from dispatch.live.resume_streams import Published
 from dispatch.model.campus import AssignMode
 from dispatch.model.errors import Unavailable
@@ -52,6 +52,19 @@ def counted_statements() -> Iterator[list[str]]:
         sql_event.remove(Engine, "before_cursor_execute", note)
 
 
+class PartlyAway:
+    """Streams of a cluster one of whose servers is away, and with it one campus."""
+
+    def __init__(self, world: World, campus_id: str) -> None:
+        self._streams = world.streams
+        self.campus_id = campus_id
+
+    async def publish_many(self, campus_id: str, events: list[Published]) -> Any:
+        if campus_id == self.campus_id:
+            raise ConnectionError("nobody there")
+        return await self._streams.publish_many(campus_id, events)
+
+
 def _topics(world: World, order_id: str, *runners: Any) -> list[str]:
     return [
         f"order:{order_id}", f"console:{world.campus_id}", f"hall:{world.campus_id}",
@@ -73,6 +86,25 @@ async def test_a_kill_before_marking_publishes_again_and_nothing_is_doubled(worl
         heard = await world.heard(topic)
         assert [event.offset for event in heard] == list(range(1, len(heard) + 1))
         assert len({event.id for event in heard}) == len(heard)
+
+
+async def test_a_campus_that_is_away_holds_up_no_other(home: World) -> None:
+    here, there = home.campus_id, home.other_campus_id
+
+    def many(uow: UnitOfWork) -> None:
+        for number in range(BATCH + 1):
+            tell_about_account(uow, EventKind.ACCESS_CHANGED, f"acc_{number}", actor_id=None)
+
+    for campus_id in (here, there):
+        await home.ctx.store.run(campus_id, many)
+    away = PartlyAway(home, there)
+    assert await publish_events(home.ctx, away) == BATCH + 1
+    assert len(await home.heard(f"console:{here}")) == BATCH + 1
+    assert await home.heard(f"console:{there}", there) == []
+    with pytest.raises(ConnectionError):
+        await publish_events(home.ctx, away)
+    await home.publish()
+    assert len(await home.heard(f"console:{there}", there)) == BATCH + 1
 
 
 async def test_two_relays_at_once_publish_once_and_in_order(world: World) -> None:
