@@ -20,7 +20,7 @@ def plots(figures: Figures) -> list[tuple[str, str]]:
     made = [
         ("Orders and offers per 10 s", _rates(figures, ("placed", "offered", "accepted", "declined", "handed_over"))),
         ("Fixes and events per 10 s", _rates(figures, ("fixes_sent", "fixes_seen", "events"))),
-        ("Age of positions at the viewer, real ms", _ages(figures)),
+        ("Age of positions at the viewer (sent to received, one clock), real ms", _ages(figures)),
         ("Age of positions, how many (log)", _histogram(figures)),
         ("CPU of the server's processes, %", _cpu(figures)),
         ("Memory of the server's processes, MB", _memory(figures)),

@@ -196,8 +196,9 @@ def printed(tally: Tally, options: Options) -> str:
         f"out of order                 {tally.out_of_order}",
         f"runners slower than a flush  {tally.slow_runners}, {share(tally.slow_seen, tally.slow_due)} one by one",
         f"next fix a flush later       {tally.spaced_due}, {share(tally.spaced_seen, tally.spaced_due)} one by one",
-        "age, send to receipt, ms     "
-        f"p50 {ages.percentile(0.5):.1f}  p95 {ages.percentile(0.95):.1f}  p99 {ages.percentile(0.99):.1f}",
+        "age on one clock, ms         "
+        f"p50 {ages.percentile(0.5):.1f}  p95 {ages.percentile(0.95):.1f}  p99 {ages.percentile(0.99):.1f}, "
+        "from sending to a watcher's receipt",
         f"index at each track's end    {tally.index_checked} asked, at most {tally.index_off_m:.2f} m off, "
         f"{len(tally.index_wrong)} wrong",
         *(f"  {text}" for text in tally.index_wrong[:10]),

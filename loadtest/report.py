@@ -41,7 +41,7 @@ def tables(outcome: Outcome) -> list[Table]:
         _row("paid to assigned, business s", figures.assign_s),
         _row("placed to delivered, business s", figures.deliver_s),
         _row("pay tapped to paid known, real ms", figures.pay_ms),
-        _row("fix sent to viewer's receipt, real ms", figures.ages_ms),
+        _row("fix sent to viewer's receipt, one clock, real ms", figures.ages_ms),
     ]
     calls = [_row(name, took) for name, took in sorted(figures.calls.items(), key=lambda item: -item[1].count)]
     hub = [

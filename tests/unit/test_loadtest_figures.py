@@ -126,7 +126,7 @@ def test_a_peak_is_well_when_books_topics_and_answers_are() -> None:
 def test_the_report_is_readable_as_text_and_as_one_html_file() -> None:
     text = as_text(outcome())
     assert (
-        "fix sent to viewer's receipt, real ms" in text
+        "fix sent to viewer's receipt, one clock, real ms" in text
         and "FAULT nothing is lost: 2 checked, 1 faults (a note)" in text
     )
     assert "delivered       1" in text.replace("  ", "  ")
