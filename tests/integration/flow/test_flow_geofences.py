@@ -11,6 +11,7 @@ import pytest
 
 from dispatch.access.principal import Principal
 from dispatch.flow import manage_geofences
+from dispatch.flow.draw_demo_geofences import draw_demo_geofences
 from dispatch.flow.record_crossings import end_stays_of_absent
 from dispatch.flow.watch_geofences import MAX_WAITING_FIXES, FenceWatch, WatchRhythm
 from dispatch.live.bus import Bus
@@ -496,3 +497,17 @@ async def test_the_log_and_the_report(yard: Fenced) -> None:
         with pytest.raises(InvalidInput) as refused:
             await manage_geofences.dwell_report(world.ctx, yard.operator, **span)
         assert refused.value.field == "since"
+
+
+async def test_a_campus_of_the_demonstration_begins_with_fences(home: World) -> None:
+    count = await draw_demo_geofences(home.ctx, home.campus_id)
+    assert await draw_demo_geofences(home.ctx, home.campus_id) == 0
+    fences = (await manage_geofences.geofences(home.ctx, await home.operator())).geofences
+    assert len(fences) == count >= 8
+    names = {fence.name for fence in fences}
+    assert {"图书馆", "第一食堂", "梅园快递站", "南门"} <= names
+    # What the demonstration draws, the campus team could draw as well.
+    operator = await home.operator()
+    for fence in fences:
+        drawn = DrawGeofence(name=fence.name, name_en=fence.name_en, shape=fence.shape, dwell_s=fence.dwell_s)
+        await manage_geofences.draw_geofence(home.ctx, operator, drawn)

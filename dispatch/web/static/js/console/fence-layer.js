@@ -37,7 +37,8 @@ export class FenceLayer {
       // An element, never a string: Leaflet would read a string as markup, and a name is somebody's input.
       shape.bindTooltip(h("span", {}, pick({ ...fence, name_zh: fence.name }, "name")), {
         permanent: true,
-        direction: "center",
+        direction: "bottom",
+        offset: [0, 7],
         className: "fence-name",
       });
       this.group.addLayer(shape);
@@ -57,6 +58,11 @@ export class FenceLayer {
     for (const corner of shape.corners) {
       this.draft.addLayer(L.circleMarker(corner, { radius: 4, className: "fence-corner", interactive: false }));
     }
+  }
+
+  /** Whether names are shown even where the map is small. @param {boolean} isNamed */
+  setNamed(isNamed) {
+    this.element.classList.toggle("has-fence-names", isNamed);
   }
 
   /** Bring a fence into view. */

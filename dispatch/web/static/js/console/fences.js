@@ -142,6 +142,7 @@ export class Fences {
   paintNow() {
     this.layer.show(this.draft?.id ? this.list.filter((one) => one.id !== this.draft.id) : this.list, this.chosenId);
     this.layer.sketch(this.draft?.shape ?? null);
+    this.layer.setNamed(this.isOpen);
     if (!this.isOpen) return;
     render(
       this.element,
@@ -210,8 +211,8 @@ export class Fences {
           known?.median_s ? ` · ${t("fence.median", { age: duration(known.median_s) })}` : "",
         ),
       ),
-      button("text", t("fence.edit", { name }), () => ((this.draft = draftOf(fence)), this.paint())),
-      button("close", t("fence.delete_title", { name }), () => this.remove(fence)),
+      button("pencil", t("fence.edit", { name }), () => ((this.draft = draftOf(fence)), this.paint())),
+      button("bin", t("fence.delete_title", { name }), () => this.remove(fence)),
     );
   }
 
