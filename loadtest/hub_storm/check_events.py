@@ -143,8 +143,10 @@ class _TopicCheck:
             counts["events true"] += fact.seq > self._first_seq
             if fact.id in self._told:
                 continue
-            if any(is_shown(self._topic, fact, one, self._truth) for one in snapshots):
-                counts["events in a snapshot only"] += fact.seq > self._first_seq
+            shown = next((n for n, one in enumerate(snapshots) if is_shown(self._topic, fact, one, self._truth)), None)
+            if shown is not None:
+                where = "before the first snapshot" if shown == 0 else "in a later snapshot only"
+                counts[f"events {where}"] += fact.seq > self._first_seq
             elif fact.seq > self._first_seq:
                 self._fault(f"{fact.id} ({fact.kind} of {fact.subject}, version {fact.version}) is missing")
 

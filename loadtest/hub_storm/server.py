@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -68,6 +69,17 @@ class StormServer:
     def waiting(self) -> int:
         """Events of the books that are not published yet."""
         return newest_seq(self.data_dir)[1]
+
+    async def counted(self, what: str) -> float:
+        """One of the hub's own counters, over all workers; 0 while it was never counted."""
+        url = self.own.processes_url.replace("/processes", "/metrics")
+        try:
+            async with self._session.get(url) as response:
+                text = await response.text()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return 0.0
+        found = re.findall(rf'^dispatch_hub_events_total{{[^}}]*what="{what}"[^}}]*}} (\S+)', text, re.MULTILINE)
+        return sum(map(float, found))
 
     async def replace(self) -> None:
         """SIGHUP: every process is replaced, one after the other."""

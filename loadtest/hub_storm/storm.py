@@ -171,7 +171,7 @@ class _Rage:
             if not is_first and time.monotonic() > end_s:
                 return
             await self._inject(scene, name, (HARD | SOFT)[name])
-            await self._part("steady", self._options.steady_s / 2)
+            await self._part("recovering" if name in HARD else "steady", self._options.steady_s / 2)
         if is_first and self._options.minutes:
             self._history.between = await self._server.sizes()
 

@@ -89,7 +89,7 @@ def test_a_whole_history_is_well() -> None:
 def test_a_snapshot_makes_up_for_what_was_missed() -> None:
     found = check_events(history(span(2, 3, version=2), span(5, version=5, epoch="b"), span(6, 6, epoch="b")), truth())
     assert found.faults == []
-    assert found.counts["events in a snapshot only"] == 2
+    assert found.counts["events in a later snapshot only"] == 2
     assert found.counts["snapshot, new epoch"] == 1
 
 
