@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime
+import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..own_server import ServerFailed
+from . import written
 from .crew import CrewFault
 from .errands import ErrandFailed
 from .lanes import Load
 from .machine import Cores, allow_many_files, description, pin, share_out
-from .rows import ROWS, Options
+from .rows import ROWS, Options, about, failed_row
+from .servers import NotMeasured
 from .table import Report
 
 _ABOUT = """\
@@ -28,6 +31,21 @@ another. A row counts only if its conditions hold; they are printed with it. Row
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: measured; 1: a bound is missed and ``--check`` was given; 2: it could not be measured."""
     told = _parser().parse_args(arguments)
+    if told.command == "hub":
+        return _hub(told)
+    try:
+        body = json.loads(told.report.read_text(encoding="utf-8"))
+        if told.command == "table":
+            print(written.markdown(body))
+        elif not written.picture(body, told.picture):
+            raise ValueError("there is nothing to draw in it")
+    except (OSError, ValueError, KeyError) as fault:
+        print(f"bench: {told.report}: {fault}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _hub(told: argparse.Namespace) -> int:
     names = [name.strip() for name in told.rows.split(",")] if told.rows else list(ROWS)
     if unknown := [name for name in names if name not in ROWS]:
         print(f"no such row: {', '.join(unknown)}; there are {', '.join(ROWS)}", file=sys.stderr)
@@ -37,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pin(os.getpid(), cores.others)
     try:
         report = asyncio.run(_measure(told, names, cores))
-    except (ServerFailed, CrewFault, ErrandFailed, OSError) as fault:
+    except OSError as fault:
         print(f"bench: {fault}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -47,15 +65,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told.json.parent.mkdir(parents=True, exist_ok=True)
         told.json.write_text(report.as_json(), encoding="utf-8")
         print(f"\nwrote {told.json}")
+    if told.plot is not None and written.picture(json.loads(report.as_json()), told.plot):
+        print(f"wrote {told.plot}")
     return 1 if told.check and report.missed() else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    rows = "\n".join(f"  {name:<10} {(measure.__doc__ or '').splitlines()[0]}" for name, measure in ROWS.items())
+    rows = "\n".join(f"  {name:<10} {about(name)}" for name in ROWS)
     parser = argparse.ArgumentParser(
         prog="python -m loadtest.bench", description="What the hub costs, beside servers written for comparison."
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    table = commands.add_parser("table", help="a written report as tables for a document")
+    table.add_argument("report", type=Path)
+    plot = commands.add_parser("plot", help="a written report as a picture")
+    plot.add_argument("report", type=Path)
+    plot.add_argument("picture", type=Path)
     hub = commands.add_parser(
         "hub", help="measure the hub", description=_ABOUT + rows, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -72,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     hub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server")
     hub.add_argument("--quick", action="store_true", help="50 connections, 2 seconds, 1 round: does it work at all?")
     hub.add_argument("--json", type=Path, help="write everything there")
+    hub.add_argument("--plot", type=Path, help="draw processor time per fix there (PNG or SVG)")
     hub.add_argument("--check", action="store_true", help="end with 1 when a bound is missed")
     return parser
 
@@ -79,7 +105,8 @@ def _parser() -> argparse.ArgumentParser:
 async def _measure(told: argparse.Namespace, names: list[str], cores: Cores) -> Report:
     load = Load(told.runners, told.rate, told.seconds, told.warm_s, told.rounds)
     if told.quick:
-        load, told.connections = Load(50, 500.0, 2.0, 1.0, 1), min(told.connections, 300)
+        load = Load(min(told.runners, 50), min(told.rate, 500.0), min(told.seconds, 2.0), 1.0, 1)
+        told.connections = min(told.connections, 300)
     options = Options(
         cores=cores, load=load, fences=told.fences, acks=told.acks,
         connections=told.connections,
@@ -88,8 +115,12 @@ async def _measure(told: argparse.Namespace, names: list[str], cores: Cores) -> 
     )  # fmt: skip
     rows = []
     for name in names:
-        print(f"{name}: {(ROWS[name].__doc__ or '').splitlines()[0]}", flush=True)
-        rows.append(await ROWS[name](options))
+        print(f"{name}: {about(name)}", flush=True)
+        try:
+            rows.append(await ROWS[name](options))
+        except (ServerFailed, CrewFault, ErrandFailed, NotMeasured) as fault:
+            print(f"  not measured: {fault}", flush=True)
+            rows.append(failed_row(name, str(fault)))
     return Report(description(), _conditions(options), " ".join(["python -m loadtest.bench", *sys.argv[1:]]), rows)
 
 

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from dispatch.embedded import running_socket
+
 from ..own_server import OwnServer
 from .errands import come_on_duty, give_each_an_order
 from .fences import draw_fences
@@ -34,13 +36,16 @@ _COUNT = re.compile(rb'^dispatch_hub_events_total\{what="(\w+)"\} ([0-9.e+]+)$',
 
 
 class HubUnderTest:
-    """``orders``: so many runners get an order of their own, so that students can follow them."""
+    """``orders``: so many runners get an order of their own, that students can follow; ``on_duty``: so many come
+    on duty (all)."""
 
-    name, kind = "dispatch serve", "hub"
+    NAME = "dispatch serve"
+    kind = "hub"
 
     def __init__(
         self,
         *,
+        name: str = NAME,
         runners: int,
         orders: int = 0,
         operators: int = 1,
@@ -48,12 +53,13 @@ class HubUnderTest:
         workers: int = 1,
         settings: dict[str, str] | None = None,
         acks: bool = False,
-        are_on_duty: bool = True,
+        on_duty: int | None = None,
     ) -> None:
+        self.name = name
         self._folder = Path(tempfile.mkdtemp(prefix="bench-hub-"))
         self._counts = {"students": orders, "runners": runners, "operators": operators}
         self._wanted_orders, self._wanted_fences, self._acks = orders, fences, acks
-        self._are_on_duty = are_on_duty
+        self._on_duty = runners if on_duty is None else on_duty
         extra = {"DISPATCH_LOG_LEVEL": "info"} | (settings or {})
         self.server = OwnServer(self._folder, 1.0, f"{time.strftime('%Y-%m-%d')}T11:00:00+08:00", workers, extra)
         self.passes: Passes | None = None
@@ -75,8 +81,7 @@ class HubUnderTest:
         )
         self.offset_ms = await self._offset_ms()
         self.fences = await draw_fences(self.server.url, self.passes, self._wanted_fences)
-        if self._are_on_duty:
-            await come_on_duty(self.server.url, self.passes.people["runner"])
+        await come_on_duty(self.server.url, self.passes.people["runner"][: self._on_duty])
         if self._wanted_orders:
             self.orders = await give_each_an_order(self.server.url, self.passes, self._wanted_orders)
         for column, pids in self.processes().items():
@@ -138,6 +143,19 @@ class HubUnderTest:
             links.append(LinkSpec("/ws", self.hello(one) + follow, f"runner:{one.account_id}"))
         return self.fleet(links, ("followed",), 1)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the report says about how it was set up."""
+        fences = "the server has no geofences" if self.fences is None else f"{self.fences} geofences on the campus"
+        return (fences,)
+
+    @property
+    def redis_url(self) -> str:
+        """Where its private Redis listens."""
+        socket = running_socket(self._folder / "run")
+        assert socket is not None, "it runs, so it has noted its Redis"
+        return f"unix://{socket}"
+
     # --- figures
 
     async def counts(self) -> dict[str, float]:
@@ -146,3 +164,17 @@ class HubUnderTest:
         page = await asyncio.to_thread(fetch, self.server.processes_url.replace("/processes", "/metrics"))
         said = {name.decode(): float(value) for name, value in _COUNT.findall(page)}
         return _NOTHING_YET | {ours: said[theirs] for ours, theirs in COUNTED.items() if theirs in said}
+
+
+class ConsolesUnderTest(HubUnderTest):
+    """The same, watched by operators who each see the whole campus, on as many screens as an account may have."""
+
+    PER_ACCOUNT = 20
+
+    async def watchers(self, runners: int, each: int) -> FleetSpec:
+        """``each`` consoles, and every one sees all runners."""
+        assert self.passes is not None
+        follow = message({"t": "follow", "topic": f"console:{self.passes.campus_id}"})
+        operators = self.people("operator")
+        links = [LinkSpec("/ws", self.hello(operators[n // self.PER_ACCOUNT]) + follow) for n in range(each)]
+        return self.fleet(links, ("followed",), 1)

@@ -85,13 +85,18 @@ class Lane:
         readings: dict[str, list[Reading]] = {server.name: [] for server in self._up}
         for number in range(1, self._load.rounds + 1):
             for server in self._up:
-                reading = await self._measure(server, number)
+                reading = await self.measure(server, number)
                 readings[server.name].append(reading)
-                columns = ", ".join(f"{c} {reading.cpu_us(c):.1f}" for c in reading.cpu_ns)
-                self._say(f"  round {number}  {server.name:<15} µs per fix: {columns}")
+                self.tell(reading)
         return LaneResult(readings, self.missing)
 
-    async def _measure(self, server: Server, number: int) -> Reading:
+    def tell(self, reading: Reading, what: str = "fix") -> None:
+        """One line about a round."""
+        columns = ", ".join(f"{c} {reading.cpu_us(c):.1f}" for c in reading.cpu_ns)
+        self._say(f"  round {reading.round}  {reading.server:<15} µs per {what}: {columns}")
+
+    async def measure(self, server: Server, number: int) -> Reading:
+        """One round of one server."""
         load = self._load
         before = await server.counts()
         if self._watcher is not None:
@@ -100,19 +105,27 @@ class Lane:
         plan = SendPlan(start_ms, load.warm_s + load.seconds, load.rate, Tracks(CENTRE, load.runners), server.offset_ms)
         self._publisher.tell("send", server.name, plan)
         columns = server.processes()
-        began_ms, began = await _at(start_ms + load.warm_s * 1000, columns)
-        ended_ms, ended = await _at(start_ms + (load.warm_s + load.seconds) * 1000, columns)
+        seconds, used = await used_between(
+            columns, start_ms + load.warm_s * 1000, start_ms + (load.warm_s + load.seconds) * 1000
+        )
         report: SentReport = await asyncio.to_thread(self._publisher.answer)
         await asyncio.sleep(SETTLE_S)
         watched: WatchReport | None = None
         if self._watcher is not None:
-            watched = await asyncio.to_thread(self._watcher.ask, "collect", server.name, start_ms, ended_ms + 1e6)
+            watched = await asyncio.to_thread(self._watcher.ask, "collect", server.name, start_ms - 1, wall_ms())
         after = await server.counts()
-        seconds = (ended_ms - began_ms) / 1000
-        used = {column: float(ended[column] - began[column]) for column in columns}
         figures = _figures(report, {k: after[k] - before.get(k, 0.0) for k in after}, watched, load)
         notes = tuple(f"{server.name}: {count} x {text}" for text, count in report.faults.items())
         return Reading(server.name, number, seconds, load.rate * seconds, used, figures, notes)
+
+
+async def used_between(
+    columns: Mapping[str, list[int]], from_ms: float, to_ms: float
+) -> tuple[float, dict[str, float]]:
+    """Seconds between two moments of the wall clock, and the processor time that each column used in them (ns)."""
+    began_ms, began = await _at(from_ms, columns)
+    ended_ms, ended = await _at(to_ms, columns)
+    return (ended_ms - began_ms) / 1000, {column: float(ended[column] - began[column]) for column in columns}
 
 
 async def _at(at_ms: float, columns: Mapping[str, list[int]]) -> tuple[float, dict[str, int]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import random
+import re
 import select
 import socket
 import struct
@@ -17,6 +19,8 @@ import msgspec
 from .frames import CLOSE, PING, PONG, Unframer, masked, upgrade_request
 
 READ_BYTES = 262_144
+TOLD_TO_WAIT = "asked to come back (503)"
+_RETRY = re.compile(rb"retry_ms=(\d+)")
 #: Clients per made-up address: a campus does not come from one phone.
 PER_ADDRESS = 50
 
@@ -60,12 +64,16 @@ class FleetSpec:
     answers: int = 0
     at_once: int = 100
     within_s: float = 60.0
+    comes_back: bool = False
+    """Whether a connection that is closed with a code of 4000 to 4499 while it opens comes back, as clients do."""
 
 
 class Link:
     """One connection."""
 
-    __slots__ = ("closed_by", "data", "due_s", "index", "opened_s", "reader", "sock", "spec", "stage", "wanted")
+    __slots__ = (
+        "closed_by", "data", "due_s", "index", "opened_s", "reader", "retry_s", "sock", "spec", "stage", "wanted",
+    )  # fmt: skip
 
     def __init__(self, index: int, spec: LinkSpec) -> None:
         self.index, self.spec = index, spec
@@ -74,7 +82,7 @@ class Link:
         self.data = b""
         self.reader = Unframer()
         self.wanted = 0
-        self.due_s = self.opened_s = 0.0
+        self.due_s = self.opened_s = self.retry_s = 0.0
         self.closed_by = 0
 
 
@@ -103,6 +111,7 @@ class Fleet:
         self._on_greeting = on_greeting
         self._epoll = select.epoll()
         self._by_fd: dict[int, Link] = {}
+        self._luck = random.Random(len(spec.links))
 
     @property
     def open_count(self) -> int:
@@ -192,9 +201,8 @@ class Fleet:
             if name.lower() == b"retry-after":
                 after_s = float(value)
         if status == "503":
-            self.faults["asked to come back (503)"] += 1
-            self._drop(link)
-            link.stage, link.due_s = "new", time.monotonic() + after_s * (1.0 + (link.index % 100) / 200)
+            self.faults[TOLD_TO_WAIT] += 1
+            self._come_back(link, after_s)
         else:
             self._lose(link, f"handshake: {status}")
 
@@ -256,13 +264,24 @@ class Fleet:
                 link.sock.send(masked(PONG, payload))
         elif opcode == CLOSE and len(payload) >= 2:
             link.closed_by = int.from_bytes(payload[:2], "big")
+            if (told := _RETRY.search(payload[2:])) is not None:
+                link.retry_s = int(told[1]) / 1000
 
     # --- ending
 
     def _lose(self, link: Link, why: str) -> None:
         self.faults[why] += 1
+        was_opening, code, link.closed_by = link.stage != "open", link.closed_by, 0
+        if self.spec.comes_back and was_opening and (code == 0 or 4000 <= code < 4500):
+            self._come_back(link, link.retry_s or 1.0)
+            return
         self._drop(link)
         link.stage = "closed"
+
+    def _come_back(self, link: Link, after_s: float) -> None:
+        """Not before the server wants, and not all at once: up to half as long again."""
+        self._drop(link)
+        link.stage, link.due_s = "new", time.monotonic() + after_s * (1.0 + self._luck.random() / 2)
 
     def _drop(self, link: Link) -> None:
         if link.sock is not None:

@@ -47,9 +47,7 @@ async def measure_memory(
     grown: dict[str, Growth] = {}
     missing: dict[str, str] = {}
     made: dict[str, Callable[[], Server]] = {
-        "hub": lambda: HubUnderTest(
-            runners=FIRST + connections, fences=fences, settings=dict(settings), are_on_duty=False
-        ),
+        "hub": lambda: HubUnderTest(runners=FIRST + connections, fences=fences, settings=dict(settings), on_duty=0),
         "tornado": PlainTornado,
     }
     for name, make in made.items():
@@ -63,7 +61,7 @@ async def measure_memory(
             missing[server.name] = str(fault)
         finally:
             await server.stop()
-    ours, plain = grown.get(HubUnderTest.name), grown.get(PlainTornado.name)
+    ours, plain = grown.get(HubUnderTest.NAME), grown.get(PlainTornado.name)
     figures = (
         Figure("memory", "per signed-in connection, one topic", ours.kb_each if ours else None, "KB", 8.0, 5.0),
         Figure("memory", "per connection of plain Tornado", plain.kb_each if plain else None, "KB"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from .consoles import measure_consoles
+from .events import measure_events
 from .geoadd import measure_geoadd
 from .hub import HubUnderTest
 from .lanes import LaneResult, Load, run_lane
 from .machine import Cores
 from .memory import measure_memory
 from .servers import BareEpoll, Nchan, PlainTornado, Server
+from .storm import measure_storm
 from .table import Row
 from .verdicts import (
     BASELINE_DELIVERIES,
@@ -63,7 +66,7 @@ def summaries(
     """Per server; the loop in C has no deliveries and no refusals to speak of."""
     found = {}
     for name, readings in result.readings.items():
-        conditions = ours if name == HubUnderTest.name else SENDS if name == BareEpoll.name else baseline
+        conditions = ours if name == HubUnderTest.NAME else SENDS if name == BareEpoll.name else baseline
         found[name] = summary(readings, conditions, least_rounds)
     return found
 
@@ -72,16 +75,19 @@ def _all(result: LaneResult) -> tuple[Reading, ...]:
     return tuple(reading for readings in result.readings.values() for reading in readings)
 
 
-def _own_notes(hub: HubUnderTest | None) -> tuple[str, ...]:
-    if hub is None:
-        return ()
-    fences = "the server has no geofences" if hub.fences is None else f"{hub.fences} geofences on the campus"
-    return (fences,)
-
-
 def _cost(row: str, summed: dict[str, Summary], name: str) -> Figure:
-    ours = summed.get(HubUnderTest.name)
+    ours = summed.get(HubUnderTest.NAME)
     return Figure(row, name, ours.cpu_us["server"] if ours else None, "µs", faults=ours.faults if ours else ())
+
+
+def failed_row(name: str, why: str) -> Row:
+    """A row that could not be measured is told as such, and never passed."""
+    return Row(name, about(name), (Figure(name, "the whole row", None, "", 0.0),), missing={"the row": why})
+
+
+def about(name: str) -> str:
+    """What a row is, in one line."""
+    return (ROWS[name].__doc__ or name).splitlines()[0].rstrip(".")
 
 
 async def idle(options: Options) -> Row:
@@ -91,7 +97,7 @@ async def idle(options: Options) -> Row:
     servers: list[Server] = [*([hub] if hub else []), *_baselines(options, "c", "tornado", "nchan")]
     result = await run_lane(options.cores, load, servers, options.say)
     summed = summaries(result, FIXES, BASELINE_FIXES, options.least_rounds)
-    ours = summed.get(HubUnderTest.name)
+    ours = summed.get(HubUnderTest.NAME)
     figures = (
         _cost("idle", summed, "CPU per fix, nobody watching"),
         ratio("idle", "of plain Tornado", ours, summed.get(PlainTornado.name), 0.40, 0.30, PlainTornado.name),
@@ -99,7 +105,7 @@ async def idle(options: Options) -> Row:
     )
     return Row(
         "idle", "CPU per fix, whole path, nobody watching", figures, tuple(summed.values()), result.missing,
-        _all(result), _own_notes(hub),
+        _all(result), hub.remarks if hub else (),
     )  # fmt: skip
 
 
@@ -110,14 +116,14 @@ async def deliver(options: Options) -> Row:
     servers: list[Server] = [*([hub] if hub else []), *_baselines(options, "tornado", "nchan")]
     result = await run_lane(options.cores, load, servers, options.say)
     summed = summaries(result, DELIVERIES, BASELINE_DELIVERIES, options.least_rounds)
-    ours = summed.get(HubUnderTest.name)
+    ours = summed.get(HubUnderTest.NAME)
     figures = (
         _cost("deliver", summed, "CPU per fix delivered to 3 watchers"),
         ratio("deliver", "of nchan with 3 subscribers", ours, summed.get(Nchan.name), 1.1, 0.85, Nchan.name),
     )
     return Row(
         "deliver", "CPU per fix delivered to 3 watchers each, whole path", figures, tuple(summed.values()),
-        result.missing, _all(result), _own_notes(hub),
+        result.missing, _all(result), hub.remarks if hub else (),
     )  # fmt: skip
 
 
@@ -134,4 +140,58 @@ async def geoadd(options: Options) -> Row:
     return await measure_geoadd(options.cores, load.rounds, min(2.0, load.seconds / 2), options.say)
 
 
-ROWS: dict[str, Measure] = {"idle": idle, "deliver": deliver, "memory": memory, "geoadd": geoadd}
+async def profile_t(options: Options) -> Row:
+    """Profile T: 200 runners every 5 s, 500 consoles that each see all: share of one core."""
+    return await measure_consoles(
+        options.cores, options.load, options.fences, options.settings, options.least_rounds, options.say
+    )
+
+
+async def events(options: Options) -> Row:
+    """CPU per event delivered to 3 watchers, with history and resume, against the state lane."""
+    return await measure_events(
+        options.cores, options.load, options.fences, options.settings, options.least_rounds, options.say
+    )
+
+
+async def storm(options: Options) -> Row:
+    """9,000 watchers reconnect and resume within 10 s on one worker."""
+    return await measure_storm(
+        options.cores, options.connections, options.load.rounds, options.fences, options.settings, options.say
+    )
+
+
+async def workers(options: Options) -> Row:
+    """CPU per fix with two workers against one."""
+    figures: list[Figure] = []
+    summed: list[Summary] = []
+    readings: list[Reading] = []
+    for watchers, words in ((0, "nobody watching"), (3, "3 watchers each")):
+        load = replace(options.load, watchers=watchers)
+        made = [
+            HubUnderTest(
+                name=f"{count} worker{'s' if count > 1 else ''}, {words}", runners=load.runners, workers=count,
+                orders=load.runners if watchers else 0, fences=options.fences, settings=options.settings,
+            )
+            for count in (1, 2)
+        ]  # fmt: skip
+        result = await run_lane(options.cores, load, made, options.say)
+        conditions = DELIVERIES if watchers else FIXES
+        one, two = (summary(result.readings[each.name], conditions, options.least_rounds) for each in made)
+        figures.append(ratio("workers", f"two workers of one, {words}", two, one, 1.15, 1.05, one.server))
+        summed += [one, two]
+        readings += _all(result)
+    title = "CPU per fix with two workers (on the one core) against one"
+    return Row("workers", title, tuple(figures), tuple(summed), {}, tuple(readings), made[0].remarks)
+
+
+ROWS: dict[str, Measure] = {
+    "idle": idle,
+    "deliver": deliver,
+    "events": events,
+    "profile-t": profile_t,
+    "memory": memory,
+    "storm": storm,
+    "workers": workers,
+    "geoadd": geoadd,
+}
