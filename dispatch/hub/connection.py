@@ -108,7 +108,7 @@ class Connection:
         self._held: Fix | None = None  # the newest that came while not tracked
         self.wants_acks = False
         self.expires_s = 0
-        self.topics: set[Topic] = set()
+        self.topics: list[Topic] = []  # followed or asked for; a few
         self.is_lagging = False
         self.is_touched = False
         self.doomed_by: CloseCode | None = None

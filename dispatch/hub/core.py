@@ -83,7 +83,7 @@ class Hub:
         self._max_per_account = max_per_account
         self.topics = Topics(outside, rules)
         self.connections: set[Connection] = set()
-        self._by_account: dict[str, set[Connection]] = {}
+        self._by_account: dict[str, list[Connection]] = {}
         self._by_campus: dict[str, set[Connection]] = {}
         self._touched: list[Connection] = []
         self._lateness = Stretch()
@@ -100,10 +100,10 @@ class Hub:
 
     def admit(self, connection: Connection, principal: Principal) -> CloseCode | None:
         """Take the connection in under its account, or say why not."""
-        mine = self._by_account.setdefault(principal.account_id, set())
+        mine = self._by_account.setdefault(principal.account_id, [])
         if len(mine) >= self._max_per_account:
             return CloseCode.TOO_MANY_CONNECTIONS
-        mine.add(connection)
+        mine.append(connection)
         campus = self._by_campus.setdefault(principal.campus_id, set())
         campus.add(connection)
         if len(campus) == 1:
@@ -121,8 +121,8 @@ class Hub:
         for topic in list(connection.topics):
             self.topics.leave(connection, topic)
         mine = self._by_account.get(connection.account_id)
-        if mine is not None:
-            mine.discard(connection)
+        if mine is not None and connection in mine:
+            mine.remove(connection)
             if not mine:
                 del self._by_account[connection.account_id]
         campus = self._by_campus.get(connection.campus_id)
@@ -182,7 +182,8 @@ class Hub:
     def follow(self, connection: Connection, frame: Follow) -> None:
         box = None if frame.box is None else connection.look.box_inside(frame.box)
         topic = self.topics.begin(connection, connection.campus_id, frame.topic, frame.re, frame.every_ms, box)
-        connection.topics.add(topic)
+        if topic not in connection.topics:
+            connection.topics.append(topic)
         self.counts["follows"] += 1
         self._outside.start_follow(connection, topic, frame)
 

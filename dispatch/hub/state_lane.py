@@ -195,12 +195,12 @@ class StateLane:
         """What the former view, of the same part of the map, had gathered for its next frame."""
         if view is former:
             return
-        view.inside |= former.inside
         positions = former.topic.campus.positions
         moved = [positions[runner_id] for runner_id in former.dirty if runner_id in positions]
-        if former.box is not None:
-            outside = [row for row in moved if row[0] in former.inside]
-            moved = [*view.enter(moved), *(row for row in outside if not within(former.box, [row]))]
+        if former.inside is not None and view.inside is not None:
+            view.inside |= former.inside
+            entered = {row[0] for row in view.enter(moved)}
+            moved = [row for row in moved if row[0] in entered or row[0] in former.inside]
         self._show(connection, view, moved)
 
     def every_ms(self, view: View) -> int:
@@ -320,7 +320,8 @@ class StateLane:
         if campus.console is not None:
             self._send_all(campus.console, Gone(campus.console.name, known))
             for view in campus.console.views:
-                view.inside.difference_update(known)
+                if view.inside is not None:
+                    view.inside.difference_update(known)
         for runner_id in known:
             campus.skews.pop(runner_id, None)
             for topic in campus.watched.get(runner_id, ()):

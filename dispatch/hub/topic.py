@@ -51,6 +51,13 @@ class Topic:
                 return view
         return None
 
+    def end_joining(self, connection: Connection) -> Seam | None:
+        """The connection's past is here, or is not waited for any more."""
+        seam = self.joining.pop(connection, None)
+        if not self.joining:
+            self.joining = {}  # a dict that was filled once stays large
+        return seam
+
     def remove(self, connection: Connection) -> None:
         """The connection is shown nothing more of the topic."""
         view = self.view_of(connection)

@@ -71,7 +71,7 @@ class Topics:
 
     def complete(self, connection: Connection, topic: Topic, past: Past, now_ms: int) -> None:
         """Show the connection its past, then what was held, then positions; it follows live from here on."""
-        seam = topic.joining.pop(connection, None)
+        seam = topic.end_joining(connection)
         if seam is None:
             return  # left in the meantime
         connection.put(Followed(topic.name, past.is_recovered, past.offset, past.epoch, seam.re))
@@ -86,8 +86,7 @@ class Topics:
         ending = next((event.close for event in told if event.close), None)
         if ending is not None:
             connection.put(Closed(topic.name, ending))
-            connection.topics.discard(topic)
-            self._desert(topic)
+            self._forget(connection, topic)
             return
         # An event behind the past is newer than the answer that came with it.
         watch = next((event.watch for event in reversed(live) if event.watch is not None), past.watch)
@@ -104,18 +103,18 @@ class Topics:
 
     def give_up(self, connection: Connection, topic: Topic) -> None:
         """The connection may not follow it after all."""
-        topic.joining.pop(connection, None)
-        connection.topics.discard(topic)
-        self._desert(topic)
+        topic.end_joining(connection)
+        self._forget(connection, topic)
 
     def leave(self, connection: Connection, topic: Topic) -> None:
         topic.remove(connection)
-        topic.joining.pop(connection, None)
-        connection.topics.discard(topic)
+        topic.end_joining(connection)
         connection.queue.forget(topic)
-        self._desert(topic)
+        self._forget(connection, topic)
 
-    def _desert(self, topic: Topic) -> None:
+    def _forget(self, connection: Connection, topic: Topic) -> None:
+        if topic in connection.topics:
+            connection.topics.remove(topic)
         if topic.is_deserted:
             self.state.desert(topic)
             topic.campus.topics.pop(topic.name, None)

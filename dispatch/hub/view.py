@@ -36,7 +36,7 @@ class View:
         self.dirty: dict[str, None] = {}  # runners who moved since the last frame, in order
         self.is_waiting = False
         self.due = 0  # the flush from which on the next frame may be written
-        self.inside: set[str] = set()  # with a box: whom any follower may see in it
+        self.inside: set[str] | None = None if box is None else set()  # whom any follower may see in the box
         self._head = look.head(topic.name)
 
     def frame(self, rows: Sequence[PositionRow]) -> bytes:
@@ -48,7 +48,7 @@ class View:
 
     def enter(self, rows: Iterable[PositionRow]) -> list[PositionRow]:
         """The rows within the box, which a follower is about to see."""
-        if self.box is None:
+        if self.box is None or self.inside is None:
             return list(rows)
         chosen = within(self.box, rows)
         self.inside.update([row[0] for row in chosen])
@@ -56,10 +56,10 @@ class View:
 
     def news(self, rows: Sequence[PositionRow]) -> Sequence[PositionRow]:
         """The rows that all followers must be told: those within the box, and once more who has left it."""
-        if self.box is None:
+        inside = self.inside
+        if self.box is None or inside is None:
             return rows
         south, west, north, east = self.box
-        inside = self.inside
         told = []
         for row in rows:
             if south <= row[1] <= north and west <= row[2] <= east:

@@ -54,6 +54,7 @@ async def test_whoever_says_nothing_is_let_go(redis_url: str, world: World) -> N
 async def test_garbage_costs_nobody_anything(server: Server) -> None:
     async with dial(server, JSON, "acc_r/runner") as runner, dial(server, JSON, "acc_o/operator") as operator:
         await follow(operator, f"console:{CAMPUS}")
+        await runner.until("report")
         for text in (
             "{",
             "[]",

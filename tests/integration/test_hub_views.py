@@ -61,7 +61,7 @@ async def report(client: Client, server: Server, lat: float, lon: float = 114.4,
 
 async def is_written(server: Server, runner_id: str, at: int) -> bool:
     found = await server.presence.get(CAMPUS, [runner_id])
-    return runner_id in found and found[runner_id].fixed_at_ms == at
+    return bool(runner_id in found and found[runner_id].fixed_at_ms == at)
 
 
 def kept(server: Server) -> set[str]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dispatch.flow.track_runner import LiveTable
+from dispatch.live.bus import PositionRow
 from dispatch.live.connect import connect
 from dispatch.live.presence import Presence
 from dispatch.wire.whereabouts import RECENT_S, Whereabouts
@@ -39,7 +40,7 @@ class Desk:
     async def _heard(self, campus_id: str) -> None:
         await self.is_heard.wait()
 
-    def _deliver(self, campus_id: str, rows: list[tuple[str, float, float, int, None, None, None, int]]) -> None:
+    def _deliver(self, campus_id: str, rows: list[PositionRow]) -> None:
         self.found.append({row[0]: row[3] for row in rows})
 
     async def reads(self) -> int:
