@@ -87,7 +87,7 @@ class HubSocket(asyncio.Protocol):
         self._owner = owner
         self._answer = answer
         self._early = early
-        self._parser = Parser(too_large_code=CloseCode.FRAME_TOO_LARGE)
+        self._parser: Parser | None = None  # while a message has begun and not ended: an idle socket needs none
         self._is_closing = False
         self._pongs = 0
         self.codec = codec
@@ -116,19 +116,18 @@ class HubSocket(asyncio.Protocol):
         if connection is None:
             return
         self._owner.stamp()
-        parser = self._parser
         try:
             # By far the most reads bring one short binary frame and nothing else; it takes the shortest way there is.
             if (
                 data[0] == _WHOLE_BINARY
-                and parser.is_between
+                and self._parser is None
                 and 0x80 <= (head := data[1] if len(data) > 1 else 0) < 0xFE
                 and len(data) == head - 0x7A
                 and not self._is_closing
             ):
                 connection.receive(BINARY, unmask(data[2:6], data[6:]))
             else:
-                self._take(connection, parser, data)
+                self._take(connection, data)
             if connection.queue.size_bytes:
                 connection.write_now()
         except Exception:
@@ -136,8 +135,11 @@ class HubSocket(asyncio.Protocol):
             log.exception("connection %s", connection.id)
             connection.close(CloseCode.INTERNAL_ERROR)
 
-    def _take(self, connection: Connection, parser: Parser, data: bytes) -> None:
-        for opcode, payload in parser.feed(data):
+    def _take(self, connection: Connection, data: bytes) -> None:
+        parser = self._parser or Parser(too_large_code=CloseCode.FRAME_TOO_LARGE)
+        messages = parser.feed(data)
+        self._parser = None if parser.is_between else parser
+        for opcode, payload in messages:
             if opcode < CLOSE:
                 if not self._is_closing:
                     connection.receive(opcode, payload)

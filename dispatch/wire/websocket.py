@@ -54,7 +54,7 @@ class Parser:
         self._fragments: list[bytes] = []
         self._size = 0
         self.error: WireError | None = None
-        #: no message has begun and not ended: whoever sees a whole frame may take it without asking here
+        #: no message has begun and not ended: nothing is remembered here
         self.is_between = True
 
     def feed(self, data: bytes) -> list[Message]:
