@@ -48,6 +48,50 @@ _NEWS: tuple[tuple[str, str, Sequence[str]], ...] = (
     ("complain", "To anybody whose frame was not understood.", ["error"]),
 )
 
+#: What a field means, wherever it stands.
+_FIELDS = {
+    "acc": "accuracy in metres",
+    "accepted": "fixes that were believed since the last ack",
+    "account": "whom the token speaks for",
+    "acks": "whether the client wants to know what becomes of its fixes",
+    "at": "when it was true, in Unix milliseconds of business time",
+    "bat": "battery, from 0 to 1",
+    "box": "part of the map, [south, west, north, east] in the connection's datum; for a console only",
+    "brg": "bearing in degrees",
+    "campus": "the campus that the account belongs to",
+    "code": "why, in one word that does not change",
+    "connection": "the server's name for this connection",
+    "data": "what the kind of topic or event brings; positions in it are in the connection's datum",
+    "datum": "of every coordinate on this connection",
+    "distance_m": "report sooner after having moved so far",
+    "epoch": "within which offsets count; a new one has begun when the past was lost",
+    "every_ms": "real milliseconds from one to the next",
+    "field": "the field at fault",
+    "fixes": "readings in any order; the newest goes live at once",
+    "flush_ms": "real milliseconds from one flush of the server to the next",
+    "id": "of the event; published once",
+    "kind": "what became true; more kinds may come",
+    "lat": "degrees north",
+    "lon": "degrees east",
+    "message": "why, in words for a developer",
+    "now_ms": "what time it is, in Unix milliseconds of business time",
+    "offset": "the number of an event within its epoch",
+    "p": "rows of runner, lat, lon, fixed_at_ms, bearing, speed, accuracy, received_at_ms",
+    "re": "any number of the client's; the answer repeats it",
+    "recovered": "whether exactly the missed events follow; else a snapshot does",
+    "refused": "fixes that were not believed since the last ack",
+    "renew_ms": "real milliseconds until a fresh hello is due",
+    "report_every_ms": "real milliseconds between a runner's reports, until `report` says otherwise",
+    "roles": "what the account may be here",
+    "runners": "account ids",
+    "seq": "a number of the client's; the highest that was handled comes back",
+    "spd": "speed in m/s",
+    "t": "the kind of frame",
+    "time_scale": "how many times as fast as real time business time runs",
+    "token": "from POST /api/v1/auth/socket-token",
+    "topic": "order:, runner:, hall: or console: and an id",
+}
+
 
 def build(version: str) -> dict[str, Any]:
     """The whole document, as plain values."""
@@ -55,6 +99,9 @@ def build(version: str) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components([*frames.values()], ref_template=_REF)
     spoken = {frame.__name__ for frame in typing.get_args(ServerFrame)}
     components = {name: _plain(schema, is_ours=name in spoken) for name, schema in schemas.items()}
+    for schema in components.values():
+        for name, field in schema["properties"].items():
+            field["description"] = _FIELDS[name]
     components["EventFrame"]["properties"]["kind"]["examples"] = [str(kind) for kind in EventKind]
     return {
         "asyncapi": "3.0.0",

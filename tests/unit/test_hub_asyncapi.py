@@ -93,7 +93,8 @@ def test_every_frame_is_a_message_of_the_channel_and_of_an_operation_that_says_w
     assert said["send"] | answers == set(messages) - set(CLIENT_TAGS)
     assert all(one["description"] for one in operations)
     for tag, message in messages.items():
-        assert at(message["payload"]["$ref"])["properties"]["t"] == {"enum": [tag]}
+        properties = at(message["payload"]["$ref"])["properties"]
+        assert properties["t"]["enum"] == [tag] and all(field["description"] for field in properties.values())
 
 
 def test_close_codes_carry_their_verdict() -> None:
@@ -104,17 +105,18 @@ def test_close_codes_carry_their_verdict() -> None:
 
 def test_what_the_server_sends_leaves_out_what_has_no_value() -> None:
     welcome = DOCUMENT["components"]["schemas"]["Welcome"]
-    assert welcome["properties"]["re"] == {"type": "integer"} and "re" not in welcome["required"]
+    assert welcome["properties"]["re"]["type"] == "integer" and "re" not in welcome["required"]
     row = DOCUMENT["components"]["schemas"]["Positions"]["properties"]["p"]["items"]
     assert len(row["items"]) == 8 and row["additionalItems"] is False
     assert schema_of("pos").is_valid({"t": "pos", "topic": "x", "p": [["a", 1.0, 2.0, 3, None, 1.5, None, 4]]})
     assert not schema_of("pos").is_valid({"t": "pos", "topic": "x", "p": [["a", 1.0, 2.0, 3, None, 1.5, None]]})
 
 
+# To a schema 1.0 is an integer, to the decoder it is none.
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-10, 10**6)
     | st.sampled_from([2**53 - 1, 2**53, -1, 50, 49, 60_000, 60_001])
-    | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=90) | st.sampled_from(["wgs84", "gcj02"]),
+    | st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x % 1) | st.text(max_size=90) | st.sampled_from(["wgs84", "gcj02"]),
     lambda inner: st.lists(inner, max_size=5)
     | st.dictionaries(st.sampled_from(["at", "lat", "lon", "x"]), inner, max_size=4),
     max_leaves=8,
