@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(written.markdown(body))
         elif not written.picture(body, told.picture):
             raise ValueError("there is nothing to draw in it")
-    except (OSError, ValueError, KeyError) as fault:
+    except (OSError, ValueError, KeyError, TypeError) as fault:
         print(f"bench: {told.report}: {fault}", file=sys.stderr)
         return 2
     return 0
