@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 VENDOR := dispatch/web/static/vendor
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format soak bench pages wheel upgrade clean
+.PHONY: help demo test check format soak bench lunch pages wheel upgrade clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -42,7 +42,10 @@ format: $(VENV)/.installed-dev ## Format the code
 soak: $(VENV)/.installed-dev $(VENDOR)/.built ## Run the fault tests in their long form (ARGS="-k …")
 	@SOAK=1 $(BIN)/python -m pytest tests/fault tests/property tests/e2e --timeout 3600 $(ARGS)
 
-bench: $(VENV)/.installed-dev $(VENDOR)/.built ## Drive the lunch peak against a server of its own and write reports/lunch-peak.html
+bench: $(VENV)/.installed-dev $(VENDOR)/.built ## Measure the hub beside its baselines and write reports/hub.json (ARGS="--rows idle --rounds 3 …")
+	@$(BIN)/python -m loadtest.bench hub --json reports/hub.json --plot reports/hub.png $(ARGS)
+
+lunch: $(VENV)/.installed-dev $(VENDOR)/.built ## Drive the lunch peak against a server of its own and write reports/lunch-peak.html
 	@mkdir -p reports
 	@$(BIN)/python -m loadtest lunch-peak --profile S --minutes 10 --time-scale 10 --html reports/lunch-peak.html $(ARGS)
 
