@@ -32,9 +32,11 @@ _encoder = msgspec.msgpack.Encoder()
 _positions_decoder = msgspec.msgpack.Decoder(tuple[str, list[PositionRow]])
 _gone_decoder = msgspec.msgpack.Decoder(tuple[str, list[str]])
 
-#: How often it is looked after who is silent, and, on a cluster that changes, where the campuses are.
+#: How often it is looked after who is silent; so soon it is looked again for a campus whose server is lost.
 _LOOK_S = 0.5
 _AGAIN_S = 0.1
+#: A server that the rest of the cluster has given up may not know it, nor tell us: so often others are asked as well.
+_MAP_S = 5.0
 
 
 class BusListener(Protocol):
@@ -83,6 +85,8 @@ class Bus:
         self._joined: dict[str, _Joined] = {}
         self._campus_of: dict[bytes, str] = {}  # events channel → campus
         self._receivers: dict[Hashable, Receiver] = {}
+        self._cluster = redis if isinstance(redis, ClusterClient) else None
+        self._looked_s = float("-inf")
         self._is_displaced = False
         self._changed = asyncio.Event()
         self._to_tell = asyncio.Event()
@@ -99,12 +103,16 @@ class Bus:
         self._listener = listener
 
     async def start(self) -> None:
+        if self._cluster is not None:
+            self._cluster.on_change.append(self._changed.set)
         self._tasks = [
             asyncio.create_task(self._keep_placed(), name="bus"),
             asyncio.create_task(self._keep_told(), name="bus-interest"),
         ]
 
     async def stop(self) -> None:
+        if self._cluster is not None and self._changed.set in self._cluster.on_change:
+            self._cluster.on_change.remove(self._changed.set)
         tasks, self._tasks = self._tasks, []
         # A cancellation that falls into the client library's own time limits can get lost in them: say it again.
         while any(not task.done() for task in tasks):
@@ -244,10 +252,11 @@ class Bus:
         """Have each server's receiver hear what is wanted there, wherever the campuses go."""
         while True:
             self._changed.clear()
+            is_lost, self._is_displaced = self._is_displaced, False
             try:
-                is_lost, self._is_displaced = self._is_displaced, False
-                if isinstance(self._redis, ClusterClient) and (is_lost or not self._redis.is_known):
-                    await self._redis.refresh()
+                if self._cluster is not None and (is_lost or not self._cluster.is_known or self._is_map_old()):
+                    await self._cluster.refresh()
+                    self._looked_s = time.monotonic()
                 await self._place()
             except RedisTrouble as error:
                 log.debug("where the campuses are is not known: %r", error)
@@ -255,11 +264,17 @@ class Bus:
             except Exception:
                 log.exception("the bus stumbled; it tries again")
                 self._is_displaced = True
+            if self._is_displaced:
+                await asyncio.sleep(_AGAIN_S)
+                continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_AGAIN_S if self._is_displaced else None):
+                async with asyncio.timeout(None if self._cluster is None else _MAP_S):
                     await self._changed.wait()
             if self._is_displaced:
                 await asyncio.sleep(_AGAIN_S)
+
+    def _is_map_old(self) -> bool:
+        return time.monotonic() - self._looked_s >= _MAP_S
 
     async def _place(self) -> None:
         plan: dict[Hashable, _Plan] = {}
@@ -267,7 +282,11 @@ class Bus:
             routes = dict(joined.routes)
             if self._interest.is_wanting(campus_id):
                 routes[keys.positions_channel(campus_id).encode()] = partial(self._on_positions, campus_id)
-            address, redis = self._home(campus_id)
+            try:
+                address, redis = self._home(campus_id)
+            except RedisTrouble:
+                self._is_displaced = True  # nobody has it at the moment; the others are heard meanwhile
+                continue
             planned = plan.setdefault(address, _Plan(redis, {}, set()))
             planned.routes.update(routes)
             planned.sharded.update(routes)

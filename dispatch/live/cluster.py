@@ -73,6 +73,8 @@ class ClusterClient(AsyncCoreCommands):
         self._primaries: list[Address] = []
         self._slots: list[Address | None] = []
         self._refreshing: asyncio.Task[None] | None = None
+        #: Called when the map has changed.
+        self.on_change: list[Callable[[], None]] = []
         #: How events and positions of a campus are published: on its own server where that is offered.
         self.publish_verb = "PUBLISH"
 
@@ -142,11 +144,17 @@ class ClusterClient(AsyncCoreCommands):
         slots: list[Address | None] = [None] * 16_384
         for first, last, address in ranges:
             slots[first : last + 1] = [address] * (last - first + 1)
-        self._slots = slots
         self._primaries = sorted({address for _, _, address in ranges})
         self.publish_verb = "SPUBLISH" if version >= _SHARDED_SINCE else "PUBLISH"
         for address in self._primaries:
             self._server(address)
+        if slots != self._slots:
+            self._slots = slots
+            self._tell()
+
+    def _tell(self) -> None:
+        for told in self.on_change:
+            told()
 
     async def _ask_map(self, address: Address) -> tuple[tuple[bool, int], int, list[tuple[int, int, Address]]] | None:
         """How much this server's word is worth, its major version, and which slots are whose."""
@@ -208,6 +216,7 @@ class ClusterClient(AsyncCoreCommands):
             return error.host, int(error.port)
         if isinstance(error, MovedError):
             self._slots[error.slot_id] = (error.host, int(error.port))
+            self._tell()
             self._refresh_soon()
         elif isinstance(error, TryAgainError):
             await asyncio.sleep(_PAUSE_S)
