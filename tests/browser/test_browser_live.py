@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Stage
 from tests.browser.live_page import (
@@ -168,7 +168,7 @@ async def test_a_hole_in_the_events_is_filled(stage: Stage) -> None:
 async def test_the_server_says_how_long_to_stay_away(stage: Stage) -> None:
     page, tap = await tapped(stage, "console")
     loop = asyncio.get_running_loop()
-    opened, began_s = tap.opened, loop.time()
+    opened, began_s, asked = tap.opened, loop.time(), tokens_asked(page)
     await tap.close(4000, "server_drain retry_ms=3000")
     await expect(page.locator(CHIP)).to_have_text(COMING_BACK)
     # Somebody who looks again does not shorten what the server asked for.
@@ -177,6 +177,7 @@ async def test_the_server_says_how_long_to_stay_away(stage: Stage) -> None:
     await opened_again(tap, opened)
     assert 3.0 <= loop.time() - began_s < 7.0
     await expect(page.locator(CHIP)).to_have_text(LIVE)
+    assert asked == [], "the token at hand opens the next connection: a thousand pages at once ask nobody first"
     opened = tap.opened
     await tap.close(4501, "account_blocked")
     await expect(page.locator(CHIP)).to_have_text("账号已停用")
@@ -185,11 +186,19 @@ async def test_the_server_says_how_long_to_stay_away(stage: Stage) -> None:
     assert tap.opened == opened, "4500 and above: stay away"
 
 
+def tokens_asked(page: Page) -> list[str]:
+    """The page's questions for a token, from now on."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/socket-token") else None)
+    return asked
+
+
 async def test_a_token_is_shown_again_in_time(stage: Stage) -> None:
     page, tap = await tapped(stage, "console")
     await page.clock.install()
     await page.reload()
     await expect(page.locator(CHIP)).to_have_text(LIVE)
+    asked = tokens_asked(page)
     (welcome,) = [frame for frame in tap.received if frame["t"] == "welcome"][-1:]
     opened, hellos = tap.opened, tap.kinds().count("hello")
     await page.clock.fast_forward(int(0.71 * welcome["renew_ms"]))
@@ -199,5 +208,4 @@ async def test_a_token_is_shown_again_in_time(stage: Stage) -> None:
 
     await eventually(is_renewed, 20, "another hello")
     assert tap.opened == opened, "on the same connection"
-    tokens = [frame["token"] for frame in tap.sent if frame["t"] == "hello"]
-    assert tokens[-1] != tokens[-2]
+    assert len(asked) == 1, "a newer token was fetched for it"

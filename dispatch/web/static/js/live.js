@@ -7,7 +7,7 @@ import { FixSender } from "./fix-sender.js";
 import { Topic } from "./live/topic.js";
 import { Wire } from "./live/wire.js";
 
-/** A follow that the server could not answer now is asked again after so long, and up to as long again, milliseconds. */
+/** A follow that the server could not answer now is asked again after so long and up to as long again, milliseconds. */
 const ASK_AGAIN_MS = 2000;
 const FOR_LATER = new Set(["unavailable", "too_many", "too_many_topics"]);
 const FOR_GOOD = new Set(["not_found", "not_permitted"]);
@@ -126,7 +126,11 @@ export class Live {
     this.wire.send({ t: "unfollow", topic: topic.name });
   }
 
-  /** Ask for another rhythm or part of the map; it holds until it is replaced. @param {string} name @param {View} view */
+  /**
+   * Ask for another rhythm or part of the map; it holds until it is replaced.
+   * @param {string} name
+   * @param {View} view
+   */
   view(name, view) {
     const topic = this.topics.get(name);
     if (!topic) return;

@@ -48,13 +48,19 @@ export class Viewport {
     return { ...(box ? { box } : {}), ...(document.hidden ? { everyMs: HIDDEN_EVERY_MS } : {}) };
   }
 
-  /** @returns {[number, number, number, number] | null} south, west, north, east; null: the whole campus is seen */
+  /** @returns {import("../live/topic.js").Box | null} null: the whole campus is seen */
   box() {
     const seen = this.map.leaflet.getBounds().pad(MARGIN);
     if (seen.contains(this.map.bounds)) return null;
     const down = (deg, least) => Math.max(least, Math.floor(deg / GRID_DEG) * GRID_DEG);
     const up = (deg, most) => Math.min(most, Math.ceil(deg / GRID_DEG) * GRID_DEG);
-    const corners = [down(seen.getSouth(), -90), down(seen.getWest(), -180), up(seen.getNorth(), 90), up(seen.getEast(), 180)];
-    return /** @type {any} */ (corners.map((deg) => Number(deg.toFixed(3))));
+    const [south, west] = [down(seen.getSouth(), -90), down(seen.getWest(), -180)];
+    const [north, east] = [up(seen.getNorth(), 90), up(seen.getEast(), 180)];
+    return [tidy(south), tidy(west), tidy(north), tidy(east)];
   }
+}
+
+/** Without the tail of digits that dividing by a grid leaves. @param {number} deg */
+function tidy(deg) {
+  return Number(deg.toFixed(3));
 }

@@ -6,7 +6,8 @@ const REMEMBERED = 512;
 /**
  * @typedef {import("../live.js").Listener} Listener
  * @typedef {import("../live.js").Position} Position
- * @typedef {{everyMs?: number, box?: [number, number, number, number]}} View real milliseconds; south, west, north, east
+ * @typedef {[number, number, number, number]} Box south, west, north, east
+ * @typedef {{everyMs?: number, box?: Box}} View `everyMs`: real milliseconds
  */
 
 export class Topic {
