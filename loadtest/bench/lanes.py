@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from .watcher import Watcher
 
 #: The fixes begin so long after the plan was made: it must be built first.
 LEAD_MS = 1_500.0
+#: A connection's right to speak ends after a quarter of an hour; long before that everybody connects anew.
+RECONNECT_S = 600.0
 #: After the last fix, until all deliveries have arrived.
 SETTLE_S = 0.5
 CENTRE = Point(30.5155, 114.4140)
@@ -52,6 +55,7 @@ class Lane:
         self._publisher = Hand(Publisher, cores.others)
         self._watcher = Hand(Watcher, cores.others) if load.watchers else None
         self._up: list[Server] = []
+        self._connected_s: dict[str, float] = {}
         self.missing: dict[str, str] = {}
 
     async def start(self, servers: Sequence[Server]) -> None:
@@ -69,6 +73,7 @@ class Lane:
                     self._up.remove(server)
 
     async def _connect(self, server: Server) -> None:
+        self._connected_s[server.name] = time.monotonic()
         if self._watcher is not None:
             spec = await server.watchers(self._load.runners, self._load.watchers)
             await asyncio.to_thread(self._watcher.open, server.name, spec, server.kind, server.offset_ms)
@@ -98,6 +103,8 @@ class Lane:
     async def measure(self, server: Server, number: int) -> Reading:
         """One round of one server."""
         load = self._load
+        if time.monotonic() - self._connected_s[server.name] > RECONNECT_S:
+            await self._connect(server)
         before = await server.counts()
         if self._watcher is not None:
             self._watcher.ask("collect", server.name, 0.0, 0.0)
