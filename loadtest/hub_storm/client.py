@@ -76,6 +76,11 @@ class Client:
         return [topic for topic, spans in self.topics.items() if not spans or not spans[-1].closed]
 
     @property
+    def epochs(self) -> dict[str, str]:
+        """The epoch of each topic that has not ended."""
+        return {topic: self.topics[topic][-1].epoch for topic in self.followed if self.topics[topic]}
+
+    @property
     def is_back(self) -> bool:
         """Connected, and every topic that has not ended is followed again."""
         return (

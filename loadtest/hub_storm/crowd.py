@@ -109,6 +109,7 @@ class Crowd:
             operator = self.operators[number % len(self.operators)]
             console = self._watcher(operator, f"console {number}", CONSOLE_AGE_SHARE)
             console.is_narrow = number < 2
+            console.is_measured = not console.is_narrow
             console.follow(f"console:{self.house.campus_id}")
             await self._open(console)
 

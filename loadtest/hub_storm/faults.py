@@ -60,13 +60,24 @@ async def kill_worker(scene: Scene) -> Happened:
 
 
 async def restart_redis(scene: Scene) -> Happened:
-    """kill -9 of Redis, which keeps nothing; the supervisor starts it again, empty."""
+    """kill -9 of Redis, which keeps nothing; the supervisor starts it again, empty. Back is who has a new epoch."""
     began_s = time.monotonic()
     victims = await scene.server.pids("redis")
+    epochs = {one: one.epochs for one in scene.crowd.everybody}
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
     is_filled = await scene.server.until_filled("redis", set(victims), 1)
-    return await _happened(scene, "Redis killed", began_s, "" if is_filled else "it was not started again")
+
+    def have_begun_anew() -> bool:
+        return not any(
+            one.epochs[topic] == old for one in epochs for topic, old in epochs[one].items() if topic in one.epochs
+        )
+
+    await scene.crowd.until_true(have_begun_anew, BACK_S)
+    happened = await _happened(scene, "Redis killed", began_s, "" if is_filled else "it was not started again")
+    if not have_begun_anew():
+        happened.faults.append("some topics did not begin a new epoch")
+    return happened
 
 
 async def freeze_redis(scene: Scene) -> Happened:
@@ -154,8 +165,6 @@ async def slow_watchers(scene: Scene) -> Happened:
     # The word that it was let go lies behind everything that it left unread.
     await scene.crowd.until_true(lambda: not drowned.is_in or drowned.connections > 1, 2.0)
     happened = await _happened(scene, "slow watchers", began_s)
-    for one in (behind, drowned):
-        one.is_measured = True
     happened.note = f"{skipped:.0f} positions skipped, {behind.ends[_SLOW] - was_slow} of the one behind let go"
     if not is_let_go:
         happened.faults.append(f"whoever reads nothing was not let go within {DROWNED_S:.0f} s")

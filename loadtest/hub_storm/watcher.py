@@ -53,7 +53,6 @@ class Watcher(Client):
 
     def stop_reading(self) -> None:
         """Leave everything in the socket, as a phone with a hung page does."""
-        self.is_measured = False
         if self._wire is not None:
             self._wire.stop_reading()
 
