@@ -139,6 +139,7 @@ class Geofences:
             return None
         self._free.append(slot)
         self._stays[slot] = {}
+        self._seen_s[slot] = np.inf
         return self._seen(slot)
 
     def last_seen(self, runner_id: str) -> Seen | None:
@@ -148,6 +149,8 @@ class Geofences:
 
     def silent(self, before_s: float) -> list[str]:
         """Who was not judged since ``before_s`` (in the caller's time of ``judge``)."""
+        if not (self._seen_s[: len(self._stays)] < before_s).any():
+            return []
         return [runner_id for runner_id, slot in self._slots.items() if self._seen_s[slot] < before_s]
 
     def take_over(self, former: Geofences) -> None:

@@ -21,6 +21,7 @@ from geo.fix import Fix
 from geo.geofence import Crossing, Geofences, Stay
 from geo.point import Point
 
+from ..model.errors import Unavailable
 from ..model.geofence import CampusFence, FenceStay, judged
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
@@ -99,11 +100,13 @@ class FenceWatch:
         task, self._task = self._task, None
         if task is None:
             return
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._rhythm.stop_s):
                 await asyncio.wait({task})
                 while self._queue:
                     await self._write()
+        except (TimeoutError, Unavailable) as error:
+            log.warning("geofences end without an answer of the database: %r", error)
         if not task.done():
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

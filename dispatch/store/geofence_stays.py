@@ -29,14 +29,22 @@ class GeofenceStays:
     def enter(self, fence_id: str, runner_id: str, at: datetime) -> ChangedStay | None:
         """Begin a stay. Nothing changes when one is open, when a later one has ended already (this crossing comes from
         a worker that is behind), or when the fence is no longer active."""
-        mine = self._scope.mine(t), t.c.fence_id == fence_id, t.c.runner_id == runner_id
+        begins_at = literal(at, t.c.entered_at.type)
+        # Stays of one runner in one fence do not overlap: the newest speaks for all; an open one is in the way below.
+        newest = (
+            select(t.c.left_at)
+            .where(self._scope.mine(t), t.c.fence_id == fence_id, t.c.runner_id == runner_id)
+            .order_by(t.c.entered_at.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
         values = (literal(self._scope.new_id(STAY)), geofences.c.campus_id, geofences.c.id, literal(runner_id),
-                  literal(at, t.c.entered_at.type), literal(None, t.c.left_at.type), literal(False))  # fmt: skip
+                  begins_at, literal(None, t.c.left_at.type), literal(False))  # fmt: skip
         source = select(*values).where(
             self._scope.mine(geofences),
             geofences.c.id == fence_id,
             geofences.c.is_active,
-            ~select(t.c.id).where(*mine, t.c.left_at > at).exists(),
+            func.coalesce(newest, begins_at) <= begins_at,
         )
         begin = self._scope.upsert(t).from_select(list(_COLUMNS), source).on_conflict_do_nothing()
         if self._sql.execute(begin.returning(literal(1))).first() is None:

@@ -116,7 +116,6 @@ FENCES = (
 steps = st.tuples(st.floats(-400, 400), st.floats(-400, 400), st.floats(0, 80))
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.lists(steps, max_size=60))
 def test_crossings_alternate_and_exits_are_well_outside(walk: list[tuple[float, float, float]]) -> None:
     fences = Geofences(FENCES, Point(30.5, 114.4))
@@ -161,6 +160,7 @@ def test_the_raster_says_what_each_fence_says(drawn: list[Circle | Outline], pla
 turns = st.tuples(st.floats(-20, 20), st.floats(-20, 20), st.floats(0, 40))
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(shapes, min_size=1, max_size=4), st.lists(turns, max_size=80))
 def test_the_quick_way_tells_what_the_plain_way_tells(
     drawn: list[Circle | Outline], walk: list[tuple[float, float, float]]

@@ -66,6 +66,20 @@ def test_a_batch_of_many_runners(fences: Geofences) -> None:
     assert [(c.runner_id, c.fence_id) for c in crossings] == [("a", "gate"), ("b", "square")]
 
 
+def test_there_is_room_for_a_whole_campus(fences: Geofences) -> None:
+    everybody = [f"r{n}" for n in range(700)]
+    for runner in everybody:
+        fences.admit(runner)
+    fixes = [seen(0 if n % 2 else 900, 1)[1] for n in range(700)]
+    crossings, _ = fences.judge(everybody, fixes)
+    assert [crossing.runner_id for crossing in crossings] == everybody[1::2]
+    for runner in everybody[:350]:
+        fences.forget(runner)
+    fences.admit("late")
+    assert len(fences.runner_ids) == 351 and list(fences.inside("r401")) == ["gate"]
+    assert fences.observe([seen(0, 2, who="r401")]) == []
+
+
 def test_a_circle_is_round_not_square(fences: Geofences) -> None:
     assert [fence.id for fence in fences.containing(PLANE.point(34, 34))] == ["gate"]
     assert fences.containing(PLANE.point(40, 40)) == []

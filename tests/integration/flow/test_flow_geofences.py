@@ -343,6 +343,17 @@ async def test_a_campus_without_fences_costs_nothing_and_tells_nothing(yard: Fen
     assert await yard.stays() == []
 
 
+async def test_a_batch_that_cannot_be_judged_stops_nothing(yard: Fenced, caplog: pytest.LogCaptureFixture) -> None:
+    watch = await yard.watch()
+    yard.see(watch, "acc_r", 900.0)
+    await settled(watch)
+    watch.observe(yard.world.campus_id, [("acc_r", None)])  # type: ignore[list-item]
+    await settled(watch)
+    assert "were not compared" in caplog.text
+    yard.see(watch, "acc_r", 0.0)
+    await yard.until_open(1)
+
+
 async def test_fixes_wait_while_the_books_do_not_answer(yard: Fenced) -> None:
     store = SilentStore(yard.world.ctx.store)
     watch = await yard.watch(ctx=replace(yard.world.ctx, store=store))
@@ -363,8 +374,33 @@ async def test_fixes_wait_while_the_books_do_not_answer(yard: Fenced) -> None:
     assert watch.failures >= 1
 
 
+@pytest.mark.parametrize("is_deaf", [False, True])
+async def test_a_worker_ends_in_time_though_the_books_do_not_answer(
+    yard: Fenced, caplog: pytest.LogCaptureFixture, is_deaf: bool
+) -> None:
+    store = SilentStore(yard.world.ctx.store)
+    watch = await yard.watch(WatchRhythm(write_every_s=0.02, stop_s=0.2), replace(yard.world.ctx, store=store))
+    yard.see(watch, "acc_r", 900.0)
+    await settled(watch)
+    store.is_silent, store.is_deaf = not is_deaf, is_deaf
+    yard.see(watch, "acc_r", 0.0)
+    async with asyncio.timeout(5):
+        await watch.stop()
+    assert "1 crossings of geofences were not written" in caplog.text
+    store.is_silent = False
+    heir = await yard.watch()
+    yard.see(heir, "acc_r", 1.0)
+    await yard.until_open(1)
+    assert await yard.told("acc_r") == ["geofence_entered"]
+
+
 class SilentStore(FlakyStore):
     is_silent = False
+
+    async def run(self, campus_id: str, fn: Any) -> Any:
+        if self.is_silent:
+            await asyncio.Event().wait()
+        return await super().run(campus_id, fn)
 
     async def read(self, campus_id: str, fn: Any) -> Any:
         if self.is_silent:
