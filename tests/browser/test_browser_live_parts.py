@@ -124,6 +124,20 @@ RHYTHM = """async () => {
   return [...found, rhythm.isOverdue(11_000), rhythm.isOverdue(12_001)];
 }"""
 
+PACE = """async () => {
+  const { Pace } = await import("/static/js/console/pace.js");
+  const pace = new Pace();
+  const found = [];
+  const draw = (ms, times) => { for (let n = 0; n < times; n += 1) pace.drawn(ms); found.push(pace.everyMs); };
+  draw(5, 100); draw(120, 100); draw(75, 100); draw(20, 100); draw(2, 100); draw(60_000, 200);
+  let changes = 0;
+  for (let n = 0, last = pace.everyMs; n < 300; n += 1, last = pace.everyMs) {
+    pace.drawn(55 + (n % 2) * 16);
+    if (n > 200) changes += Number(pace.everyMs !== last);
+  }
+  return { found, changes };
+}"""
+
 FRESH = """async () => {
   const { Freshness, verdict, STEPS, STEP_MS } = await import("/static/js/freshness.js");
   const freshness = new Freshness();
@@ -236,6 +250,12 @@ async def test_a_runner_reports_as_often_and_as_far_apart_as_asked(stage: Stage)
         False, True, True,  # what lies within the reading's own error is no way walked
         False, True,
     ]  # fmt: skip
+
+
+async def test_a_device_that_draws_slowly_asks_for_fewer_positions(stage: Stage) -> None:
+    found = await run(stage, PACE)
+    assert found["found"] == [None, 1500, 1500, 500, None, 30_000]
+    assert found["changes"] == 0, "and does not flicker between two wishes"
 
 
 async def test_freshness_is_right_within_five_per_cent_and_bounded(stage: Stage) -> None:

@@ -73,7 +73,11 @@ class Console {
       middle: () => kpiStrip(this.board, { filter: this.view.filter, onFilter: (filter) => this.filter(filter) }),
       extra: () => [this.freshness.view(), this.fenceButton(), this.soundButton()],
     });
-    const paintDots = coalesce(() => this.paintDots());
+    const paintDots = coalesce(() => {
+      const beganAt = performance.now();
+      this.paintDots();
+      this.viewport.pace.drawn(performance.now() - beganAt);
+    });
     const topic = `console:${campus.id}`;
     this.viewport = new Viewport({ live, topic, map: this.map, countRunners: () => this.board.runners.size });
     live.follow(topic, {

@@ -1,4 +1,6 @@
-/** What part of the map the console asks for, and how often: no more than somebody sees. */
+/** What part of the map the console asks for, and how often: no more than somebody sees or the device can draw. */
+
+import { Pace } from "./pace.js";
 
 const SETTLED_MS = 400;
 /** Up to so many runners all are told: the list beside the map then knows everybody's place to the second. With more,
@@ -22,6 +24,7 @@ export class Viewport {
    */
   constructor({ live, topic, map, countRunners }) {
     Object.assign(this, { live, topic, map, countRunners });
+    this.pace = new Pace();
     this.said = "{}";
     map.leaflet.on("moveend zoomend resize", () => this.later());
     document.addEventListener("visibilitychange", () => this.say());
@@ -45,7 +48,8 @@ export class Viewport {
   /** @returns {View} */
   wish() {
     const box = this.countRunners() > MOST_WHOLE ? this.box() : null;
-    return { ...(box ? { box } : {}), ...(document.hidden ? { everyMs: HIDDEN_EVERY_MS } : {}) };
+    const everyMs = document.hidden ? HIDDEN_EVERY_MS : this.pace.everyMs;
+    return { ...(box ? { box } : {}), ...(everyMs ? { everyMs } : {}) };
   }
 
   /** @returns {import("../live/topic.js").Box | null} null: the whole campus is seen */
