@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from dispatch.model.errors import Refusal
-from geo.filters import Reason, Verdict
-from geo.fix import Fix
 
 from .codes import CloseCode, verdict_on
 from .frames import (
-    Ack,
     BadFrame,
     Codec,
     ErrorFrame,
@@ -19,9 +15,6 @@ from .frames import (
     Hello,
     Ping,
     Pong,
-    Reading,
-    Refused,
-    ReportEvery,
     ReportFix,
     ReportFixes,
     ServerFrame,
@@ -32,38 +25,26 @@ from .frames import (
 )  # fmt: skip
 from .host import Host, Stage
 from .look import look_of
-from .reporting import Reporting
+from .reporter import Reporter
 from .rules import Principal, Sink, Standing
 from .send_queue import SendQueue
 from .topic import Topic, is_topic_name
 
-#: Real milliseconds for which the newest fix of somebody who is not on duty is kept in memory, for when they come on.
-HELD_MS = 10_000
-
 FOLLOW_WINDOW_S = 10
 
-OFF_DUTY = "off_duty"
+NO_RUNNER = "only a runner reports fixes"
 NO_MAP = "only a console has a part of the map"
-
-_LIVE, _LATE = Verdict.LIVE, Verdict.LATE
 
 
 class Connection:
     """From the first frame to the last; the socket is somebody else's."""
 
     __slots__ = (
-        "_accepted",
-        "_ack_seq",
         "_bad_frames",
         "_follow_window",
         "_follows",
         "_frames_in_second",
-        "_held",
         "_host",
-        "_judge_live",
-        "_refused",
-        "_refused_in_second",
-        "_reporting",
         "_second",
         "_sink",
         "account_id",
@@ -72,19 +53,16 @@ class Connection:
         "doomed_by",
         "expires_s",
         "id",
-        "is_busy",
         "is_lagging",
         "is_on_duty",
-        "is_runner",
         "is_touched",
-        "is_tracked",
         "look",
         "principal",
         "queue",
+        "reporter",
         "roles",
         "stage",
         "topics",
-        "waiting",
         "wants_acks",
     )  # fmt: skip
 
@@ -101,25 +79,16 @@ class Connection:
         self.campus_id = ""
         #: as the books say; None until they were asked
         self.roles: frozenset[Any] | None = None
-        self.is_runner = False
-        self.is_on_duty = self.is_tracked = True
-        self.is_busy = False
-        self._reporting: Reporting | None = None  # what this runner was told last
-        self._held: Fix | None = None  # the newest that came while not tracked
+        self.reporter: Reporter | None = None  # of a runner
         self.wants_acks = False
+        self.is_on_duty = True
         self.expires_s = 0
         self.topics: list[Topic] = []  # followed or asked for; a few
         self.is_lagging = False
         self.is_touched = False
         self.doomed_by: CloseCode | None = None
-        #: fixes that wait until it is known where this runner was last seen (None: nothing to wait for)
-        self.waiting: list[Fix] | None = None
         self._follow_window = self._follows = 0
-        self._ack_seq = self._accepted = self._refused = 0
-        self._second = self._frames_in_second = self._refused_in_second = self._bad_frames = 0
-
-        #: judges a fix at once; None while there is anything else to consider about this speaker's fixes
-        self._judge_live: Callable[[Fix], Verdict | Reason] | None = None
+        self._second = self._frames_in_second = self._bad_frames = 0
 
     # --- what arrives
 
@@ -129,7 +98,7 @@ class Connection:
         if host.second != self._second:
             host.frames += self._frames_in_second
             self._second = host.second
-            self._frames_in_second = self._refused_in_second = 0
+            self._frames_in_second = 0
         self._frames_in_second += 1
         if self._frames_in_second > host.rules.frames_per_s:
             self._over_rate()
@@ -145,21 +114,8 @@ class Connection:
             self._bad(codec.explain(error))
             return
         if type(frame) is ReportFix:  # by far the most frequent
-            if (judge := self._judge_live) is not None:
-                # The whole of what is done with a fix before its flush, in one place: it runs for every fix there is.
-                lat, lon = frame.lat, frame.lon
-                if not self.look.is_wgs84:
-                    lat, lon = self.look.inside(lat, lon)
-                fix = Fix(lat, lon, frame.at, frame.acc, frame.spd, frame.brg, frame.bat, frame.seq, host.now_ms)
-                verdict = judge(fix)
-                if verdict is _LIVE or verdict is _LATE:
-                    if self.wants_acks:
-                        self._acknowledge(fix)
-                else:
-                    self._refuse(verdict.value, fix)
-                return
-            if self.is_runner and self.stage is Stage.OPEN:
-                self._judge_or_wait(self._fix(frame))
+            if self.reporter is not None and self.stage is Stage.OPEN:
+                self.reporter.report(frame)
                 return
         elif self.stage is Stage.OPEN and type(frame) is not Hello:
             self._receive_other(frame)
@@ -169,7 +125,10 @@ class Connection:
     def _receive_other(self, frame: Any) -> None:
         match frame:
             case ReportFixes():
-                self._report_many(frame)
+                if self.reporter is None:
+                    self._error("not_permitted", NO_RUNNER)
+                else:
+                    self.reporter.report_many(frame)
             case Follow():
                 self._follow(frame)
             case View():
@@ -185,7 +144,7 @@ class Connection:
         elif self.stage is Stage.NEW:
             self.close(CloseCode.PROTOCOL_VIOLATION, "the first frame is hello")
         elif self.stage is Stage.OPEN:
-            self._error("not_permitted", "only a runner reports fixes")
+            self._error("not_permitted", NO_RUNNER)
 
     def _hello(self, frame: Hello) -> None:
         host = self._host
@@ -200,7 +159,6 @@ class Connection:
         if self.principal is None:
             self.principal = principal
             self.account_id, self.campus_id = principal.account_id, principal.campus_id
-            self.is_runner = "runner" in principal.roles
             if (refused := host.admit(self, principal)) is not None:
                 self.close(refused)
                 return
@@ -209,13 +167,14 @@ class Connection:
             self.close(CloseCode.PROTOCOL_VIOLATION, "a connection speaks for one account")
             return
         self.principal = principal
-        self.wants_acks = frame.acks
         if (look := look_of(self.codec, frame.datum)) is not self.look:
             self.look = look
             host.change_look(self)
         lasts_s = min(rules.hello_lasts_s, host.lasts_s(principal))
         self.expires_s = host.second + lasts_s
-        self._reporting = None  # ``welcome`` says something else
+        self.wants_acks = frame.acks
+        if self.reporter is not None:
+            self.reporter.begin(wants_acks=frame.acks)
         # A token is believed for what cannot wait; who was signed out, blocked or lost a role since, the books know.
         host.check(self)
         self.put(
@@ -237,106 +196,30 @@ class Connection:
             return
         self.roles = roles
         self.principal = standing.principal
-        self.is_runner = "runner" in roles
-        if not (self.is_runner and standing.is_tracked):
-            self._host.release(self)
         self.is_on_duty = standing.is_on_duty
-        was_tracked, self.is_tracked = self.is_tracked, standing.is_tracked
-        if not self.is_runner:
-            return
-        self.is_busy = standing.is_busy
-        self.tell_reporting()
-        if was_tracked and not self.is_tracked:
-            self._host.hide(self)
-        held, self._held = self._held, None
-        if self.is_tracked and held is not None:
-            age_ms = self._host.now_ms - held.received_at_ms
-            if age_ms <= HELD_MS * self._host.rules.time_scale:
-                self._judge(held)
+        if "runner" not in roles:
+            self._host.release(self)
+            self.reporter = None
+        else:
+            # The role may be younger than the token.
+            reporter = self.reporter or self._host.seat(self)
+            reporter.wants_acks = self.wants_acks
+            reporter.stand(standing)
 
     def tell_reporting(self) -> None:
-        """Tell a runner how often to report, if that has changed."""
-        if self.is_runner and self.roles is not None and self.stage is Stage.OPEN:
-            reporting = self._host.reporting(is_busy=self.is_busy)
-            if reporting != self._reporting:
-                self._reporting = reporting
-                self.put(ReportEvery(*reporting))
-
-    # --- fixes
-
-    def _fix(self, frame: ReportFix | Reading) -> Fix:
-        lat, lon = frame.lat, frame.lon
-        if not self.look.is_wgs84:
-            lat, lon = self.look.inside(lat, lon)
-        return Fix(lat, lon, frame.at, frame.acc, frame.spd, frame.brg, frame.bat, frame.seq, self._host.now_ms)
-
-    def _judge_or_wait(self, fix: Fix) -> None:
-        if self.waiting is not None:
-            self._wait(fix)
-        else:
-            self._judge(fix)
-
-    def _report_many(self, frame: ReportFixes) -> None:
-        if not self.is_runner:
-            self._error("not_permitted", "only a runner reports fixes")
-            return
-        fixes = [self._fix(reading) for reading in frame.fixes]
-        # Live first: the newest is on the maps at once, the rest fills the track behind it.
-        fixes.sort(key=lambda fix: fix.fixed_at_ms, reverse=True)
-        for fix in fixes:
-            self._judge_or_wait(fix)
-        if self.wants_acks and frame.seq is not None and frame.seq > self._ack_seq:
-            self._ack_seq = frame.seq
-
-    def _wait(self, fix: Fix) -> None:
-        assert self.waiting is not None, "only while the runner's last position is being fetched"
-        if len(self.waiting) < 1_000:
-            self.waiting.append(fix)
-        else:
-            self._host.count("fixes_dropped")
+        """The worker's lateness has changed: tell a runner how often to report."""
+        if self.reporter is not None and self.roles is not None and self.stage is Stage.OPEN:
+            self.reporter.tell_rhythm()
 
     def ready(self) -> None:
-        """It is known where this runner was last seen: judge what has arrived meanwhile."""
-        waiting, self.waiting = self.waiting, None
-        if self.stage is Stage.OPEN:
-            for fix in waiting or ():
-                self._judge(fix)
+        """It is known where this runner was last seen."""
+        if self.reporter is not None and self.stage is Stage.OPEN:
+            self.reporter.ready()
 
-    def _judge(self, fix: Fix) -> None:
-        if not self.is_tracked:
-            if self._held is None or fix.fixed_at_ms > self._held.fixed_at_ms:
-                self._held = fix
-            self._refuse(OFF_DUTY, fix)
-            return
-        if self._judge_live is None:
-            self._judge_live = self._host.judge_of(self)
-        verdict = self._judge_live(fix)
-        if verdict is not _LIVE and verdict is not _LATE:
-            self._refuse(verdict.value, fix)
-        elif self.wants_acks:
-            self._acknowledge(fix)
-
-    def _acknowledge(self, fix: Fix) -> None:
-        self._accepted += 1
-        if fix.seq is not None and fix.seq > self._ack_seq:
-            self._ack_seq = fix.seq
-        if not self.is_touched:
-            self._host.touch(self)
-
-    def stop_judging(self) -> bool:
-        """From now on each fix is considered anew; whether fixes were judged at once until now."""
-        was_judging, self._judge_live = self._judge_live is not None, None
-        return was_judging
-
-    def _refuse(self, code: str, fix: Fix) -> None:
-        self._refused += 1
-        if fix.seq is not None and fix.seq > self._ack_seq:
-            self._ack_seq = fix.seq
-        self._refused_in_second += 1
-        if self._refused_in_second <= self._host.rules.refused_per_s:
-            self.put(Refused(code, fix.fixed_at_ms, fix.seq))
-        elif self.wants_acks:
-            self._host.touch(self)
+    @property
+    def is_tracked(self) -> bool:
+        """Whether this speaker's position is anybody's business."""
+        return self.reporter is not None and self.reporter.is_tracked
 
     # --- topics
 
@@ -401,6 +284,11 @@ class Connection:
         if not self.is_touched:
             self._host.touch(self)
 
+    def touch(self) -> None:
+        """There is something to say at the end of this flush."""
+        if not self.is_touched:
+            self._host.touch(self)
+
     def flush(self) -> None:
         """Write what waits, in one call; the host calls it for each touched connection."""
         self.is_touched = False
@@ -409,9 +297,7 @@ class Connection:
         if self.doomed_by is not None:
             self.close(self.doomed_by)
             return
-        if self.wants_acks and (self._accepted or self._refused):
-            ack = Ack(self._ack_seq, self._accepted, self._refused)
-            self._accepted = self._refused = 0
+        if self.reporter is not None and (ack := self.reporter.take_ack()) is not None:
             self.queue.put(self.codec.encode(ack))
         if not self.is_lagging and (data := self.queue.take()):
             self._sink.write(data)

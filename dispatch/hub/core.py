@@ -14,6 +14,7 @@ from .codes import STAY_AWAY_MS, CloseCode, closing_reason, verdict_on
 from .connection import Connection
 from .frames import Codec, Follow, PositionRow, View
 from .host import Stage
+from .reporter import Reporter
 from .reporting import Reporting, Stretch, reporting
 from .resume import EventRecord
 from .rules import Principal, Rules, Sink, Standing
@@ -109,9 +110,14 @@ class Hub:
         if len(campus) == 1:
             self._outside.campus_joined(principal.campus_id)
         if "runner" in principal.roles:
-            connection.waiting = []
-            self._outside.start_runner(connection)
+            self.seat(connection)
         return None
+
+    def seat(self, connection: Connection) -> Reporter:
+        """The connection speaks for a runner: find out where they were last seen, and listen to their fixes."""
+        connection.reporter = reporter = Reporter(self, connection)
+        self._outside.start_runner(connection)
+        return reporter
 
     def drop(self, connection: Connection) -> None:
         """The socket is gone."""
@@ -176,7 +182,7 @@ class Hub:
         return self._outside.judge_of(connection.campus_id, connection.account_id)
 
     def release(self, connection: Connection) -> None:
-        if connection.stop_judging():
+        if connection.reporter is not None and connection.reporter.stop_judging():
             self._outside.release(connection.campus_id, connection.account_id)
 
     def follow(self, connection: Connection, frame: Follow) -> None:

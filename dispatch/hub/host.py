@@ -16,6 +16,7 @@ from .rules import Principal, Rules
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .reporter import Reporter
     from .topic import Topic
 
 
@@ -45,6 +46,9 @@ class Host(Protocol):
 
     def reporting(self, *, is_busy: bool) -> Reporting:
         """How often such a runner is to report now."""
+
+    def seat(self, connection: Connection) -> Reporter:
+        """The connection speaks for a runner: give it its reporter."""
 
     def judge_of(self, connection: Connection) -> Callable[[Fix], Verdict | Reason]:
         """What judges this runner's fixes, until ``release``."""

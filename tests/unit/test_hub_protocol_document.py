@@ -17,8 +17,8 @@ import pytest
 from dispatch.hub import state_lane
 from dispatch.hub.asyncapi import build
 from dispatch.hub.codes import CloseCode, closing_reason, may_return
-from dispatch.hub.connection import OFF_DUTY
 from dispatch.hub.frames import JSON, MAX_FIXES, ClientFrame, ServerFrame
+from dispatch.hub.reporter import OFF_DUTY
 from dispatch.hub.reporting import BUSY, IDLE, STRETCHES
 from dispatch.hub.rules import Rules
 from dispatch.live import resume_streams, tracks
