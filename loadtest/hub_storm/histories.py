@@ -88,7 +88,8 @@ class Ages(Struct):
 
 
 class Happened(Struct):
-    """One injected fault: what was done, and how long until everybody was back."""
+    """One injected fault: what was done, and how long until everybody was back. ``cpu_s``: what the processes that
+    lived through it used meanwhile, by role."""
 
     fault: str
     at_s: float
@@ -96,6 +97,7 @@ class Happened(Struct):
     back_s: float | None = None
     note: str = ""
     faults: list[str] = field(default_factory=list)
+    cpu_s: dict[str, float] = field(default_factory=dict)
 
 
 class History(Struct):

@@ -36,11 +36,12 @@ def as_text(history: History, findings: dict[str, Findings]) -> str:
     lines = [
         f"storm of faults: {history.runners} runners, {history.watchers} watchers, seed {history.seed}",
         "",
-        f"{'fault':<22}{'at s':>8}{'all back s':>12}  note",
+        f"{'fault':<22}{'at s':>8}{'all back s':>12}{'CPU s: web':>12}{'jobs':>8}{'redis':>8}  note",
     ]
     for one in history.happened:
+        cpu = "".join(f"{one.cpu_s.get(role, 0.0):>{w}.1f}" for role, w in (("web", 12), ("jobs", 8), ("redis", 8)))
         back = "never" if one.back_s is None else f"{one.back_s:.1f}"
-        lines.append(f"{one.fault:<22}{one.at_s:>8.1f}{back:>12}  {one.note}")
+        lines.append(f"{one.fault:<22}{one.at_s:>8.1f}{back:>12}{cpu}  {one.note}")
     lines += ["", f"{'ages, ms':<22}{'of':<12}{'n':>9}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}"]
     for ages in history.ages:
         lines.append(

@@ -56,6 +56,10 @@ class StormServer:
     async def pids(self, *roles: str) -> list[int]:
         return [int(one["pid"]) for one in await self.processes() if one["role"] in roles]
 
+    async def cpu_s(self) -> dict[int, tuple[str, float]]:
+        """Processor seconds so far: process → (role, seconds)."""
+        return {int(one["pid"]): (str(one["role"]), float(one["cpu_s"])) for one in await self.processes()}
+
     async def until_filled(self, role: str, without: set[int], count: int) -> bool:
         """Wait until so many processes of a role serve, none of them one of ``without``."""
         end_s = time.monotonic() + READY_S

@@ -177,7 +177,11 @@ class _Rage:
 
     async def _inject(self, scene: Scene, name: str, fault: Fault) -> None:
         self._crowd.part = name
+        before = await self._server.cpu_s()
         happened = await fault(scene)
+        for pid, (role, used_s) in (await self._server.cpu_s()).items():
+            if pid in before:
+                happened.cpu_s[role] = round(happened.cpu_s.get(role, 0.0) + used_s - before[pid][1], 2)
         self._history.happened.append(happened)
         self._say(f"  {name}: everybody back after {happened.back_s} s  {happened.note}  {'; '.join(happened.faults)}")
 
