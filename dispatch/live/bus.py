@@ -299,7 +299,8 @@ class Bus:
                 receiver = self._receivers[address] = Receiver(planned.redis, self, is_sharded=is_sharded)
             receiver.hear(planned.routes, planned.sharded)
         for address in [address for address in self._receivers if address not in plan]:
-            await self._receivers.pop(address).close()
+            await self._receivers[address].close()
+            del self._receivers[address]  # not before: whoever stops the bus meanwhile still finds it
 
     def _home(self, campus_id: str) -> tuple[Hashable, Redis]:
         if isinstance(self._redis, ClusterClient):
