@@ -14,6 +14,8 @@ CAPS = {"console": 2000, "hall": 500, "runner": 200, "order": 100}
 SLACK_MS = 250
 _ON_CONSOLE = ("open", "assigned", "carrying", "delivered")
 MOST_FAULTS = 50
+#: What the server may answer on such a day: wait, or ask again.
+_MAY_BE_SAID = ("too_many ", "unavailable ")
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ def check_events(history: History, truth: Truth) -> Findings:
             findings.fault(f"{seen.name} did not come back: {seen.ends}")
         for text, count in seen.errors.items():
             findings.counts[f"error {text}"] += count
+            if not text.startswith(_MAY_BE_SAID):
+                findings.fault(f"{seen.name} was told {count} times: {text}")
         for topic, spans in seen.topics.items():
             _TopicCheck(findings, truth, history.first_seq, seen, topic, numbered).run(spans)
     return findings

@@ -20,6 +20,8 @@ FROZEN_S = 5.0
 #: Less than the server's bound of a hundred follows in ten seconds.
 ASKS_EVERY_S = 0.11
 DROWNED_S = 20.0
+#: Half a megabyte of events for each is the server's bound; what snapshots cost while they are made comes on top.
+SLOW_MB = 48.0
 _SLOW = "4001 slow_consumer"
 _LET_GO, _SKIPPED = "closed_4001", "positions_conflated"
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -149,6 +151,7 @@ async def slow_watchers(scene: Scene) -> Happened:
     topic = f"console:{scene.crowd.house.campus_id}"
     behind, drowned = [one for one in scene.crowd.watchers if one.is_narrow]
     closed, skipped = [await scene.server.counted(what) for what in (_LET_GO, _SKIPPED)]
+    rss_bytes = await scene.server.rss_bytes("web")
     was_slow = behind.ends[_SLOW]
     for one in (behind, drowned):
         one.stop_reading()
@@ -160,12 +163,15 @@ async def slow_watchers(scene: Scene) -> Happened:
             await asyncio.sleep(ASKS_EVERY_S)
         is_let_go = await scene.server.counted(_LET_GO) > closed
     skipped = await scene.server.counted(_SKIPPED) - skipped
+    grown_mb = (await scene.server.rss_bytes("web") - rss_bytes) / 1e6
     for one in (behind, drowned):
         one.read_again()
     # The word that it was let go lies behind everything that it left unread.
     await scene.crowd.until_true(lambda: not drowned.is_in or drowned.connections > 1, 2.0)
     happened = await _happened(scene, "slow watchers", began_s)
     happened.note = f"{skipped:.0f} positions skipped, {behind.ends[_SLOW] - was_slow} of the one behind let go"
+    if grown_mb > SLOW_MB:
+        happened.faults.append(f"two who read nothing cost {grown_mb:.0f} MB")
     if not is_let_go:
         happened.faults.append(f"whoever reads nothing was not let go within {DROWNED_S:.0f} s")
     return happened

@@ -147,9 +147,10 @@ def test_it_complains_when_two_were_told_different_numbers() -> None:
 def test_it_complains_of_who_stayed_away_and_of_what_was_never_published() -> None:
     told = history(span(2, 3, 4, 5, 6, version=2))
     told.seen[0].is_connected = False
+    told.seen[0].errors = {"too_many console": 2, "unavailable order": 1, "not_permitted order": 1}
     books = truth()
     books.unpublished = 1
-    assert len(faults(told, books)) == 2
+    assert len(faults(told, books)) == 3
 
 
 def test_what_a_snapshot_does_not_show_must_be_hidden_there() -> None:
