@@ -29,6 +29,7 @@ from .follows import Follows
 from .position_writer import PositionWriter, position_row
 from .protocol import HubSocket
 from .rooms import HubOptions, Rooms
+from .seats import Seats
 from .standing_checks import StandingChecks
 from .tls import StreamTransport
 from .whereabouts import Whereabouts
@@ -55,6 +56,7 @@ class HubServer:
         self._writer = PositionWriter(rooms.bus, rooms.presence, rooms.tracks, rooms.index_of)
         self._checks = StandingChecks(rooms.ask_standings, self._answer_check, self._joined)
         self._follows = Follows(rooms, self.hub, self._checks, self._joined, self.stamp, self.options.fetches_at_once)
+        self._seats = Seats(rooms.presence, rooms.table, self._checks, self.stamp)
         self._whereabouts = Whereabouts(
             rooms.table, rooms.presence, self._time.now_ms, self._silent_since_ms, rooms.clock.rate, self._joined,
             self._deliver_known,
@@ -121,6 +123,7 @@ class HubServer:
         await self._checks.stop()
         await self._follows.stop()
         await self._whereabouts.stop()
+        await self._seats.stop()
         tasks = {*self._tasks, *self._campuses.values()}
         for task in tasks:
             task.cancel()
@@ -211,7 +214,7 @@ class HubServer:
         self._rooms.bus.want(campus_id, self.hub.topics.state.interest(campus_id))
 
     def start_runner(self, connection: Connection) -> None:
-        self._spawn(self._seed(connection))
+        self._seats.add(connection)
 
     # --- what the bus brings
 
@@ -263,24 +266,6 @@ class HubServer:
         joined = self._campuses.get(campus_id)
         if joined is not None and not joined.done():
             await asyncio.wait({joined}, timeout=3.0)
-
-    async def _seed(self, connection: Connection) -> None:
-        """Where the runner was last seen by any worker, so that an older fix does not move the dot back."""
-        campus_id, runner_id = connection.campus_id, connection.account_id
-        try:
-            await self._checks.done(connection)
-            async with asyncio.timeout(1.0):
-                fixes = await self._rooms.presence.get(campus_id, [runner_id])
-            if runner_id in fixes and connection.is_tracked:
-                self._rooms.table.seed(campus_id, runner_id, fixes[runner_id])
-        except Exception as error:
-            log.info("where %s was last seen is not known: %r", runner_id, error)
-        self.stamp()
-        try:
-            connection.ready()
-        except Exception:
-            log.exception("connection %s", connection.id)
-            connection.close(CloseCode.INTERNAL_ERROR)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
