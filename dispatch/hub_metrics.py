@@ -68,8 +68,8 @@ class HubMetrics:
     def __init__(self, server: HubServer) -> None:
         self._server = server
         self._seen: dict[str, float] = {}
-        state = server.hub.topics.state
-        self._freshness = (_Freshness(state.ages, AGE, "receipt"), _Freshness(state.fix_ages, FIX_AGE, "reading"))
+        counted = server.hub.topics.state.freshness
+        self._freshness = (_Freshness(counted.ages, AGE, "receipt"), _Freshness(counted.fix_ages, FIX_AGE, "reading"))
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:

@@ -173,7 +173,7 @@ class Table:
         self.complete(connection, topic, fresh())
 
     def complete(self, connection: Connection, topic: Topic, past: Past) -> None:
-        self.hub.topics.complete(connection, topic, past, 0)
+        self.hub.topics.complete(connection, topic, past)
         self.hub.write_out()
 
     def event(self, event: Event) -> None:
@@ -194,7 +194,7 @@ class Table:
         else:
             self.hub.topics.deliver_positions(CAMPUS, rows, is_news=False)
         self.hub.write_out()
-        self.hub.topics.state.measure(self.hub.now_ms)
+        self.hub.topics.state.freshness.measure(self.hub.now_ms)
 
 
 def fresh(offset: int = 0, watch: str | None = None, events: Sequence[Event] = (), epoch: str = "e") -> Past:

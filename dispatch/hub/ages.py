@@ -7,7 +7,9 @@ reading, ``now - fixed_at``, would be on two clocks; see ``Skew`` for how it is 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from .frames import PositionRow
 
 #: Upper edges in real milliseconds; what is older falls into the last, open bucket.
 EDGES_MS = (
@@ -81,3 +83,38 @@ class Skew:
             self.recent_ms = lag_ms
         former_ms = self._former_ms
         self.least_ms = self.recent_ms if former_ms is None else min(former_ms, self.recent_ms)
+
+
+class Freshness:
+    """Both ages of what is shown. Rows are noted when they are queued and counted when the sockets were written to."""
+
+    __slots__ = ("_age_scale", "_noted", "ages", "delivered", "fix_ages")
+
+    def __init__(self, age_scale: float) -> None:
+        """``age_scale`` turns business into real ms."""
+        self._age_scale = age_scale
+        self._noted: list[tuple[Sequence[PositionRow], int, Mapping[str, Skew]]] = []
+        self.ages = Ages()  # since receipt
+        self.fix_ages = Ages()  # since the reading, with the difference of the clocks taken out
+        self.delivered = 0
+
+    def note(self, rows: Sequence[PositionRow], times: int, skews: Mapping[str, Skew]) -> None:
+        """These go to so many followers; ``skews`` are those of their runners."""
+        self._noted.append((rows, times, skews))
+
+    def measure(self, now_ms: int) -> None:
+        """What was noted since the last call has been written."""
+        noted, self._noted = self._noted, []
+        ages: dict[int, int] = {}  # most rows of a flush have one of a few ages
+        fix_ages: dict[int, int] = {}
+        for rows, times, skews in noted:
+            for row in rows:
+                age_ms = now_ms - row[7]
+                ages[age_ms] = ages.get(age_ms, 0) + times
+                if (skew := skews.get(row[0])) is not None:
+                    age_ms = now_ms - row[3] - skew.least_ms
+                    fix_ages[age_ms] = fix_ages.get(age_ms, 0) + times
+            self.delivered += times * len(rows)
+        for found, counted in ((ages, self.ages), (fix_ages, self.fix_ages)):
+            for age_ms, times in found.items():
+                counted.add(age_ms * self._age_scale, times)

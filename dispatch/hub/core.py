@@ -221,7 +221,7 @@ class Hub:
         self.topics.deliver_positions(campus_id, rows)
 
     def on_event(self, campus_id: str, event: EventRecord) -> None:
-        self.topics.deliver_event(campus_id, event, self.now_ms)
+        self.topics.deliver_event(campus_id, event)
         if event.kind == "account_blocked" and isinstance(event.data, dict):
             self.close_account(str(event.data.get("account_id", "")), CloseCode.ACCOUNT_BLOCKED)
         elif event.kind == "access_changed" and isinstance(event.data, dict):
@@ -282,7 +282,7 @@ class Hub:
             "accounts": len(self._by_account),
             "topics": topics.topic_count,
             "report_stretch": self._stretch,
-            "positions_delivered_total": topics.state.delivered,
+            "positions_delivered_total": topics.state.freshness.delivered,
             "positions_conflated_total": topics.state.conflated,
             "events_delivered_total": topics.events_delivered,
             "topic_heals_total": topics.heals,

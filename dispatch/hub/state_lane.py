@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 
-from .ages import Ages, Skew
+from .ages import Freshness, Skew
 from .frames import Box, Gone, PositionRow, ServerFrame, Viewed
 from .rules import Rules
 from .topic import Campus, Topic
@@ -33,10 +33,6 @@ class Asks(Protocol):
         """Other runners than before are followed here: ``StateLane.interest`` says which."""
 
 
-#: rows, to how many followers, and the skews of the clocks that they were read on
-Shown: TypeAlias = tuple[Sequence[PositionRow], int, dict[str, Skew]]
-
-
 class _Everybody(Container[str]):
     def __contains__(self, runner_id: object) -> bool:
         return True
@@ -53,14 +49,10 @@ class StateLane:
         self._asks = asks
         self._campuses = campuses
         self._rules = rules
-        self._age_scale = 1.0 / rules.time_scale  # business into real ms
         self._changed: dict[str, None] = {}  # campuses whose interest is other than at the last flush
         self._waiting: list[View] = []  # have something to show that is not due yet
         self.flushes = 0
-        self.ages = Ages()  # since receipt
-        self.fix_ages = Ages()  # since the reading, with the clocks' difference taken out
-        self._shown: list[Shown] = []  # waits to be written, then measured
-        self.delivered = 0
+        self.freshness = Freshness(age_scale=1.0 / rules.time_scale)
         self.conflated = 0
 
     # --- interest
@@ -347,7 +339,7 @@ class StateLane:
                 follower.put_raw(raw)
                 count += 1
         if count and is_news:
-            self._shown.append((rows, count, view.topic.campus.skews))
+            self.freshness.note(rows, count, view.topic.campus.skews)
 
     def _show(self, connection: Connection, view: View, rows: Sequence[PositionRow], *, is_news: bool = False) -> None:
         """Show these to one follower alone; see ``_send``."""
@@ -358,7 +350,7 @@ class StateLane:
             return
         connection.put_raw(view.frame(rows))
         if is_news:
-            self._shown.append((rows, 1, view.topic.campus.skews))
+            self.freshness.note(rows, 1, view.topic.campus.skews)
 
     def catch_up(self, connection: Connection) -> None:
         """The watcher reads again: show it the newest of what it skipped."""
@@ -371,23 +363,6 @@ class StateLane:
             rows = [positions[runner_id] for runner_id in shown if runner_id in positions]
             view.enter(rows)
             self._show(connection, view, rows, is_news=True)
-
-    def measure(self, now_ms: int) -> None:
-        """What was shown since the last call is written to the sockets now: count how old it is."""
-        shown, self._shown = self._shown, []
-        ages: dict[int, int] = {}  # most rows of a flush have one of a few ages
-        fix_ages: dict[int, int] = {}
-        for rows, times, skews in shown:
-            for row in rows:
-                age_ms = now_ms - row[7]
-                ages[age_ms] = ages.get(age_ms, 0) + times
-                if (skew := skews.get(row[0])) is not None:
-                    age_ms = now_ms - row[3] - skew.least_ms
-                    fix_ages[age_ms] = fix_ages.get(age_ms, 0) + times
-            self.delivered += times * len(rows)
-        for found, counted in ((ages, self.ages), (fix_ages, self.fix_ages)):
-            for age_ms, times in found.items():
-                counted.add(age_ms * self._age_scale, times)
 
     def _send_all(self, topic: Topic, frame: ServerFrame) -> None:
         look, raw = None, b""

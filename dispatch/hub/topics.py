@@ -22,7 +22,7 @@ class Topics:
         self._asks = asks
         self._campuses: dict[str, Campus] = {}
         self.state = StateLane(asks, self._campuses, rules)
-        self.ages = self.state.ages
+        self.ages = self.state.freshness.ages
         self.events_delivered = 0
         self.heals = 0
 
@@ -69,7 +69,7 @@ class Topics:
         topic.joining[connection] = Seam(re, every_ms, box)
         return topic
 
-    def complete(self, connection: Connection, topic: Topic, past: Past, now_ms: int) -> None:
+    def complete(self, connection: Connection, topic: Topic, past: Past) -> None:
         """Show the connection its past, then what was held, then positions; it follows live from here on."""
         seam = topic.end_joining(connection)
         if seam is None:
@@ -121,7 +121,7 @@ class Topics:
 
     # --- events
 
-    def deliver_event(self, campus_id: str, event: EventRecord, now_ms: int) -> None:
+    def deliver_event(self, campus_id: str, event: EventRecord) -> None:
         """A live event from the bus: to the followers if it is the next one, else the topic is healed first."""
         topic = self.find(campus_id, event.topic)
         if topic is None:
@@ -183,7 +183,7 @@ class Topics:
             self.heals += 1
             self._asks.start_heal(topic)
 
-    def healed(self, topic: Topic, past: Past, now_ms: int) -> bool:
+    def healed(self, topic: Topic, past: Past) -> bool:
         """What was missed is here: deliver it and go on; False: still not whole, it must be healed again."""
         held, topic.healing = topic.healing or [], None
         if not past.is_recovered:

@@ -212,7 +212,7 @@ class Follows:
             self._hub.topics.give_up(connection, topic)
             return
         self._hub.count("recovered" if asked.is_recovered else "snapshots")
-        self._hub.topics.complete(connection, topic, asked.past(answer), self._hub.now_ms)
+        self._hub.topics.complete(connection, topic, asked.past(answer))
         connection.write_now()
 
     # --- healing
@@ -240,7 +240,7 @@ class Follows:
         self._stamp()
         for topic, missed in zip(batch, pasts, strict=True):
             past = Past(missed.is_recovered, missed.events, missed.position.offset, missed.position.epoch)
-            if not topics.healed(topic, past, self._hub.now_ms):
+            if not topics.healed(topic, past):
                 for follower in topics.restart(topic):
                     self._begin(follower, topic, -1, "", None)
             if await slices.breathe():

@@ -315,7 +315,7 @@ class HubServer:
         for campus_id, readings in flushed.track.items():
             self._writer.add_track(campus_id, readings)
         self.hub.write_out()
-        self.hub.topics.state.measure(self._time.now_ms())
+        self.hub.topics.state.freshness.measure(self._time.now_ms())
         self._writer.kick(self._rooms.clock.monotonic_s())
 
     def _each_second(self, second: int) -> None:

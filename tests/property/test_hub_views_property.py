@@ -98,7 +98,7 @@ class World:
                 watcher = self.watchers[n]
                 self.say(watcher, "follow", box, every_ms)
                 _, topic, _ = self.table.outside.follows.pop()
-                self.table.hub.topics.complete(watcher.connection, topic, fresh(), 0)
+                self.table.hub.topics.complete(watcher.connection, topic, fresh())
                 watcher.follows = True
             case ("view", n, (box, every_ms)) if self.watchers[n].follows:
                 self.say(self.watchers[n], "view", box, every_ms)

@@ -46,13 +46,13 @@ def test_the_age_since_the_reading_is_corrected_by_the_clocks_difference(clock_m
     table = Table()
     student, _ = table.client()
     table.following(student, TOPIC, fresh(watch="acc_a"))
-    state = table.hub.topics.state
+    freshness = table.hub.topics.state.freshness
     # The fastest way takes 20 ms; the second fix waits for 400 ms on a bad network.
     for fixed, way_ms in ((100_000, 20), (110_000, 420)):
         table.hub.now_ms = fixed + way_ms + 30
         table.positions(row("acc_a", fixed + clock_ms, fixed + way_ms))
-    assert state.ages.quantile_ms(1) == 50, "30 ms each on the server's own clock"
-    assert [edge for edge, count in zip(EDGES_MS, state.fix_ages.counts, strict=False) if count] == [50, 500]
+    assert freshness.ages.quantile_ms(1) == 50, "30 ms each on the server's own clock"
+    assert [edge for edge, count in zip(EDGES_MS, freshness.fix_ages.counts, strict=False) if count] == [50, 500]
 
 
 def test_each_watcher_counts_and_a_first_look_does_not() -> None:
@@ -61,11 +61,11 @@ def test_each_watcher_counts_and_a_first_look_does_not() -> None:
     table.following(student, TOPIC, fresh(watch="acc_a"))
     for account in ("acc_o", "acc_p"):
         table.following(table.client(f"{account}/operator")[0], CONSOLE, fresh())
-    state = table.hub.topics.state
+    freshness = table.hub.topics.state.freshness
     table.positions(row("acc_a", 1), row("acc_b", 1), is_news=False)
-    assert (state.delivered, state.ages.total) == (0, 0)
+    assert (freshness.delivered, freshness.ages.total) == (0, 0)
     table.positions(row("acc_a", 2), row("acc_b", 2))
-    assert (state.delivered, state.ages.total, state.fix_ages.total) == (5, 5, 5)
+    assert (freshness.delivered, freshness.ages.total, freshness.fix_ages.total) == (5, 5, 5)
     assert table.hub.metrics()["positions_delivered_total"] == 5
 
 
@@ -75,4 +75,4 @@ def test_a_worker_in_fast_time_counts_real_time() -> None:
     table.following(student, TOPIC, fresh(watch="acc_a"))
     table.hub.now_ms = 1_000
     table.positions(row("acc_a", 1, 200))
-    assert table.hub.topics.state.ages.quantile_ms(1) == 100
+    assert table.hub.topics.ages.quantile_ms(1) == 100

@@ -74,7 +74,7 @@ def test_a_hole_is_filled_before_anything_else_is_told() -> None:
     assert table.outside.heals == [topic]
     assert not pipe.take()
     missed = [Event(TOPIC, offset) for offset in (2, 3, 4, 5)]
-    assert table.hub.topics.healed(topic, Past(True, missed, 5, "e"), 0)
+    assert table.hub.topics.healed(topic, Past(True, missed, 5, "e"))
     table.hub.write_out()
     assert [frame["offset"] for frame in pipe.take("event")] == [2, 3, 4, 5, 6]
 
@@ -86,7 +86,7 @@ def test_a_lost_past_begins_again_with_a_snapshot_for_each() -> None:
     table.hub.topics.suspect_all(CAMPUS)
     table.hub.topics.suspect_all(CAMPUS)  # while it is being healed
     table.hub.topics.suspect_all("cmp_unknown")
-    assert not table.hub.topics.healed(topic, Past(False, (), 1, "new"), 0)
+    assert not table.hub.topics.healed(topic, Past(False, (), 1, "new"))
     assert table.hub.topics.restart(topic) == [connection]
     table.event(Event(TOPIC, 2, "new"))
     pipe.take()
@@ -101,7 +101,7 @@ def test_more_events_than_are_held_while_healing_are_fetched_again() -> None:
     topic = table.following(connection, TOPIC, fresh(1))
     for offset in range(3, MAX_HELD + 10):
         table.event(Event(TOPIC, offset))
-    assert table.hub.topics.healed(topic, Past(True, [Event(TOPIC, 2)], 2, "e"), 0)
+    assert table.hub.topics.healed(topic, Past(True, [Event(TOPIC, 2)], 2, "e"))
     assert len(table.outside.heals) == 2
 
 
