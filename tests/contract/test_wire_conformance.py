@@ -48,16 +48,17 @@ async def every_case(server: Server) -> None:
 
 
 async def an_end_is_an_end(server: Server) -> None:
-    for sent, code in (
-        ([frame(CLOSE, b"\x03\xe8")], 1000),
-        ([frame(3)], 1002),
-        ([frame(BINARY, bytes(200_000))], 4503),
-    ):
+    async def end(sent: bytes, code: int) -> None:
         async with raw(server, TEXT, "acc_s") as client:
             # Much is on its way that nobody will look at, and still the code arrives.
-            got = await play(client, TEXT, [*sent, *[bytes(65_536)] * (8 if code != 1000 else 0)], ends=True)
+            got = await play(client, TEXT, [sent, *[bytes(65_536)] * (8 if code != 1000 else 0)], ends=True)
             assert got.close == code
             assert await client.is_ended()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(end(frame(CLOSE, b"\x03\xe8"), 1000))
+        group.create_task(end(frame(3), 1002))
+        group.create_task(end(frame(BINARY, bytes(200_000)), 4503))
     async with asyncio.timeout(5):
         while server.hub.hub.connections:
             await asyncio.sleep(0.01)
@@ -119,7 +120,7 @@ async def whoever_stops_reading(server: Server) -> None:
 EAGER = HubOptions(drain_s=0.2, close_timeout_s=5, upgrades_per_address_per_s=10_000, upgrades_per_s=10_000)
 SCENARIOS: list[tuple[Scenario, HubOptions]] = [
     (every_case, EAGER),
-    (an_end_is_an_end, OPTIONS),
+    (an_end_is_an_end, EAGER),
     (the_server_closes, OPTIONS),
     (a_flood_of_pings, OPTIONS),
     (whoever_does_not_answer, HubOptions(drain_s=0.2, close_timeout_s=1, ping_every_s=1)),
