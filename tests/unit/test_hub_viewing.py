@@ -275,3 +275,14 @@ def test_a_view_that_cannot_be(frame: dict[str, Any], code: str, field: str) -> 
     table.say(student, **frame)
     (error,) = pipe.take("error")
     assert (error["code"], error["field"]) == (code, field)
+
+
+def test_very_many_are_shown_in_several_frames() -> None:
+    table = Table()
+    console(table)
+    table.positions(*[row(f"acc_{number}") for number in range(1_201)])
+    second, pipe = table.client("acc_p/operator")
+    follow(table, second)
+    frames = pipe.take("pos")
+    assert [len(frame["p"]) for frame in frames] == [500, 500, 201]
+    assert len({r[0] for frame in frames for r in frame["p"]}) == 1_201
