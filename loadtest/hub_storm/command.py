@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from .faults import HARD, SOFT
+from .faults import ALL, HARD, SOFT
 from .histories import History, keep, read
 from .report import as_json, as_text, check, faults_of
 from .storm import Options, Outcome, storm
@@ -26,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet-s", type=float, default=given.quiet_s, help="rest before the last look (%(default)g)")
     parser.add_argument("--seed", type=int, default=given.seed)
     parser.add_argument(
-        "--fault", action="append", choices=[*SOFT, *HARD], help="only these (repeat it); default: all of them"
+        "--fault",
+        action="append",
+        choices=[*ALL],
+        help="only these (repeat it); two at once comes in the long form only",
     )
     parser.add_argument("--data-dir", type=Path, help="folder of the server (a temporary one)")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -48,7 +51,7 @@ def run(told: argparse.Namespace) -> int:
             steady_s=told.steady_s,
             quiet_s=told.quiet_s,
             seed=told.seed,
-            faults=tuple(told.fault or (*SOFT, *HARD)),
+            faults=tuple(told.fault or (ALL if told.minutes else (*SOFT, *HARD))),
             folder=told.data_dir.absolute() if told.data_dir else None,
         )
     )

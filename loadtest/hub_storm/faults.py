@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from .crowd import Crowd
@@ -36,6 +37,7 @@ class Scene:
     luck: Random
     calm_s: float
     began_s: float
+    is_alone: bool = True
 
 
 Fault = Callable[[Scene], Awaitable[Happened]]
@@ -58,7 +60,9 @@ async def kill_worker(scene: Scene) -> Happened:
     victim = scene.luck.choice(pids)
     os.kill(victim, signal.SIGKILL)
     is_filled = await scene.server.until_filled("web", {victim}, len(pids))
-    return await _happened(scene, "worker killed", began_s, "" if is_filled else "it was not started again")
+    happened = await _happened(scene, "worker killed", began_s)
+    happened.faults += [] if is_filled else ["it was not started again"]
+    return happened
 
 
 async def restart_redis(scene: Scene) -> Happened:
@@ -76,7 +80,8 @@ async def restart_redis(scene: Scene) -> Happened:
         )
 
     await scene.crowd.until_true(have_begun_anew, BACK_S)
-    happened = await _happened(scene, "Redis killed", began_s, "" if is_filled else "it was not started again")
+    happened = await _happened(scene, "Redis killed", began_s)
+    happened.faults += [] if is_filled else ["it was not started again"]
     if not have_begun_anew():
         happened.faults.append("some topics did not begin a new epoch")
     return happened
@@ -92,7 +97,8 @@ async def freeze_redis(scene: Scene) -> Happened:
         await asyncio.sleep(FROZEN_S)
     finally:
         for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
     return await _happened(scene, "Redis frozen 5 s", began_s)
 
 
@@ -110,7 +116,7 @@ async def replace_all(scene: Scene) -> Happened:
     drained = sum(one.ends["4000 server_drain"] for one in scene.crowd.everybody) - drained
     lost = sum(one.ends["lost"] for one in scene.crowd.everybody) - lost
     happened.note = f"{drained} told to come back, {lost} lost without a word"
-    if lost:
+    if lost and scene.is_alone:
         happened.faults.append(f"{lost} connections were cut without a word")
     return happened
 
@@ -177,7 +183,25 @@ async def slow_watchers(scene: Scene) -> Happened:
     return happened
 
 
-#: Those that hurt processes, and those that only people can do.
+async def two_at_once(scene: Scene) -> Happened:
+    """Two of the faults that hurt processes, the second while the first is not over."""
+    names = scene.luck.choice(_PAIRS)
+    began_s = time.monotonic()
+    scene = replace(scene, is_alone=False)
+
+    async def later() -> Happened:
+        await asyncio.sleep(scene.luck.uniform(0.0, 2.0))
+        return await HARD[names[1]](scene)
+
+    first, second = await asyncio.gather(HARD[names[0]](scene), later())
+    happened = await _happened(
+        scene, "two at once", began_s, f"{first.fault}, {second.fault}: {first.note} {second.note}"
+    )
+    happened.faults += [*first.faults, *second.faults]
+    return happened
+
+
+#: Those that hurt processes, those that only people can do, and what only a long storm has time for.
 HARD: dict[str, Fault] = {
     "worker killed": kill_worker,
     "rolling replacement": replace_all,
@@ -185,3 +209,11 @@ HARD: dict[str, Fault] = {
     "Redis frozen 5 s": freeze_redis,
 }
 SOFT: dict[str, Fault] = {"slow watchers": slow_watchers, "garbage": garbage, "clock jumps": clock_jumps}
+ALL: dict[str, Fault] = {**SOFT, **HARD, "two at once": two_at_once}
+_PAIRS = (
+    ("worker killed", "Redis killed"),
+    ("worker killed", "Redis frozen 5 s"),
+    ("rolling replacement", "Redis killed"),
+    ("rolling replacement", "Redis frozen 5 s"),
+    ("rolling replacement", "worker killed"),
+)

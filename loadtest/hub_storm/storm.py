@@ -18,7 +18,7 @@ from . import redis_raw
 from .accounts import House
 from .crowd import Crowd
 from .errands import Bustle, Errand
-from .faults import HARD, SOFT, Fault, Scene
+from .faults import ALL, HARD, SOFT, Fault, Scene
 from .histories import History
 from .server import StormServer
 from .truth import newest_seq
@@ -50,6 +50,7 @@ class Options:
 
 @dataclass(slots=True)
 class Outcome:
+    options: Options
     history: History
     data_dir: Path
     seconds: dict[str, float] = field(default_factory=dict)
@@ -91,7 +92,7 @@ class _Rage:
         self._luck = Random(options.seed)
         self._crowd = Crowd(house, Random(options.seed + 1), options.report_s)
         self._history = History(house.campus_id, options.runners, options.watchers, options.seed)
-        self.outcome = Outcome(self._history, server.data_dir)
+        self.outcome = Outcome(options, self._history, server.data_dir)
         self._began_s = time.monotonic()
 
     async def run(self, plan: PlanFile) -> None:
@@ -165,13 +166,13 @@ class _Rage:
 
     async def _round(self, scene: Scene, *, is_first: bool, end_s: float) -> None:
         """Each fault once, in a new order; the long form measures the sizes after the first round too."""
-        names = [name for name in self._options.faults if name in (HARD | SOFT)]
+        names = list(self._options.faults)
         self._luck.shuffle(names)
         for name in names:
             if not is_first and time.monotonic() > end_s:
                 return
-            await self._inject(scene, name, (HARD | SOFT)[name])
-            await self._part("recovering" if name in HARD else "steady", self._options.steady_s / 2)
+            await self._inject(scene, name, ALL[name])
+            await self._part("steady" if name in SOFT else "recovering", self._options.steady_s / 2)
         if is_first and self._options.minutes:
             self._history.between = await self._server.sizes()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.hub_storm.command import main, run_storm
-from loadtest.hub_storm.faults import HARD, SOFT
+from loadtest.hub_storm.faults import ALL
 from loadtest.hub_storm.histories import keep
 from loadtest.hub_storm.report import as_json, as_text, check, faults_of
 from loadtest.hub_storm.storm import Options
@@ -17,7 +17,16 @@ from loadtest.hub_storm.storm import Options
 #: The long form is for `make soak`: round after round of all faults.
 IS_LONG = bool(os.environ.get("SOAK"))
 SHORT = Options(runners=40, watchers=120, steady_s=2.0, quiet_s=1.0, events_per_s=4.0)
-LONG = Options(runners=500, watchers=1500, minutes=8.0, steady_s=8.0, quiet_s=60.0, events_per_s=6.0, report_s=2.0)
+LONG = Options(
+    runners=500,
+    watchers=1500,
+    minutes=8.0,
+    steady_s=8.0,
+    quiet_s=60.0,
+    events_per_s=6.0,
+    report_s=2.0,
+    faults=tuple(ALL),
+)
 
 
 @pytest.mark.slow
@@ -35,7 +44,7 @@ def test_hub_storm_of_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         reports.mkdir(exist_ok=True)
         (reports / "hub-faults.json").write_bytes(as_json(outcome.history, findings))
     assert faults_of(findings) == []
-    assert {one.fault for one in outcome.history.happened} == {*HARD, *SOFT}
+    assert {one.fault for one in outcome.history.happened} == {*outcome.options.faults}
     counts = findings["events"].counts
     assert counts["events told"] > 1_000
     assert counts["recovered"] > 20
