@@ -78,6 +78,20 @@ async def test_a_runner_reports_as_often_as_the_server_asks(stage: Stage) -> Non
     await sends(tap, 6, 4)
 
 
+async def test_the_rhythm_of_the_hub_itself_is_kept(stage: Stage) -> None:
+    _, tap = await on_duty(stage)
+
+    async def told() -> list[dict[str, Any]]:
+        return [frame for frame in tap.received if frame["t"] == "report"]
+
+    wanted = (await eventually(told, 10, "the hub's word about reporting"))[-1]
+    assert wanted["every_ms"] >= 250 and wanted["distance_m"] >= 10
+    since = len(tap.sent)
+    # An idle runner stands: time alone makes a report due.
+    await asyncio.sleep(5 * wanted["every_ms"] / 1000)
+    assert 3 <= len(fixes(tap, since)) <= 6
+
+
 async def test_fixes_of_a_gap_come_newest_first_and_nothing_is_kept_for_ever(stage: Stage) -> None:
     context = await stage.context(**PHONE)
     page, tap = await on_duty(stage, context=context)
