@@ -61,7 +61,7 @@ class StormServer:
         return {int(one["pid"]): (str(one["role"]), float(one["cpu_s"])) for one in await self.processes()}
 
     async def rss_bytes(self, role: str) -> int:
-        return sum(int(one["rss_bytes"]) for one in await self.processes() if one["role"] == role)
+        return sum(int(one["rss"]) for one in await self.processes() if one["role"] == role)
 
     async def until_filled(self, role: str, without: set[int], count: int) -> bool:
         """Wait until so many processes of a role serve, none of them one of ``without``."""
@@ -102,7 +102,7 @@ class StormServer:
         found = []
         for one in rows:
             pid = int(one["pid"])
-            rss = int(one["rss_bytes"])
+            rss = int(one["rss"])
             files = len(os.listdir(f"/proc/{pid}/fd")) if Path(f"/proc/{pid}/fd").is_dir() else -1
             found.append(ProcessSize(str(one["role"]), int(one["index"]), pid, rss, files, tasks.get(pid, -1)))
         return found
