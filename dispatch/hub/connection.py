@@ -278,7 +278,14 @@ class Connection:
         self.put_raw(self.codec.encode(frame))
 
     def put_raw(self, raw: bytes) -> None:
-        """Queue the bytes of a frame; over the bound the connection is let go at the end of the flush."""
+        """Write the bytes of a frame, or queue them while the watcher's socket is full; over the bound the connection
+        is let go at the end of the flush.
+
+        The transport gathers what is written in one round of the loop, so that writing at once costs no call more."""
+        if not self.is_lagging and not self.queue.size_bytes:
+            if self.stage is not Stage.CLOSING:
+                self._sink.write(raw)
+            return
         if not self.queue.put(raw) and self.doomed_by is None:
             self.doomed_by = CloseCode.SLOW_CONSUMER
         if not self.is_touched:

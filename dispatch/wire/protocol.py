@@ -128,8 +128,6 @@ class HubSocket(asyncio.Protocol):
                 connection.receive(BINARY, unmask(data[2:6], data[6:]))
             else:
                 self._take(connection, data)
-            if connection.queue.size_bytes:
-                connection.write_now()
         except Exception:
             # A bug of ours ends this connection, never the worker.
             log.exception("connection %s", connection.id)

@@ -20,6 +20,7 @@ class StreamTransport:
         # A flush is one write, and the next must not wait until the peer has acknowledged it.
         stream.set_nodelay(True)
         self._high = self._low = 0
+        self._gathered: list[bytes] = []
         self._pending_bytes = 0
         self._is_paused = False
         self._is_closing = False
@@ -31,15 +32,25 @@ class StreamTransport:
     def write(self, data: bytes) -> None:
         if self._is_closing or self._stream.closed():
             return
-        try:
-            written = self._stream.write(data)
-        except StreamClosedError:
-            return
+        # What is written in one round of the loop becomes one record and one call, as asyncio's transports do it.
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self._write_gathered)
+        self._gathered.append(data)
         self._pending_bytes += len(data)
-        written.add_done_callback(lambda future: self._written(future, len(data)))
         if self._pending_bytes > self._high and not self._is_paused and self._socket is not None:
             self._is_paused = True
             self._socket.pause_writing()
+
+    def _write_gathered(self) -> None:
+        gathered, self._gathered = b"".join(self._gathered), []
+        if not gathered:
+            return
+        try:
+            written = self._stream.write(gathered)
+        except StreamClosedError:
+            self._pending_bytes -= len(gathered)
+            return
+        written.add_done_callback(lambda future: self._written(future, len(gathered)))
 
     def _written(self, future: asyncio.Future[None], size: int) -> None:
         if not future.cancelled():
