@@ -88,6 +88,7 @@ class Node:
         self.client = redis_py.Redis(port=port, socket_timeout=5, protocol=2)
         self.client.response_callbacks.clear()  # answers as they are, whatever the library makes of them
         self.process: subprocess.Popen[bytes] | None = None
+        self._is_frozen = False
         self.start()
 
     def start(self) -> None:
@@ -97,13 +98,24 @@ class Node:
 
     @property
     def is_alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        return self.process is not None and self.process.poll() is None and not self._is_frozen
 
     def kill(self) -> None:
         """As kill -9 does: nothing is said, nothing it held survives."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+    def freeze(self) -> None:
+        """It is there, and says nothing any more: as a machine whose cable is pulled."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        self._is_frozen = True
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+        self._is_frozen = False
 
     def do(self, *command: Any) -> Any:
         return self.client.execute_command(*command)
@@ -188,6 +200,6 @@ class RedisNodes:
     def close(self) -> None:
         for node in self.nodes:
             node.client.close()
-            if node.is_alive:
+            if node.process is not None:
                 node.kill()
         shutil.rmtree(self._folder, ignore_errors=True)

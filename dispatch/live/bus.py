@@ -21,7 +21,7 @@ from . import keys
 from .cluster import ClusterClient
 from .connect import RedisClient, RedisTrouble, publish_verb
 from .interest import Interest, PositionRow, Row
-from .receiver import Receiver, Route
+from .receiver import CLUSTER_SILENCE_S, Receiver, Route
 from .resume_streams import StreamEvent, parse_message
 
 __all__ = ["Bus", "BusListener", "PositionRow"]
@@ -34,7 +34,7 @@ _gone_decoder = msgspec.msgpack.Decoder(tuple[str, list[str]])
 
 #: How often it is looked after who is silent; so soon it is looked again for a campus whose server is lost.
 _LOOK_S = 0.5
-_AGAIN_S = 0.1
+_AGAIN_S = 0.2
 #: A server that the rest of the cluster has given up may not know it, nor tell us: so often others are asked as well.
 _MAP_S = 5.0
 
@@ -86,7 +86,7 @@ class Bus:
         self._campus_of: dict[bytes, str] = {}  # events channel → campus
         self._receivers: dict[Hashable, Receiver] = {}
         self._cluster = redis if isinstance(redis, ClusterClient) else None
-        self._looked_s = float("-inf")
+        self._look_s = float("-inf")
         self._is_displaced = False
         self._changed = asyncio.Event()
         self._to_tell = asyncio.Event()
@@ -252,11 +252,11 @@ class Bus:
         """Have each server's receiver hear what is wanted there, wherever the campuses go."""
         while True:
             self._changed.clear()
-            is_lost, self._is_displaced = self._is_displaced, False
             try:
-                if self._cluster is not None and (is_lost or not self._cluster.is_known or self._is_map_old()):
+                if self._cluster is not None and (not self._cluster.is_known or time.monotonic() >= self._look_s):
+                    self._look_s = time.monotonic() + _AGAIN_S
                     await self._cluster.refresh()
-                    self._looked_s = time.monotonic()
+                    self._look_s = time.monotonic() + _MAP_S
                 await self._place()
             except RedisTrouble as error:
                 log.debug("where the campuses are is not known: %r", error)
@@ -264,17 +264,18 @@ class Bus:
             except Exception:
                 log.exception("the bus stumbled; it tries again")
                 self._is_displaced = True
-            if self._is_displaced:
-                await asyncio.sleep(_AGAIN_S)
-                continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if self._cluster is None else _MAP_S):
+                async with asyncio.timeout(self._next_look_s()):
                     await self._changed.wait()
-            if self._is_displaced:
-                await asyncio.sleep(_AGAIN_S)
 
-    def _is_map_old(self) -> bool:
-        return time.monotonic() - self._looked_s >= _MAP_S
+    def _next_look_s(self) -> float | None:
+        """After how long to look again where the campuses are: soon while one of their servers is lost."""
+        is_lost, self._is_displaced = self._is_displaced, False
+        if self._cluster is None:
+            return _AGAIN_S if is_lost else None
+        if is_lost or not all(receiver.is_up for receiver in self._receivers.values()):
+            self._look_s = min(self._look_s, time.monotonic() + _AGAIN_S)
+        return max(0.0, self._look_s - time.monotonic())
 
     async def _place(self) -> None:
         plan: dict[Hashable, _Plan] = {}
@@ -295,12 +296,16 @@ class Bus:
         for address, planned in plan.items():
             receiver = self._receivers.get(address)
             if receiver is None:
-                is_sharded = self._verb == "SPUBLISH"
-                receiver = self._receivers[address] = Receiver(planned.redis, self, is_sharded=is_sharded)
+                receiver = self._receivers[address] = self._receiver(planned.redis)
             receiver.hear(planned.routes, planned.sharded)
         for address in [address for address in self._receivers if address not in plan]:
             await self._receivers[address].close()
             del self._receivers[address]  # not before: whoever stops the bus meanwhile still finds it
+
+    def _receiver(self, redis: Redis) -> Receiver:
+        if self._cluster is None:
+            return Receiver(redis, self)
+        return Receiver(redis, self, is_sharded=self._verb == "SPUBLISH", silence_s=CLUSTER_SILENCE_S)
 
     def _home(self, campus_id: str) -> tuple[Hashable, Redis]:
         if isinstance(self._redis, ClusterClient):
@@ -324,6 +329,7 @@ class Bus:
 
     def on_displaced(self, receiver: Receiver) -> None:
         self._is_displaced = True
+        self._look_s = min(self._look_s, time.monotonic() + _AGAIN_S)
         self._changed.set()
 
     def on_confirmed(self, receiver: Receiver, channel: bytes) -> None:

@@ -24,11 +24,15 @@ log = logging.getLogger(__name__)
 
 Address: TypeAlias = tuple[str, int]
 _Command: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
+#: How much a server's word is worth, its major version, and which slots are whose.
+_Map: TypeAlias = tuple[tuple[bool, int], int, list[tuple[int, int, Address]]]
 
 #: Real seconds for which a command looks for its server; what takes longer is for the caller's own policy.
 PATIENCE_S = 1.0
 _PAUSE_S = 0.05
 _ASK_TIMEOUT_S = 1.0
+#: Who answers within this is heard; whoever takes longer only when nobody did.
+_SOON_S = 0.2
 #: So many servers are asked for the map; the one that knows the latest epoch is believed.
 _ASKED = 5
 _SHARDED_SINCE = 7
@@ -72,6 +76,8 @@ class ClusterClient(AsyncCoreCommands):
         self._servers: dict[Address, OneServer] = {}
         self._primaries: list[Address] = []
         self._slots: list[Address | None] = []
+        #: Servers that let a command wait in vain: nothing is sent to them until they answer a question for the map.
+        self._silent: set[Address] = set()
         self._refreshing: asyncio.Task[None] | None = None
         #: Called when the map has changed.
         self.on_change: list[Callable[[], None]] = []
@@ -120,7 +126,10 @@ class ClusterClient(AsyncCoreCommands):
             for i, answer in zip(open_, now, strict=True):
                 answers[i] = answer
             open_ = [i for i in open_ if isinstance(answers[i], _PASSING)]
-            if not open_ or asyncio.get_running_loop().time() > give_up_s:
+            if not open_:
+                return answers
+            if asyncio.get_running_loop().time() > give_up_s:
+                self._refresh_soon()  # whoever tries again may find it elsewhere
                 return answers
             asked = await self._mend(answers[open_[0]], is_again=asked is not None)
 
@@ -128,19 +137,20 @@ class ClusterClient(AsyncCoreCommands):
 
     async def refresh(self) -> None:
         """Learn which server has which slot. Raises a Redis error when no server says."""
+        await asyncio.shield(self._refresh_soon())
+
+    def _refresh_soon(self) -> asyncio.Task[None]:
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh(), name="cluster-map")
-        await asyncio.shield(self._refreshing)
+            self._refreshing.add_done_callback(_swallow)
+        return self._refreshing
 
     async def _refresh(self) -> None:
-        known = list(self._servers)
-        random.shuffle(known)
-        asked = [*known[:_ASKED], *(seed for seed in self._seeds if seed not in self._servers)]
-        found = await asyncio.gather(*(self._ask_map(address) for address in asked))
-        maps = [one for one in found if one is not None]
+        maps = await self._ask_maps()
         if not maps:
             raise LostConnection("no server of the Redis Cluster answers")
         _, version, ranges = max(maps, key=lambda one: one[0])
+        former = self._primaries
         slots: list[Address | None] = [None] * 16_384
         for first, last, address in ranges:
             slots[first : last + 1] = [address] * (last - first + 1)
@@ -151,12 +161,33 @@ class ClusterClient(AsyncCoreCommands):
         if slots != self._slots:
             self._slots = slots
             self._tell()
+        for address in former:
+            if address not in self._primaries and address in self._servers:
+                # What still waits for its answer need not find out by itself.
+                await self._servers[address].connection_pool.disconnect(inuse_connections=True)
+
+    async def _ask_maps(self) -> list[_Map]:
+        known = list(self._servers)
+        random.shuffle(known)
+        known.sort(key=lambda address: address not in self._silent)
+        asked = [*known[:_ASKED], *(seed for seed in self._seeds if seed not in self._servers)]
+        waiting = {asyncio.create_task(self._ask_map(address)) for address in asked}
+        maps: list[_Map] = []
+        is_first = True
+        while waiting and not maps:
+            when = asyncio.ALL_COMPLETED if is_first else asyncio.FIRST_COMPLETED
+            done, waiting = await asyncio.wait(waiting, timeout=_SOON_S if is_first else None, return_when=when)
+            maps = [found for task in done if (found := task.result()) is not None]
+            is_first = False
+        for task in waiting:
+            task.cancel()
+        return maps
 
     def _tell(self) -> None:
         for told in self.on_change:
             told()
 
-    async def _ask_map(self, address: Address) -> tuple[tuple[bool, int], int, list[tuple[int, int, Address]]] | None:
+    async def _ask_map(self, address: Address) -> _Map | None:
         """How much this server's word is worth, its major version, and which slots are whose."""
         try:
             async with asyncio.timeout(_ASK_TIMEOUT_S):
@@ -164,6 +195,7 @@ class ClusterClient(AsyncCoreCommands):
                 for command in ("CLUSTER INFO", "CLUSTER SLOTS", "INFO server"):
                     pipe.execute_command(*command.split())
                 state, slots, server = await pipe.execute()
+                self._silent.discard(address)
         except (RedisError, OSError, TimeoutError):
             return None
         state = dict(line.split(":", 1) for line in _text(state).split() if ":" in line)
@@ -191,22 +223,33 @@ class ClusterClient(AsyncCoreCommands):
     async def _try(
         self, slot: int | None, commands: list[_Command], is_transaction: bool, asked: Address | None
     ) -> Sequence[Any]:
+        address = asked
         try:
             if not self.is_known:
                 await self.refresh()
-            server = self._home(slot)[1] if asked is None else self._server(asked)
-            if asked is None and len(commands) == 1:
-                args, options = commands[0]
-                return [await server.execute_command(*args, **options)]
-            pipe = server.pipeline(transaction=is_transaction and asked is None)
-            for args, options in commands:
-                if asked is not None:
-                    pipe.execute_command("ASKING")
-                pipe.execute_command(*args, **options)
-            answers = await pipe.execute(raise_on_error=False)
+            if address is None:
+                address = self._home(slot)[0]
+            if address in self._silent:
+                raise LostConnection(f"{address} is silent")
+            return await self._ask(self._server(address), commands, is_transaction, asked is not None)
         except (RedisError, OSError) as error:
+            if isinstance(error, TooLate) and address is not None:
+                self._silent.add(address)
             return [error] * len(commands)
-        return answers[1::2] if asked is not None else answers
+
+    async def _ask(
+        self, server: OneServer, commands: list[_Command], is_transaction: bool, is_asking: bool
+    ) -> Sequence[Any]:
+        if not is_asking and len(commands) == 1:
+            args, options = commands[0]
+            return [await server.execute_command(*args, **options)]
+        pipe = server.pipeline(transaction=is_transaction and not is_asking)
+        for args, options in commands:
+            if is_asking:
+                pipe.execute_command("ASKING")
+            pipe.execute_command(*args, **options)
+        answers: list[Any] = await pipe.execute(raise_on_error=False)
+        return answers[1::2] if is_asking else answers
 
     async def _mend(self, error: Exception, *, is_again: bool) -> Address | None:
         """Do what the error asks for; where the next try goes to, if not by the map."""
@@ -227,11 +270,6 @@ class ClusterClient(AsyncCoreCommands):
             except (RedisError, OSError) as trouble:
                 log.debug("no new map of the cluster: %r", trouble)
         return None
-
-    def _refresh_soon(self) -> None:
-        if self._refreshing is None or self._refreshing.done():
-            self._refreshing = asyncio.create_task(self._refresh(), name="cluster-map")
-            self._refreshing.add_done_callback(_swallow)
 
 
 class ClusterPipeline(AsyncCoreCommands):

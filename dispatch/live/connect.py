@@ -9,6 +9,7 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError, ResponseError
 
 from .cluster import Address, ClusterClient, OneServer
@@ -26,6 +27,7 @@ def is_passing(error: Exception) -> bool:
     return type(error) is not ResponseError
 
 
+CLUSTER_TIMEOUT_S = 2.0
 _CLUSTER_SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 
 
@@ -84,7 +86,8 @@ def publish_verb(redis: RedisClient) -> str:
 
 def _open(options: dict[str, Any], timeout_s: float, *, tries: int) -> OneServer:
     kind = _QUICK[options.pop("connection_class", Connection)]
-    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), tries)
+    # A server that took too long to answer would do so again.
+    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), tries, supported_errors=(LostConnection,))
     pool = ConnectionPool(
         connection_class=kind, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry, **options
     )
@@ -94,6 +97,8 @@ def _open(options: dict[str, Any], timeout_s: float, *, tries: int) -> OneServer
 
 
 def _connect_cluster(scheme: str, rest: str, timeout_s: float) -> ClusterClient:
+    # Another server may have the answer meanwhile, so a silent one is waited for less.
+    timeout_s = min(timeout_s, CLUSTER_TIMEOUT_S)
     account, at, addresses = rest.rpartition("@")
     hosts, _, query = addresses.partition("?")
     seeds: list[Address] = []
@@ -101,5 +106,9 @@ def _connect_cluster(scheme: str, rest: str, timeout_s: float) -> ClusterClient:
     for host in hosts.partition("/")[0].split(","):
         options = {**parse_url(f"{scheme}://{account}{at}{host}?{query}")}
         seeds.append((options.pop("host", "127.0.0.1"), options.pop("port", 6379)))
-    # One more try for a connection that had gone stale; where else to look is the cluster client's question.
-    return ClusterClient(seeds, lambda host, port: _open({**options, "host": host, "port": port}, timeout_s, tries=1))
+
+    def open_server(host: str, port: int) -> OneServer:
+        # One more try for a connection that had gone stale; where else to look is the cluster client's question.
+        return _open({**options, "host": host, "port": port}, timeout_s, tries=1)
+
+    return ClusterClient(seeds, open_server)

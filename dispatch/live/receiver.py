@@ -21,9 +21,10 @@ log = logging.getLogger(__name__)
 
 Route = Callable[[bytes], None]
 
-#: A server from which nothing came for this long is asked; one that does not answer for as long again is gone.
-SILENCE_S = 2.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
+#: A server from which nothing came for this long is asked; one that does not answer for as long again is gone. In a
+#: cluster another server may be there in its place.
+SILENCE_S, CLUSTER_SILENCE_S = 2.0, 1.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.25
 
 
 class ReceiverHost(Protocol):
@@ -39,10 +40,13 @@ class ReceiverHost(Protocol):
 class Receiver:
     """One server's subscriptions; made when something is to be heard there, closed when nothing is."""
 
-    def __init__(self, redis: Redis, host: ReceiverHost, *, is_sharded: bool) -> None:
+    def __init__(
+        self, redis: Redis, host: ReceiverHost, *, is_sharded: bool = False, silence_s: float = SILENCE_S
+    ) -> None:
         self._redis = redis
         self._host = host
         self.is_sharded = is_sharded
+        self._silence_s = silence_s
         self._routes: dict[bytes, Route] = {}
         self._sharded: set[bytes] = set()
         self._sent: set[bytes] = set()
@@ -117,7 +121,7 @@ class Receiver:
         """Until the connection is lost, or its server is silent to our question."""
         is_asked = False
         while not link.lost.done():
-            await asyncio.wait({link.lost}, timeout=SILENCE_S)
+            await asyncio.wait({link.lost}, timeout=self._silence_s)
             if link.is_heard:
                 link.is_heard = is_asked = False
             elif is_asked:
