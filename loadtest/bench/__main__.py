@@ -91,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     hub.add_argument("--warm-s", type=float, default=2.0, help="unmeasured beginning of a round (%(default)g)")
     hub.add_argument("--runners", type=int, default=500, help="connections that send (%(default)s)")
     hub.add_argument("--rate", type=float, default=5000.0, help="fixes a second, of all together (%(default)g)")
+    hub.add_argument(
+        "--together", type=int, default=1, help="fixes of different runners due at once (%(default)s: evenly spaced)"
+    )
     hub.add_argument("--fences", type=int, default=50, help="geofences on the campus (%(default)s)")
     hub.add_argument("--connections", type=int, default=9000, help="of the rows about many of them (%(default)s)")
     hub.add_argument("--acks", action="store_true", help="runners ask for acknowledgements, as their page does")
@@ -103,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _measure(told: argparse.Namespace, names: list[str], cores: Cores) -> Report:
-    load = Load(told.runners, told.rate, told.seconds, told.warm_s, told.rounds)
+    load = Load(told.runners, told.rate, told.seconds, told.warm_s, told.rounds, together=told.together)
     if told.quick:
         load = Load(min(told.runners, 50), min(told.rate, 500.0), min(told.seconds, 2.0), 1.0, 1)
         told.connections = min(told.connections, 300)
@@ -130,6 +133,7 @@ def _conditions(options: Options) -> dict[str, str]:
     return {
         "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "load": f"{load.runners} connections, {load.rate:g} fixes/s, {load.seconds:g} s after {load.warm_s:g} s",
+        "arrivals": "evenly spaced" if load.together == 1 else f"{load.together} at once",
         "rounds": f"{load.rounds}, servers in turn, median",
         "pinned": apart if cores.are_apart else "one core for all: figures are not comparable",
         "acks": "asked for" if options.acks else "not asked for",

@@ -26,7 +26,7 @@ async def measure_consoles(
     seconds = load.seconds if is_small else max(load.seconds, 4 * REPORT_S)
     load = replace(
         load, runners=runners, rate=runners / REPORT_S, seconds=seconds, warm_s=max(load.warm_s, REPORT_S),
-        watchers=consoles,
+        watchers=consoles, together=1,
     )  # fmt: skip
     operators = -(-consoles // ConsolesUnderTest.PER_ACCOUNT)
     server = ConsolesUnderTest(runners=runners, operators=operators, fences=fences, settings=settings)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import aiohttp
 
 from ..api_client import campus_places, open_session
 from .passes import Pass, Passes
+
+T = TypeVar("T")
 
 AT_ONCE = 32
 PATIENCE_S = 60.0
@@ -41,22 +44,27 @@ class Desk:
             return response.status, answer
 
 
-async def all_at_once(works: Sequence[Any], at_once: int = AT_ONCE) -> list[Any]:
-    """Await them all, so many at a time."""
+async def all_at_once(works: Sequence[Callable[[], Awaitable[T]]], at_once: int = AT_ONCE) -> list[T]:
+    """Do them all, so many at a time; the first that fails ends the rest."""
     gate = asyncio.Semaphore(at_once)
 
-    async def run(work: Any) -> Any:
+    async def run(work: Callable[[], Awaitable[T]]) -> T:
         async with gate:
-            return await work
+            return await work()
 
-    return await asyncio.gather(*(run(work) for work in works))
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(work)) for work in works]
+    except* ErrandFailed as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def come_on_duty(url: str, runners: Sequence[Pass]) -> None:
     async with open_session() as session:
         desk = Desk(session, url)
         body = {"is_on": True, "vehicle": "walk"}
-        await all_at_once([desk.ask(one, "POST", "/runner/duty", body) for one in runners])
+        await all_at_once([partial(desk.ask, one, "POST", "/runner/duty", body) for one in runners])
 
 
 async def give_each_an_order(url: str, passes: Passes, count: int) -> list[str]:
@@ -65,7 +73,9 @@ async def give_each_an_order(url: str, passes: Passes, count: int) -> list[str]:
     async with open_session() as session:
         desk = Desk(session, url)
         places = await campus_places(session, url, passes.campus_id)
-        works = [_one(desk, places, students[n], runners[n], operators[n % len(operators)], n) for n in range(count)]
+        works = [
+            partial(_one, desk, places, students[n], runners[n], operators[n % len(operators)], n) for n in range(count)
+        ]
         return await all_at_once(works)
 
 

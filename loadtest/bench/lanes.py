@@ -36,6 +36,7 @@ class Load:
     warm_s: float = 2.0
     rounds: int = 5
     watchers: int = 0
+    together: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +110,12 @@ class Lane:
         if self._watcher is not None:
             self._watcher.ask("collect", server.name, 0.0, 0.0)
         start_ms = wall_ms() + LEAD_MS
-        plan = SendPlan(start_ms, load.warm_s + load.seconds, load.rate, Tracks(CENTRE, load.runners), server.offset_ms)
+        tracks = Tracks(CENTRE, load.runners)
+        seconds = load.warm_s + load.seconds
+        plan = SendPlan(start_ms, seconds, load.rate, tracks, server.offset_ms, load.together)
         self._publisher.tell("send", server.name, plan)
         columns = server.processes()
-        seconds, used = await used_between(
-            columns, start_ms + load.warm_s * 1000, start_ms + (load.warm_s + load.seconds) * 1000
-        )
+        passed_s, used = await used_between(columns, start_ms + load.warm_s * 1000, start_ms + seconds * 1000)
         report: SentReport = await asyncio.to_thread(self._publisher.answer)
         await asyncio.sleep(SETTLE_S)
         watched: WatchReport | None = None
@@ -123,7 +124,7 @@ class Lane:
         after = await server.counts()
         figures = _figures(report, {k: after[k] - before.get(k, 0.0) for k in after}, watched, load)
         notes = tuple(f"{server.name}: {count} x {text}" for text, count in report.faults.items())
-        return Reading(server.name, number, seconds, load.rate * seconds, used, figures, notes)
+        return Reading(server.name, number, passed_s, load.rate * passed_s, used, figures, notes)
 
 
 async def used_between(

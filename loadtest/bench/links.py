@@ -237,6 +237,8 @@ class Fleet:
     def _arrived(self, link: Link, data: bytes) -> None:
         take = self._take
         for opcode, payload in link.reader.feed(data):
+            if link.sock is None:
+                return
             if opcode >= CLOSE:
                 self._control(link, opcode, payload)
             elif link.stage == "greeting":
@@ -250,6 +252,9 @@ class Fleet:
             self.now_ms = frame.now_ms
         if frame.t == "error":
             self.faults[f"error frame: {frame.code}"] += 1
+            if frame.code == "unavailable":  # try again, it says
+                self._come_back(link, 1.0)
+                return
         if self._on_greeting is not None:
             self._on_greeting(link, opcode, payload)
         if frame.t in self.spec.awaited:

@@ -59,7 +59,7 @@ class Publisher:
         links, count = fleet.links, round(plan.rate * plan.seconds)
         order = np.arange(count, dtype=np.int64)
         runner = order % len(links)
-        due_ms = plan.start_ms + order * (1000.0 / plan.rate)
+        due_ms = plan.start_ms + order // plan.together * (1000.0 * plan.together / plan.rate)
         at_ms = np.round(due_ms).astype(np.int64) + plan.offset_ms
         frames = fix_frames(plan.tracks, runner, at_ms, self._seq + order)
         self._seq += count
