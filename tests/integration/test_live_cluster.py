@@ -74,7 +74,7 @@ async def test_everything_that_is_kept(cluster: ClusterClient) -> None:
     presence, tracks, streams = Presence(cluster), Tracks(cluster), ResumeStreams(cluster)
     for campus in CAMPUSES:
         await presence.put_many(campus, [("acc_a", fix(1)), ("acc_b", fix(2))])
-        index = RedisGeoIndex(cluster, campus)  # type: ignore[arg-type]
+        index = RedisGeoIndex(cluster, campus)
         await index.put_many([("acc_a", Point(30.5, 114.4), 1), ("acc_b", Point(30.5, 114.4), 2)])
         assert [one.runner_id for one in await index.nearby(Point(30.5, 114.4), 100, 9)] == ["acc_a", "acc_b"]
         assert await presence.sweep(campus, 2) == ["acc_a"]

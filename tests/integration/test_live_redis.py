@@ -71,7 +71,7 @@ def test_a_fix_survives_its_packing() -> None:
 
 
 async def test_presence_is_read_in_one_go_and_swept(redis: RedisClient) -> None:
-    presence, index = Presence(redis), RedisGeoIndex(redis, CAMPUS)  # type: ignore[arg-type]
+    presence, index = Presence(redis), RedisGeoIndex(redis, CAMPUS)
     await presence.put_many(CAMPUS, [])
     await presence.put_many(CAMPUS, [("acc_a", fix(1)), ("acc_b", fix(2)), ("acc_c", fix(3))])
     await presence.put_many(CAMPUS, [("acc_a", fix(9))])
