@@ -24,8 +24,8 @@ ANSWER_S = 300.0
 @dataclass(frozen=True, slots=True)
 class SendPlan:
     """An open loop: ``rate`` fixes a second from all connections in turn, from ``start_ms`` (wall clock) on. A fix
-    carries the time that it is due at, plus ``offset_ms``: the server's business time. ``together``: so many, of as many
-    connections, are due at the same moment; 1 spaces them evenly, and each may wake the server."""
+    carries the time that it is due at, plus ``offset_ms``: the server's business time. ``together``: so many, each of
+    another connection, are due at the same moment; 1 spaces them evenly, and each may wake the server."""
 
     start_ms: float
     seconds: float
