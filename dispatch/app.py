@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from ipaddress import ip_network
 
 from tornado.httpserver import HTTPServer
 
@@ -30,10 +31,13 @@ from dispatch.hub_metrics import HubMetrics
 from dispatch.jobs.background import Background
 from dispatch.jobs.planner import Planner
 from dispatch.parts import Parts, open_parts
+from dispatch.processes import spare_what_stays
 from dispatch.settings import Settings
 from dispatch.web.application import make_application
+from dispatch.web.client_address import client_address
 from dispatch.web.headers import WebSettings
 from dispatch.wire.hub_server import HubOptions, HubServer, Rooms
+from dispatch.wire.porch import Porch
 from dispatch.wire.rooms import Fences
 from dispatch.wire.upgrade import UpgradeHandler
 from geo.redis_index import RedisGeoIndex
@@ -113,21 +117,33 @@ async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], s
         idle_connection_timeout=75,
         body_timeout=30,
     )
-    listener = socket.socket(fileno=listen_fd)
-    listener.setblocking(False)
-    server.add_socket(listener)
+    stop_listening = _listen(listen_fd, server, hub, settings)
     await fences.start()
     await hub.start()
     metrics.start()
+    spare_what_stays()
     ready()
     await stopping.wait()
-    server.stop()
+    stop_listening()
     await hub.drain()
     await hub.stop()
     await fences.stop()
     await metrics.stop()
     with suppress(TimeoutError):
         await asyncio.wait_for(server.close_all_connections(), 2.0)
+
+
+def _listen(listen_fd: int, server: HTTPServer, hub: HubServer, settings: Settings) -> Callable[[], None]:
+    """Let connections arrive; what is returned ends that."""
+    listener = socket.socket(fileno=listen_fd)
+    listener.setblocking(False)
+    if settings.tls_cert is not None:
+        server.add_socket(listener)
+        return server.stop
+    trusted = [ip_network(each) for each in settings.trusted_proxies]
+    porch = Porch(listener, server, hub, lambda peer, forwarded: client_address(peer, forwarded, trusted))
+    porch.start()
+    return porch.stop
 
 
 def hub_of(parts: Parts, fences: Fences) -> HubServer:

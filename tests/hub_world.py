@@ -37,6 +37,7 @@ from dispatch.model.account import Role
 from dispatch.model.errors import NotFound, NotPermitted, NotSignedIn, Refusal, Unavailable
 from dispatch.model.event import EventKind, Publication
 from dispatch.wire.hub_server import HubOptions, HubServer, Rooms
+from dispatch.wire.porch import Porch
 from dispatch.wire.upgrade import UpgradeHandler
 from geo.redis_index import RedisGeoIndex
 
@@ -143,8 +144,10 @@ class Server:
         tls: ssl.SSLContext | None = None,
         verify_token: Callable[[str], Any] = verify,
         port: int = 0,
+        *,
+        has_porch: bool = True,
     ) -> None:
-        """``port`` 0: any that is free."""
+        """``port`` 0: any that is free. ``has_porch`` False: every handshake is Tornado's, as with TLS."""
         self.redis = connect(redis_url)
         self.clock = real_clock()
         ids = itertools.count(1)
@@ -164,17 +167,28 @@ class Server:
         )  # fmt: skip
         application = tornado.web.Application([("/ws", UpgradeHandler, {"server": self.hub})])
         self.http = tornado.httpserver.HTTPServer(application, ssl_options=tls)
-        sockets = tornado.netutil.bind_sockets(port, "127.0.0.1")
-        self.http.add_sockets(sockets)
-        self.port = sockets[0].getsockname()[1]
+        (listener,) = tornado.netutil.bind_sockets(port, "127.0.0.1")
+        self.port = listener.getsockname()[1]
+        self.porch: Porch | None = None
+        if tls is None and has_porch:
+            self.porch = Porch(listener, self.http, self.hub, lambda peer, _: peer)
+        else:
+            self.http.add_sockets([listener])
         self.tls = tls
 
     async def start(self) -> None:
         await self.bus.start()
         await self.hub.start()
+        if self.porch is not None:
+            self.porch.start()
+
+    def stop_listening(self) -> None:
+        if self.porch is not None:
+            self.porch.stop()
+        self.http.stop()
 
     async def stop(self) -> None:
-        self.http.stop()
+        self.stop_listening()
         await self.hub.stop()
         await self.bus.stop()
         await self.redis.aclose()

@@ -7,8 +7,8 @@ from collections import Counter, deque
 
 #: Of a flush interval: a flush that is later than this had too much beside it, one that is less late had room.
 _LATE, _ON_TIME = 0.5, 0.2
-#: So many are let in between two flushes however late they are: a busy worker is slow, never shut.
-_LEAST = 3
+#: This share of the most is let in however late the flushes are: a busy worker is slow, never shut.
+_LEAST_SHARE = 0.2
 
 
 class Door:
@@ -24,7 +24,7 @@ class Door:
         per_address_per_s: int = 1_500,
         at_once: int = 12_000,
         most_waiting: int = 6_000,
-        longest_wait_s: float = 6.0,
+        longest_wait_s: float = 8.0,
         flush_s: float = 0.05,
     ) -> None:
         """A whole campus may come from one address, so an address's share is all there is."""
@@ -33,7 +33,8 @@ class Door:
         self._most_waiting = most_waiting
         self._longest_wait_s = longest_wait_s
         self._flush_s = flush_s
-        self._most = max(_LEAST, round(per_s * flush_s))
+        self._most = max(1, round(per_s * flush_s))
+        self._least = max(1, round(self._most * _LEAST_SHARE))
         self._allowed = self._most
         self._left = self._most
         self._waiting: deque[tuple[float, asyncio.Future[int | None]]] = deque()
@@ -75,7 +76,7 @@ class Door:
     def flushed(self, late_s: float, now_s: float) -> None:
         """A flush is done, so late: let the next ones in."""
         if late_s > _LATE * self._flush_s:
-            self._allowed = max(_LEAST, self._allowed // 2)
+            self._allowed = max(self._least, self._allowed * 3 // 4)
         elif late_s < _ON_TIME * self._flush_s:
             self._allowed = min(self._most, self._allowed + max(1, self._most // 20))
         self._left = self._allowed

@@ -85,7 +85,7 @@ class HubOptions:
     upgrades_per_address_per_s: int = 1_500
     upgrades_waiting: int = 6_000
     """Handshakes that wait for their turn; each costs what an HTTP connection costs."""
-    upgrade_wait_s: float = 6.0
+    upgrade_wait_s: float = 8.0
     topics_per_connection: int = 50
     frames_per_s: int = 100
     follows_per_window: int = 100

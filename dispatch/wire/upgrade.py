@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,40 @@ class Refusal(Exception):
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, headers
 
+    @property
+    def body(self) -> bytes:
+        return orjson.dumps({"error": {"code": self.code, "message": self.message}})
+
+
+def shake_hands(header: Callable[[str], str | None], allowed_origins: Container[str]) -> tuple[Codec, bytes]:
+    """The codec and the answer to a good handshake; raises :class:`Refusal`. ``header``: a field's text by its name in
+    lower case."""
+    if (header("upgrade") or "").lower() != "websocket" or "upgrade" not in _tokens(header("connection") or ""):
+        raise Refusal(426, "upgrade_required", "this address speaks WebSocket", Upgrade="websocket")
+    if header("sec-websocket-version") != "13":
+        raise Refusal(
+            426, "upgrade_required", "only version 13 of WebSocket is spoken", **{"Sec-WebSocket-Version": "13"}
+        )
+    key = header("sec-websocket-key") or ""
+    if not _is_key(key):
+        raise Refusal(400, "invalid_input", "Sec-WebSocket-Key is 16 bytes in base64")
+    _check_origin(header("origin"), header("host") or "", allowed_origins)
+    codec, subprotocol = _choose_codec(header("sec-websocket-protocol"))
+    return codec, _answer(key, subprotocol)
+
+
+def _check_origin(origin: str | None, host: str, allowed_origins: Container[str]) -> None:
+    # Only browsers send it, and only they can be made to connect by a page of somebody else's.
+    if origin is None or origin in allowed_origins:
+        return
+    from_host = urlsplit(origin).netloc.lower()
+    if not from_host or from_host != host.lower():
+        raise Refusal(403, "not_permitted", "pages of that origin may not connect")
+
+
+def too_many(retry_s: int) -> Refusal:
+    return Refusal(503, "too_many", "too many connections; come back later", **{"Retry-After": str(retry_s)})
+
 
 class UpgradeHandler(RequestHandler):
     """``GET`` on the hub's address. Refusals are JSON with the same shape as everywhere else."""
@@ -41,12 +76,15 @@ class UpgradeHandler(RequestHandler):
 
     async def get(self, *_: Any) -> None:
         try:
-            codec, answer = self._shake_hands()
+            codec, answer = shake_hands(self.request.headers.get, self._server.allowed_origins)
             await self._wait_turn()
         except Refusal as refusal:
             self._refuse(refusal)
             return
         stream = self.detach()
+        # The handler's one cycle: with it each handshake would leave its connection, request and headers, three dozen
+        # objects, to the collector, which stops the loop for them.
+        self.ui.clear()
         if stream.closed():
             return  # gone while it waited
         if isinstance(stream, SSLIOStream):
@@ -62,42 +100,23 @@ class UpgradeHandler(RequestHandler):
         socket = HubSocket(self._server, codec, answer, early)
         await asyncio.get_running_loop().connect_accepted_socket(lambda: socket, bare)
 
-    def _shake_hands(self) -> tuple[Codec, bytes]:
-        headers = self.request.headers
-        asks = headers.get("Upgrade", "").lower() == "websocket" and "upgrade" in _tokens(headers.get("Connection", ""))
-        if not asks or self.request.version == "HTTP/1.0":
-            raise Refusal(426, "upgrade_required", "this address speaks WebSocket", Upgrade="websocket")
-        if headers.get("Sec-WebSocket-Version") != "13":
-            raise Refusal(
-                426, "upgrade_required", "only version 13 of WebSocket is spoken", **{"Sec-WebSocket-Version": "13"}
-            )
-        key = headers.get("Sec-WebSocket-Key", "")
-        if not _is_key(key):
-            raise Refusal(400, "invalid_input", "Sec-WebSocket-Key is 16 bytes in base64")
-        self._check_origin(headers.get("Origin"))
-        codec, subprotocol = _choose_codec(headers.get("Sec-WebSocket-Protocol"))
-        return codec, _answer(key, subprotocol)
-
     async def _wait_turn(self) -> None:
         answer = self._server.knock(self.request.remote_ip or "")
         if isinstance(answer, asyncio.Future):
             self._turn = answer
             answer = await answer
         if answer is not None:
-            raise Refusal(503, "too_many", "too many connections; come back later", **{"Retry-After": str(answer)})
+            raise too_many(answer)
 
     def on_connection_close(self) -> None:
         # Whoever does not wait any more takes nobody's turn.
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(None)
 
-    def _check_origin(self, origin: str | None) -> None:
-        # Only browsers send it, and only they can be made to connect by a page of somebody else's.
-        if origin is None or origin in self._server.allowed_origins:
-            return
-        host = urlsplit(origin).netloc.lower()
-        if not host or host != self.request.host.lower():
-            raise Refusal(403, "not_permitted", "pages of that origin may not connect")
+    def _log(self) -> None:
+        # Of a storm's refusals the metrics tell; a line for each would be a storm of its own.
+        if self.get_status() != 503:
+            super()._log()
 
     def _refuse(self, refusal: Refusal) -> None:
         self._server.hub.count("upgrades_refused")
@@ -105,7 +124,7 @@ class UpgradeHandler(RequestHandler):
         for name, value in refusal.headers.items():
             self.set_header(name, value)
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(orjson.dumps({"error": {"code": refusal.code, "message": refusal.message}}))
+        self.finish(refusal.body)
 
 
 def _early_bytes(stream: IOStream) -> bytes:

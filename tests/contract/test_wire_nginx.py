@@ -133,7 +133,7 @@ async def test_two_machines_behind_it(redis_url: str, tmp_path: Path, free_port:
         for client in clients:
             await client.until("pos")
         # One of them is replaced: its people come back by the same address and go on where they were.
-        servers[0].http.stop()
+        servers[0].stop_listening()
         await servers[0].hub.drain()
         await servers[1].streams.publish_many(CAMPUS, [event(2, "order:ord_1")])
         await eventually(lambda: sum(client.socket.close_code == 4000 for client in clients) == 3)
