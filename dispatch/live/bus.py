@@ -193,12 +193,6 @@ class Bus:
 
     # --- speaking
 
-    async def publish_positions(self, campus_id: str, rows: Sequence[PositionRow]) -> None:
-        """Publish those of the rows that somebody elsewhere follows."""
-        command = self.positions_command(campus_id, rows)
-        if command is not None:
-            await self._redis.execute_command(*command)
-
     async def publish_gone(self, campus_id: str, runner_ids: Sequence[str]) -> None:
         """These runners' positions are no longer known or shown; this process's own listener hears it at once."""
         if runner_ids:

@@ -216,6 +216,13 @@ class Listener:
 ROW: PositionRow = ("acc_a", 30.5, 114.4, 1, None, 1.5, None, 2)
 
 
+async def publish(bus: Bus, redis: RedisClient, campus_id: str) -> None:
+    """As the position writer does."""
+    command = bus.positions_command(campus_id, [ROW])
+    if command is not None:
+        await redis.execute_command(*command)
+
+
 async def test_the_bus_carries_what_is_of_the_campus(redis: RedisClient, eventually: Eventually) -> None:
     here, there = Listener(), Listener()
     one, two = Bus(redis, "one", here), Bus(redis, "two")
@@ -229,8 +236,8 @@ async def test_the_bus_carries_what_is_of_the_campus(redis: RedisClient, eventua
         assert await two.join(CAMPUS)
         two.want(CAMPUS, {"acc_a"})
         await eventually(lambda: one.wanted(CAMPUS, [ROW]))
-        await one.publish_positions(CAMPUS, [ROW])
-        await one.publish_positions("cmp_2", [ROW])
+        await publish(one, redis, CAMPUS)
+        await publish(one, redis, "cmp_2")
         await one.publish_gone(CAMPUS, ["acc_z"])
         await one.publish_gone(CAMPUS, [])
         await ResumeStreams(redis).publish_many(CAMPUS, [event(1, watch="acc_a", close="order_ended")])
@@ -248,11 +255,55 @@ async def test_the_bus_carries_what_is_of_the_campus(redis: RedisClient, eventua
         two.want(CAMPUS, None)
 
         async def is_heard_again() -> bool:
-            await one.publish_positions(CAMPUS, [ROW])
+            await publish(one, redis, CAMPUS)
             return len(there.rows) > 1
 
         await eventually(is_heard_again)
         assert here.rejoined == []
+    finally:
+        await one.stop()
+        await two.stop()
+
+
+async def test_positions_are_heard_only_while_somebody_here_follows(redis: RedisClient, eventually: Eventually) -> None:
+    channel = keys.positions_channel(CAMPUS)
+
+    async def hearers() -> int:
+        ((_, count),) = await redis.pubsub_numsub(channel)
+        return int(count)
+
+    one, two = Bus(redis, "one", Listener()), Bus(redis, "two", Listener())
+    await one.start()
+    await two.start()
+    try:
+        assert await one.join(CAMPUS) and await two.join(CAMPUS)
+        assert await hearers() == 0
+        assert one.positions_command(CAMPUS, [ROW]) is None
+        two.want(CAMPUS, ["acc_z"])
+        await eventually(lambda: one.wanted(CAMPUS, [("acc_z",)]))
+        assert one.positions_command(CAMPUS, [ROW]) is None, "somebody else is followed"
+        one.want(CAMPUS, ["acc_a"])
+        await eventually(lambda: two.positions_command(CAMPUS, [ROW]))
+
+        async def both_hear() -> bool:
+            return await hearers() == 2
+
+        await eventually(both_hear)
+        two.want(CAMPUS, ())
+        await eventually(lambda: not one.wanted(CAMPUS, [("acc_z",)]))
+
+        async def one_hears() -> bool:
+            return await hearers() == 1
+
+        await eventually(one_hears)
+        # A newcomer asks what is followed, and need not wait until it is said again.
+        three = Bus(redis, "three", Listener())
+        await three.start()
+        try:
+            assert await three.join(CAMPUS)
+            await eventually(lambda: three.wanted(CAMPUS, [ROW]), timeout_s=1)
+        finally:
+            await three.stop()
     finally:
         await one.stop()
         await two.stop()
