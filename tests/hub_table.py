@@ -172,9 +172,10 @@ class Table:
         _, topic, _ = self.outside.follows[-1]
         self.complete(connection, topic, fresh())
 
-    def complete(self, connection: Connection, topic: Topic, past: Past) -> None:
-        self.hub.topics.complete(connection, topic, past)
+    def complete(self, connection: Connection, topic: Topic, past: Past) -> bool:
+        is_complete = self.hub.topics.complete(connection, topic, past)
         self.hub.write_out()
+        return is_complete
 
     def event(self, event: Event) -> None:
         self.hub.on_event(CAMPUS, event)

@@ -69,25 +69,31 @@ class Topics:
         topic.joining[connection] = Seam(re, every_ms, box)
         return topic
 
-    def complete(self, connection: Connection, topic: Topic, past: Past) -> None:
-        """Show the connection its past, then what was held, then positions; it follows live from here on."""
-        seam = topic.end_joining(connection)
+    def complete(self, connection: Connection, topic: Topic, past: Past) -> bool:
+        """Show the connection its past, then what was held, then positions; it follows live from here on.
+
+        False: its past was read before events that the topic has told others by now, and that were not held for it
+        (others brought them along, or they filled a hole). It must be read again."""
+        seam = topic.joining.get(connection)
         if seam is None:
-            return  # left in the meantime
+            return True  # left in the meantime
+        live, is_whole = seam.live_after(past)
+        offset = live[-1].offset if live else past.offset
+        if topic.is_established and past.epoch == topic.epoch and offset < topic.offset:
+            return False
+        topic.end_joining(connection)
         connection.put(Followed(topic.name, past.is_recovered, past.offset, past.epoch, seam.re))
         if not past.is_recovered:
             connection.put(Snapshot(topic.name, past.snapshot))
-        live, is_whole = seam.live_after(past)
         told = [*past.events, *live]
         for event in told:
             connection.put_raw(connection.look.event(_event_frame(event)))
         self.events_delivered += len(told)
-        offset = live[-1].offset if live else past.offset
         ending = next((event.close for event in told if event.close), None)
         if ending is not None:
             connection.put(Closed(topic.name, ending))
             self._forget(connection, topic)
-            return
+            return True
         # An event behind the past is newer than the answer that came with it.
         watch = next((event.watch for event in reversed(live) if event.watch is not None), past.watch)
         if watch is not None:
@@ -100,6 +106,7 @@ class Topics:
         if topic.must_heal or not is_whole or not past.epoch or past.epoch != topic.epoch:
             topic.must_heal = False
             self.start_healing(topic)
+        return True
 
     def give_up(self, connection: Connection, topic: Topic) -> None:
         """The connection may not follow it after all."""

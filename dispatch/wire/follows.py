@@ -46,6 +46,7 @@ class _Asked:
     epoch: str
     re: int | None
     missed: Missed | None = None
+    is_again: bool = False
 
     @property
     def still_waits(self) -> bool:
@@ -212,8 +213,14 @@ class Follows:
             self._hub.topics.give_up(connection, topic)
             return
         self._hub.count("recovered" if asked.is_recovered else "snapshots")
-        self._hub.topics.complete(connection, topic, asked.past(answer))
-        connection.write_now()
+        if self._hub.topics.complete(connection, topic, asked.past(answer)):
+            connection.write_now()
+            return
+        if asked.is_again:
+            # Redis still knows less than was told: then the topic itself has to be looked into.
+            self._hub.topics.start_healing(topic)
+        asked.missed, asked.is_again = None, True
+        self._pasts.of(connection.campus_id).add(asked)
 
     # --- healing
 

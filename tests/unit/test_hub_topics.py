@@ -63,6 +63,37 @@ def test_a_second_follower_that_knows_more_than_the_topic_hears_nothing_twice() 
     assert [frame["offset"] for frame in two.take("event")] == [4]
 
 
+def test_a_past_that_ends_before_what_was_told_is_read_again() -> None:
+    """It was read first and came second: what lies between was neither in it nor held for it."""
+    table = Table()
+    slow, one = table.client()
+    quick, _ = table.client("acc_2/student")
+    table.say(slow, t="follow", topic=TOPIC)
+    _, topic, _ = table.outside.follows.pop()
+    table.following(quick, TOPIC, fresh(3, events=[Event(TOPIC, 2), Event(TOPIC, 3)]))
+    assert not table.complete(slow, topic, fresh(1))
+    table.event(Event(TOPIC, 4))
+    assert not one.take("followed")
+    assert table.complete(slow, topic, fresh(3, events=[Event(TOPIC, 2), Event(TOPIC, 3)]))
+    table.event(Event(TOPIC, 5))
+    assert [frame["offset"] for frame in one.take("event")] == [2, 3, 4, 5]
+    assert not table.outside.heals
+
+
+def test_a_hole_that_was_filled_is_no_hole_for_who_is_coming() -> None:
+    table = Table()
+    first, _ = table.client()
+    coming, pipe = table.client("acc_2/student")
+    topic = table.following(first, TOPIC, fresh(1))
+    table.say(coming, t="follow", topic=TOPIC)
+    table.outside.follows.pop()
+    table.hub.topics.suspect_all(CAMPUS)
+    assert table.hub.topics.healed(topic, Past(True, [Event(TOPIC, 2)], 2, "e"))
+    assert not table.complete(coming, topic, fresh(1))
+    assert table.complete(coming, topic, fresh(2, events=[Event(TOPIC, 2)]))
+    assert [frame["offset"] for frame in pipe.take("event")] == [2]
+
+
 def test_a_hole_is_filled_before_anything_else_is_told() -> None:
     table = Table()
     connection, pipe = table.client()
