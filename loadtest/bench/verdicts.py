@@ -73,7 +73,8 @@ DELIVERIES = (
     Condition("delivered", least=LEAST_DELIVERED),
     Condition("age_p99_ms", most=MOST_AGE_P99_MS),
 )
-#: Baselines count less of themselves; what they can say must hold.
+#: Baselines count less of themselves; what they can say must hold: one that writes half as much is not the same work.
+MEMBERS = Condition("members_per_fix", least=LEAST_MEMBERS_PER_FIX)
 BASELINE_FIXES = (*SENDS, Condition("accepted", least=LEAST_ACCEPTED))
 BASELINE_DELIVERIES = (
     *BASELINE_FIXES,
