@@ -128,6 +128,7 @@ async def serve(port: int, redis_url: str) -> None:
 
 
 def main() -> None:
+    """Serve until ended; dies with the bench."""
     parser = argparse.ArgumentParser(description="Plain Tornado, for comparison with the hub.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--redis", required=True)
