@@ -36,6 +36,7 @@ from dispatch.settings import Settings
 from dispatch.web.application import make_application
 from dispatch.web.client_address import client_address
 from dispatch.web.headers import WebSettings
+from dispatch.web.under_way import UnderWay
 from dispatch.wire.hub_server import HubOptions, HubServer, Rooms
 from dispatch.wire.porch import Porch
 from dispatch.wire.rooms import Fences
@@ -55,6 +56,7 @@ __all__ = [
     "run_child",
 ]
 
+_LAST_ANSWERS_S = 2.0
 MAX_HEADER_BYTES, MAX_BODY_BYTES = 32_768, 2_200_000
 
 
@@ -98,8 +100,10 @@ async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], s
     fences = FenceWatch(parts.ctx)
     hub = hub_of(parts, fences)
     metrics = HubMetrics(hub)
+    under_way = UnderWay()
     application = make_application(
         parts.ctx,
+        under_way=under_way,
         settings=WebSettings(
             is_tls=settings.effective_public_url.startswith("https"), trusted_proxies=settings.trusted_proxies
         ),
@@ -125,12 +129,16 @@ async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], s
     ready()
     await stopping.wait()
     stop_listening()
+    under_way.drain()
     await hub.drain()
     await hub.stop()
     await fences.stop()
     await metrics.stop()
+    # Whoever is being answered gets the answer; who sits on an open connection is sent to another process.
+    await under_way.idle(_LAST_ANSWERS_S)
     with suppress(TimeoutError):
         await asyncio.wait_for(server.close_all_connections(), 2.0)
+    await under_way.idle(_LAST_ANSWERS_S)
 
 
 def _listen(listen_fd: int, server: HTTPServer, hub: HubServer, settings: Settings) -> Callable[[], None]:

@@ -21,6 +21,7 @@ from .headers import WebSettings, set_security_headers
 from .idempotency import KeptAnswers, request_hash
 from .route import Accepted, Anyone, Call, Raw, Route, check_permission
 from .sessions import DEFAULT_SLOT, LiveSessions, end_cookies, put_cookies, read_caller
+from .under_way import UnderWay
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class ApiHandler(RequestHandler):
         live: LiveSessions,
         kept: KeptAnswers,
         documents: Documents,
+        under_way: UnderWay,
     ) -> None:
         """What the application hands over: its context and this path's routes by method."""
         self._routes = routes
@@ -51,6 +53,8 @@ class ApiHandler(RequestHandler):
         self._live = live
         self._kept = kept
         self._documents = documents
+        self._under_way = under_way
+        self._is_counted = self._is_served = False
         self._received = bytearray()
         self._refused: Failure | None = None
         self._route: Route | None = None
@@ -69,6 +73,8 @@ class ApiHandler(RequestHandler):
         A refusal is kept until the body has been read and thrown away: Tornado closes the connection of whoever is
         answered while still sending, and the answer may be lost with it.
         """
+        self._under_way.begin()
+        self._is_counted = True
         method = "GET" if self.request.method == "HEAD" else self.request.method or ""
         self._route = self._routes.get(method)
         self._bound_body()
@@ -130,9 +136,24 @@ class ApiHandler(RequestHandler):
             return
         self._received += chunk
 
+    def on_finish(self) -> None:
+        self._uncount()
+
+    def on_connection_close(self) -> None:
+        if not self._is_served:
+            self._uncount()  # the rest of the body will never come
+
+    def _uncount(self) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            self._under_way.end()
+
     # --- the request itself -----------------------------------------------------------------------------------------
 
     async def _serve(self, **_: str) -> None:
+        self._is_served = True
+        if self._under_way.is_draining:
+            self.set_header("Connection", "close")
         if self._refused is not None:
             self._fail(self._refused)
             return

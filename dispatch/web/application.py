@@ -23,6 +23,7 @@ from .pages import PAGES, FileHandler, LostHandler, PageHandler, reader_routes
 from .route import Route
 from .routes import ROUTES
 from .sessions import LiveSessions
+from .under_way import UnderWay
 
 
 def make_application(
@@ -31,13 +32,15 @@ def make_application(
     settings: WebSettings,
     extra_routes: Sequence[tuple[Any, ...]] = (),
     checks: Mapping[str, Check] | None = None,
+    under_way: UnderWay | None = None,
 ) -> Application:
-    """The application of one process. ``extra_routes`` come first; ``checks`` are what ``/readyz`` asks, by name."""
+    """The application of one process. ``extra_routes`` come first; ``checks`` are what ``/readyz`` asks, by name;
+    ``under_way`` knows when the API's requests have come to their end."""
     document = orjson.dumps(openapi.build(ROUTES, settings.version))
     static = str(settings.static_dir)
     handlers: list[Any] = [
         *extra_routes,
-        *_api(ctx, settings),
+        *_api(ctx, settings, under_way or UnderWay()),
         ("/healthz", HealthHandler),
         ("/readyz", ReadyHandler, {"checks": dict(checks or {})}),
         *reader_routes(document, orjson.dumps(asyncapi.build(settings.version))),
@@ -55,11 +58,14 @@ def url_pattern(path: str) -> str:
     return openapi.PREFIX + re.sub(r"{(\w+)}", r"(?P<\1>[A-Za-z0-9_-]{1,64})", path)
 
 
-def _api(ctx: Context, settings: WebSettings) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
+def _api(
+    ctx: Context, settings: WebSettings, under_way: UnderWay
+) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
     by_path: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, {})[route.method] = route
     shared = {
         "ctx": ctx, "settings": settings, "live": LiveSessions(ctx), "kept": KeptAnswers(ctx), "documents": Documents(),
+        "under_way": under_way,
     }  # fmt: skip
     return [(url_pattern(path), ApiHandler, {"routes": routes, **shared}) for path, routes in by_path.items()]

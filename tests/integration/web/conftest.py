@@ -138,6 +138,7 @@ class House:
     campus_id: str
     other_campus_id: str
     numbers: list[int] = field(default_factory=lambda: [0])
+    under_way: UnderWay = field(default_factory=UnderWay)
 
     async def call(
         self,
@@ -251,8 +252,9 @@ async def open_house(
         if not await store.read_global(lambda unit: unit.campuses.all()):
             await _found_campuses(store, clock.now(), new_id)
         campuses = [campus.id for campus in await store.read_global(lambda unit: unit.campuses.all())]
+        under_way = UnderWay()
         application = make_application(
-            ctx, settings=web or WebSettings(),
+            ctx, settings=web or WebSettings(), under_way=under_way,
             checks={"database": lambda: store.read_global(lambda unit: unit.campuses.all()), "redis": redis.ping},
         )  # fmt: skip
         server = HTTPServer(application, max_body_size=2_200_000, max_header_size=32_768)
@@ -262,7 +264,7 @@ async def open_house(
         stack.callback(server.stop)
         url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
         http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        yield House(ctx, url, http, sms, real, payments, *campuses)
+        yield House(ctx, url, http, sms, real, payments, *campuses, under_way=under_way)
 
 
 async def _found_campuses(store: Store, now: datetime, new_id: NewId) -> None:
