@@ -24,7 +24,7 @@ from geo.filters import Reason, Verdict
 from geo.fix import Fix
 
 from .business_time import BusinessTime
-from .door import Door
+from .door import Answer, Door, Turn
 from .follows import Follows
 from .position_writer import PositionWriter, position_row
 from .protocol import HubSocket
@@ -132,8 +132,8 @@ class HubServer:
 
     # --- what sockets need of their owner
 
-    def knock(self, address: str) -> int | asyncio.Future[int | None] | None:
-        """None: a socket from this address may be opened; a number: after so many seconds; a future: the answer."""
+    def knock(self, address: str) -> Answer | Turn:
+        """Whether a socket from this address may be opened."""
         return self._door.knock(address, len(self.hub.connections), self._rooms.clock.monotonic_s())
 
     def opened(self, socket: HubSocket) -> Connection:

@@ -95,7 +95,9 @@ class Porch:
             else:
                 arrived.recv(head.index(_END) + len(_END))
                 peer = address[0] if isinstance(address, tuple) else ""
-                self._ask(arrived, codec, answer, self._address_of(peer, headers.get("x-forwarded-for", "")))
+                if forwarded := headers.get("x-forwarded-for", ""):
+                    peer = self._address_of(peer, forwarded)
+                self._ask(arrived, codec, answer, peer)
                 return
         server = self._server
         stream = IOStream(arrived, max_buffer_size=server.max_buffer_size, read_chunk_size=server.read_chunk_size)

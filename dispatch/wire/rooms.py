@@ -82,10 +82,11 @@ class HubOptions:
     max_connections: int = 12_000
     max_per_account: int = 20
     upgrades_per_s: int = 1_500
-    upgrades_per_address_per_s: int = 1_500
-    upgrades_waiting: int = 6_000
-    """Handshakes that wait for their turn; each costs what an HTTP connection costs."""
-    upgrade_wait_s: float = 8.0
+    upgrades_per_address_per_s: int = 10_000
+    """A whole campus may come from one address; this is against a flood, the line at the door is what is fair."""
+    upgrades_waiting: int = 8_000
+    """Handshakes that wait for their turn, at most so long."""
+    upgrade_wait_s: float = 12.0
     topics_per_connection: int = 50
     frames_per_s: int = 100
     follows_per_window: int = 100

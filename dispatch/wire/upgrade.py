@@ -16,6 +16,7 @@ from tornado.web import RequestHandler
 
 from dispatch.hub.frames import CODECS, JSON, Codec
 
+from .door import Turn
 from .protocol import HubSocket
 from .tls import StreamTransport
 
@@ -41,7 +42,7 @@ def shake_hands(header: Callable[[str], str | None], allowed_origins: Container[
     """The codec and the answer to a good handshake; raises :class:`Refusal`. ``header``: a field's text by its name in
     lower case."""
     if (header("upgrade") or "").lower() != "websocket" or "upgrade" not in _tokens(header("connection") or ""):
-        raise Refusal(426, "upgrade_required", "this address speaks WebSocket", Upgrade="websocket")
+        raise _no_websocket()
     if header("sec-websocket-version") != "13":
         raise Refusal(
             426, "upgrade_required", "only version 13 of WebSocket is spoken", **{"Sec-WebSocket-Version": "13"}
@@ -52,6 +53,10 @@ def shake_hands(header: Callable[[str], str | None], allowed_origins: Container[
     _check_origin(header("origin"), header("host") or "", allowed_origins)
     codec, subprotocol = _choose_codec(header("sec-websocket-protocol"))
     return codec, _answer(key, subprotocol)
+
+
+def _no_websocket() -> Refusal:
+    return Refusal(426, "upgrade_required", "this address speaks WebSocket", Upgrade="websocket")
 
 
 def _check_origin(origin: str | None, host: str, allowed_origins: Container[str]) -> None:
@@ -72,10 +77,12 @@ class UpgradeHandler(RequestHandler):
 
     def initialize(self, server: HubServer) -> None:
         self._server = server
-        self._turn: asyncio.Future[int | None] | None = None
+        self._turn: Turn | None = None
 
     async def get(self, *_: Any) -> None:
         try:
+            if self.request.version == "HTTP/1.0":
+                raise _no_websocket()
             codec, answer = shake_hands(self.request.headers.get, self._server.allowed_origins)
             await self._wait_turn()
         except Refusal as refusal:
