@@ -34,7 +34,8 @@ from tests.redis_nodes import redis_binaries
 
 IS_LONG = bool(os.environ.get("SOAK"))
 #: How often a host is cut off, and for how long.
-CUTS_S = [random.Random(5).uniform(2, 40) for _ in range(12)] if IS_LONG else [6.0]
+_luck = random.Random(5)
+CUTS_S = [_luck.uniform(2, 40) for _ in range(12)] if IS_LONG else [6.0]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.alone,
@@ -209,9 +210,13 @@ class Console:
     first: int = -1
     began_anew: int = 0
     newest_ms: dict[str, int] = field(default_factory=dict)
+    #: Through another host, a fix may be missing that the first one showed and could not pass on any more: clients keep
+    #: the newer one (and so does the page). On one connection nothing goes back.
+    shown_ms: dict[str, int] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
     async def watch(self, connection: Any) -> None:
+        self.shown_ms.clear()
         await connection.send(msgpack.packb({"t": "follow", "topic": self.topic, **self.at}))
         async for raw in connection:
             self.take(msgpack.unpackb(raw))
@@ -233,9 +238,10 @@ class Console:
                 self.events[frame["offset"]] = frame["id"]
             case "pos":
                 for row in frame["p"]:
-                    if row[3] < self.newest_ms.get(row[0], 0):
-                        self.complaints.append(f"{row[0]} went back")
-                    self.newest_ms[row[0]] = row[3]
+                    if row[3] < self.shown_ms.get(row[0], 0):
+                        self.complaints.append(f"{row[0]} went back from {self.shown_ms[row[0]]} to {row[3]}")
+                    self.shown_ms[row[0]] = row[3]
+                    self.newest_ms[row[0]] = max(row[3], self.newest_ms.get(row[0], 0))
             case "err":
                 self.complaints.append(str(frame))
 
