@@ -39,6 +39,7 @@ from dispatch.model.ids import NewId, make_id
 from dispatch.store.store import Store
 from dispatch.store.vault import Vault
 from dispatch.web import WebSettings, make_application
+from dispatch.web.under_way import UnderWay
 from geo.demo_campus import demo_campus
 from payments.channels.sandbox import shape
 from payments.sandboxed import SandboxedPayments
