@@ -21,7 +21,7 @@ async def test_a_process_that_ends_waits_for_its_last_answers(house: Any, eventu
         house.under_way.drain()
         assert not await house.under_way.idle(0.05)
         writer.write(b"}")
-        answer = await asyncio.wait_for(reader.read(), 5.0)  # the server ends the connection by itself
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5.0)
         assert answer.startswith(b"HTTP/1.1 4") and b"Connection: close" in answer
         assert await house.under_way.idle(1.0)
     finally:
