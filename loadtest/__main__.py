@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import storms
+from . import reconnect_storm, storms
 from .check import check, printed
 from .demo import DemoOptions, demo
 from .hub_storm import command
@@ -60,13 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     peak.add_argument("--json", type=Path, help="write the figures there")
     peak.set_defaults(run=_lunch_peak)
     _add_replay(commands)
-    bad = commands.add_parser("storm", help="a bad day for a running server")
-    bad.add_argument("kind", choices=storms.KINDS)
-    bad.add_argument("--url", required=True)
-    bad.add_argument("--plan", type=Path, required=True)
-    bad.add_argument("--connections", type=int, default=100)
-    bad.add_argument("--seconds", type=float, default=20.0)
-    bad.set_defaults(run=_storm)
+    _add_storms(commands)
     faults = commands.add_parser("hub-faults", help="faults injected into a server of its own, and a checker of them")
     command.add_arguments(faults)
     faults.set_defaults(run=command.run)
@@ -76,6 +70,21 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--payments-database-url", default="")
     look.set_defaults(run=_check)
     return parser
+
+
+def _add_storms(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    storm = commands.add_parser("storm", help="a bad day")
+    kinds = storm.add_subparsers(metavar="KIND", required=True)
+    back = kinds.add_parser("reconnect", help="thousands lose a server of its own at once, and come back")
+    reconnect_storm.add_arguments(back)
+    back.set_defaults(run=reconnect_storm.run)
+    for kind, text in storms.KINDS.items():
+        bad = kinds.add_parser(kind, help=f"{text}, for a running server")
+        bad.add_argument("--url", required=True)
+        bad.add_argument("--plan", type=Path, required=True)
+        bad.add_argument("--connections", type=int, default=100)
+        bad.add_argument("--seconds", type=float, default=20.0)
+        bad.set_defaults(run=_storm, kind=kind)
 
 
 def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,4 +1,4 @@
-"""Storms: what a campus does to a server on a bad day, each with what the server must still show afterwards."""
+"""Storms of fixes: what a campus's phones do to a server on a bad day, and what it must still show afterwards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .people import Account, PlanFile, read_plan
 from .server_clock import ServerClock
 from .waiting import until
 
-KINDS = ("reconnect", "spikes", "backlog")
+KINDS = {"spikes": "phones that jump", "backlog": "phones that were offline"}
 CONNECT_S = 60.0
 
 
@@ -97,47 +97,11 @@ async def storm(options: Options) -> Outcome:
         fleet = _Fleet(session, options.url, plan, Random(options.seed))
         clock = await server_clock(session, options.url, plan.campus_id)
         try:
-            if options.kind == "reconnect":
-                await _reconnect(fleet, options, outcome)
-            else:
-                await _wild_fixes(fleet, clock, options, outcome)
+            await _wild_fixes(fleet, clock, options, outcome)
         finally:
             await fleet.leave()
         outcome.faults += [f"{text} ({count})" for text, count in fleet.figures.errors.items()]
     return outcome
-
-
-async def _reconnect(fleet: _Fleet, options: Options, outcome: Outcome) -> None:
-    """Everybody loses the connection at once and comes back; every topic is taken up where it was."""
-    followers = fleet.plan.of_role("operator")
-    if not followers:
-        raise ValueError("the plan has no operator to look on")
-    each = max(1, -(-options.connections // len(followers)))
-    for who in followers:
-        await fleet.join(who, count=min(each, 18))
-    for hub in fleet.hubs:
-        hub.follow(f"console:{fleet.plan.campus_id}")
-    if not await fleet.all_connected():
-        outcome.faults.append("not everybody could connect in the first place")
-        return
-    topic = f"console:{fleet.plan.campus_id}"
-    await until(lambda: all(hub.order.position(topic) is not None for hub in fleet.hubs), CONNECT_S, 0.05)
-    began_s = time.perf_counter()
-    await asyncio.gather(*(hub.drop() for hub in fleet.hubs))
-    await until(lambda: not any(hub.connected.is_set() for hub in fleet.hubs), 5.0, 0.01)
-    is_back = await fleet.all_connected()
-    counts = fleet.figures.counts
-    await until(lambda: counts["resumed"] + counts["resumed_by_snapshot"] >= len(fleet.hubs), CONNECT_S, 0.05)
-    outcome.lines += [
-        f"connections                {len(fleet.hubs)}",
-        f"all back after             {time.perf_counter() - began_s:.1f} s",
-        f"resumed / by snapshot      {counts['resumed']} / {counts['resumed_by_snapshot']}",
-    ]
-    if not is_back:
-        outcome.faults.append(f"{sum(not hub.connected.is_set() for hub in fleet.hubs)} did not come back")
-    holes = sum(hub.order.holes + hub.order.back for hub in fleet.hubs)
-    if holes:
-        outcome.faults.append(f"{holes} events were missed or out of order")
 
 
 async def _wild_fixes(fleet: _Fleet, clock: ServerClock, options: Options, outcome: Outcome) -> None:

@@ -139,7 +139,20 @@ def test_locust_drives_the_same_people(server: OwnServer, tmp_path: Path) -> Non
     assert table["fix to viewer"] > 0, table
 
 
-@pytest.mark.parametrize("kind", ["reconnect", "spikes", "backlog"])
+@pytest.mark.parametrize("how", ["cut", "drain"])
+def test_everybody_comes_back_and_has_missed_nothing(
+    how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["storm", "reconnect", "--how", how, "--connections", "54", "--watchers", "6", "--runners", "3"]
+    words += ["--within-s", "60", "--age-ms", "20000", "--json", str(tmp_path / "figures.json")]
+    code = main(words)
+    assert code == 0, capsys.readouterr().out
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["back"], figures["recovered"], figures["for_good"]) == (54, 54, 0)
+    assert figures["age_storm"]["count"] > 0 and figures["events_handed_on"]["given"] > 0
+
+
+@pytest.mark.parametrize("kind", ["spikes", "backlog"])
 def test_storms_pass(server: OwnServer, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["storm", kind, "--url", server.url, "--plan", plan_of(server), "--connections", "6", "--seconds", "3"]
     code = main(words)
