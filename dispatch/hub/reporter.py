@@ -180,5 +180,5 @@ class Reporter:
         self._refused_in_second += 1
         if self._refused_in_second <= self._host.rules.refused_per_s:
             self._connection.put(Refused(code, fix.fixed_at_ms, fix.seq))
-        elif self.wants_acks:
+        if self.wants_acks:
             self._connection.touch()
