@@ -24,11 +24,13 @@ SETTLE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Resident bytes of the server process before and after so many connections were opened."""
+    """Resident bytes of the server process before and after so many connections were opened. ``late_kb``: what each of
+    the later half took, which finds no room that others have left."""
 
     before: int
     after: int
     connections: int
+    late_kb: float
 
     @property
     def kb_each(self) -> float:
@@ -68,7 +70,7 @@ async def measure_memory(
     )
     notes = tuple(
         f"{name}: {each.before / 1e6:.1f} MB with {FIRST} connections, {each.after / 1e6:.1f} MB with "
-        f"{FIRST + each.connections}"
+        f"{FIRST + each.connections}; each of the later half {each.late_kb:.1f} KB"
         for name, each in grown.items()
     )
     return Row(
@@ -84,12 +86,16 @@ async def _grow(server: Server, cores: Cores, connections: int, say: Callable[[s
         await _open(hand, server, "first", 0, FIRST)
         await asyncio.sleep(SETTLE_S)
         before = rss_bytes(pid)
+        grown = [(0, before)]
         for begin in range(FIRST, FIRST + connections, BATCH):
             count = min(BATCH, FIRST + connections - begin)
             await _open(hand, server, f"from {begin}", begin, count)
-            say(f"  {server.name}: {begin + count} connections, {(rss_bytes(pid) - before) / 1e6:.1f} MB more")
+            grown.append((begin + count - FIRST, rss_bytes(pid)))
+            say(f"  {server.name}: {begin + count} connections, {(grown[-1][1] - before) / 1e6:.1f} MB more")
         await asyncio.sleep(SETTLE_S)
-        return Growth(before, rss_bytes(pid), connections)
+        after = rss_bytes(pid)
+        half, at_half = next((n, size) for n, size in reversed(grown) if n <= connections / 2)
+        return Growth(before, after, connections, (after - at_half) / 1024 / (connections - half))
     finally:
         hand.stop()
 
