@@ -267,6 +267,7 @@ def _say(answer: Any) -> None:
 
 
 async def main() -> None:
+    """Read the order and then words from standard input; answer on standard output."""
     loop = asyncio.get_running_loop()
     told = asyncio.StreamReader(limit=64 * 1024 * 1024)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(told), sys.stdin)

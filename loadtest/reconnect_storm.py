@@ -102,6 +102,7 @@ class _MassProcess:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``storm reconnect``."""
     given = Options()
     parser.add_argument("--connections", type=int, default=given.connections, help="who lose it (%(default)s)")
     parser.add_argument("--watchers", type=int, default=given.watchers, help="who stay connected (%(default)s)")

@@ -22,10 +22,11 @@ class Bounds:
     event_p99_ms: float = 5_000.0
 
 
-STEADY_PARTS = frozenset({"steady", "garbage", "slow watchers", "clock jumps", "after"})
+STEADY_PARTS = frozenset({"steady", "garbage", "slow watchers", "clock jumps", "what people do", "after"})
 
 
 def check_sizes(history: History, bounds: Bounds) -> Findings:
+    """No process has grown beyond its bounds, and none has come or gone."""
     findings = Findings()
     before, after = _by_role(history.before), _by_role(history.after)
     for role in sorted(before.keys() | after.keys()):

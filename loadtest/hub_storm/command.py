@@ -15,6 +15,7 @@ from .storm import Options, Outcome, storm
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``hub-faults``."""
     given = Options()
     parser.add_argument("--runners", type=int, default=given.runners, help="who stream (%(default)s)")
     parser.add_argument("--watchers", type=int, default=given.watchers, help="who watch (%(default)s)")

@@ -33,6 +33,7 @@ def faults_of(findings: dict[str, Findings]) -> list[str]:
 
 
 def as_text(history: History, findings: dict[str, Findings]) -> str:
+    """What happened, what each fault cost, and what the checks found, as a table."""
     lines = [
         f"storm of faults: {history.runners} runners, {history.watchers} watchers, seed {history.seed}",
         "",

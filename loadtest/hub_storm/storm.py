@@ -18,7 +18,7 @@ from . import redis_raw
 from .accounts import House
 from .crowd import Crowd
 from .errands import Bustle, Errand
-from .faults import ALL, HARD, SOFT, Fault, Scene
+from .faults import ALL, HARD, SOFT, Scene
 from .histories import History
 from .server import StormServer
 from .truth import newest_seq
@@ -165,21 +165,24 @@ class _Rage:
         await self._part("after", options.steady_s)
 
     async def _round(self, scene: Scene, *, is_first: bool, end_s: float) -> None:
-        """Each fault once, in a new order; the long form measures the sizes after the first round too."""
-        names = list(self._options.faults)
-        self._luck.shuffle(names)
-        for name in names:
+        """Each fault once, in a new order. The short form lets what people do fall together; the long form measures the
+        sizes after the first round too."""
+        lots = [[name] for name in self._options.faults if name not in SOFT]
+        soft = [name for name in self._options.faults if name in SOFT]
+        lots += [[name] for name in soft] if self._options.minutes else [soft] if soft else []
+        self._luck.shuffle(lots)
+        for names in lots:
             if not is_first and time.monotonic() > end_s:
                 return
-            await self._inject(scene, name, ALL[name])
-            await self._part("steady" if name in SOFT else "recovering", self._options.steady_s / 2)
+            self._crowd.part = names[0] if len(names) == 1 else "what people do"
+            await asyncio.gather(*(self._inject(scene, name) for name in names))
+            await self._part("steady" if names[0] in SOFT else "recovering", self._options.steady_s / 2)
         if is_first and self._options.minutes:
             self._history.between = await self._server.sizes()
 
-    async def _inject(self, scene: Scene, name: str, fault: Fault) -> None:
-        self._crowd.part = name
+    async def _inject(self, scene: Scene, name: str) -> None:
         before = await self._server.cpu_s()
-        happened = await fault(scene)
+        happened = await ALL[name](scene)
         for pid, (role, used_s) in (await self._server.cpu_s()).items():
             if pid in before:
                 happened.cpu_s[role] = round(happened.cpu_s.get(role, 0.0) + used_s - before[pid][1], 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dispatch.wire.door import Door, Turn, Answer
+from dispatch.wire.door import Answer, Door, Turn
 
 
 def knock(door: Door, count: int, *, address: str = "a", open_now: int = 0, now_s: float = 1.0) -> list[Answer | Turn]:
