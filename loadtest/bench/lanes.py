@@ -62,16 +62,15 @@ class Lane:
     async def start(self, servers: Sequence[Server]) -> None:
         for server in servers:
             self._say(f"  starting {server.name} …")
+            self._up.append(server)
             try:
                 await server.start(self._cores)
-                self._up.append(server)
                 await self._connect(server)
             except NotMeasured as fault:
                 self.missing[server.name] = str(fault)
                 self._say(f"  {server.name}: not measured: {fault}")
+                self._up.remove(server)
                 await server.stop()
-                if server in self._up:
-                    self._up.remove(server)
 
     async def _connect(self, server: Server) -> None:
         self._connected_s[server.name] = time.monotonic()
