@@ -347,6 +347,35 @@ async def test_who_may_follow_what(home: World) -> None:
             await granted(home, student, nonsense)
 
 
+async def test_many_ask_at_once_and_each_has_an_answer_of_their_own(world: World) -> None:
+    student, other, operator, runner = (
+        await world.student(), await world.student(), await world.operator(), await world.runner()
+    )  # fmt: skip
+    waiting, assigned = await world.paid(other), await world.assigned(student, runner)
+    console, hall = f"console:{world.campus_id}", f"hall:{world.campus_id}"
+    asked = [
+        (student, f"order:{assigned}"), (other, f"order:{assigned}"), (operator, console),
+        (operator, f"order:{waiting}"), (student, console), (runner, hall), (operator, console), (runner, f"order:{assigned}"),
+        (student, "order:none"), (other, f"order:{waiting}"), (runner, f"runner:{runner.account_id}"),
+    ]  # fmt: skip
+    whole = await read_topics(world.ctx, [(who, topic, "wgs84") for who, topic in asked])
+    short = await may_follow_many(world.ctx, asked)
+    assert [type(one) for one in whole] == [type(one) for one in short]
+    refused = {number: type(one) for number, one in enumerate(whole) if isinstance(one, Refusal)}
+    assert refused == {1: NotFound, 4: NotPermitted, 8: NotFound}
+    grants = {number: one for number, one in enumerate(whole) if isinstance(one, TopicGrant)}
+    assert [grants[number].watch for number in (0, 3, 7, 9)] == [runner.account_id, "", runner.account_id, ""]
+    assert [grants[number].snapshot["id"] for number in (0, 3, 7, 9)] == [assigned, waiting, assigned, waiting]
+    assert grants[2].snapshot is grants[6].snapshot, "what two see alike is read once"
+    # Each is shown what is theirs to see, as if they had asked alone.
+    for number in (0, 3, 7, 9):
+        who, topic = asked[number]
+        alone = msgspec.to_builtins(await read_orders.order(world.ctx, who, topic.partition(":")[2]))
+        assert grants[number].snapshot == alone, number
+    assert grants[0].snapshot["pin"] and not grants[7].snapshot["pin"]
+    assert await may_follow_many(world.ctx, []) == await read_topics(world.ctx, []) == []
+
+
 async def test_a_runner_who_lost_the_order_follows_it_no_more(home: World) -> None:
     student, operator = await home.student(), await home.operator()
     first, second = await home.runner(), await home.runner()
