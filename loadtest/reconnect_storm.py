@@ -236,7 +236,8 @@ class _Storm:
         await self._mass.ask(f"wait {BACK_S:.0f}")
         self._took_s = time.perf_counter() - began_s
         after_s = await self._cpu()
-        self._cpu_s = {role: round(spent_s - cpu_s.get(role, 0.0), 2) for role, spent_s in after_s.items()}
+        if options.how == "cut":  # a process that was replaced has taken its account with it
+            self._cpu_s = {role: round(spent_s - cpu_s.get(role, 0.0), 2) for role, spent_s in after_s.items()}
         await self._part("after", WATCHERS_STAY_S)
         await self._bustle.end()
         crowd.part = "settling"

@@ -355,8 +355,9 @@ async def test_many_ask_at_once_and_each_has_an_answer_of_their_own(world: World
     console, hall = f"console:{world.campus_id}", f"hall:{world.campus_id}"
     asked = [
         (student, f"order:{assigned}"), (other, f"order:{assigned}"), (operator, console),
-        (operator, f"order:{waiting}"), (student, console), (runner, hall), (operator, console), (runner, f"order:{assigned}"),
-        (student, "order:none"), (other, f"order:{waiting}"), (runner, f"runner:{runner.account_id}"),
+        (operator, f"order:{waiting}"), (student, console), (runner, hall), (operator, console),
+        (runner, f"order:{assigned}"), (student, "order:none"), (other, f"order:{waiting}"),
+        (runner, f"runner:{runner.account_id}"),
     ]  # fmt: skip
     whole = await read_topics(world.ctx, [(who, topic, "wgs84") for who, topic in asked])
     short = await may_follow_many(world.ctx, asked)
