@@ -60,6 +60,7 @@ class Slot:
     child: Child | None = None
     restarts: int = 0
     was_ready: bool = False
+    filling: asyncio.Lock = field(default_factory=asyncio.Lock)  # one process at a time comes into the place
 
 
 class Supervisor:
@@ -195,22 +196,24 @@ class Supervisor:
         """Put a new process into each place, one by one: the old one leaves when the new one serves. A new one that
         does not come to serve ends the round, and the old ones stay."""
         for slot in self._slots:
-            old = slot.child
-            if old is None or old.process.returncode is not None or self._is_stopping:
-                continue
-            new = await self._launch(slot)
-            try:
-                is_ready = await self._becomes_ready(new)
-            except asyncio.CancelledError:
-                new.process.kill()
-                raise
+            async with slot.filling:
+                old = slot.child
+                if old is None or old.process.returncode is not None or self._is_stopping:
+                    continue
+                new = await self._launch(slot)
+                try:
+                    is_ready = await self._becomes_ready(new)
+                except asyncio.CancelledError:
+                    new.process.kill()
+                    raise
+                if is_ready:
+                    old.is_replaced = True
+                    slot.child = new
+                    self._spawn(self._keep_filled(slot, new))
             if not is_ready:
                 log.error("a replacement does not serve; the old process stays", extra={"role": slot.role})
                 await self._end(new)
                 return
-            old.is_replaced = True
-            slot.child = new
-            self._spawn(self._keep_filled(slot, new))
             await self._end(old)
             log.info("replaced a process", extra={"role": slot.role, "index": slot.index, "old": old.process.pid})
 
@@ -320,10 +323,13 @@ class Supervisor:
 
     async def _keep_filled(self, slot: Slot, child: Child | None = None) -> None:
         """Start a process in a place, wait for its end, and again, with growing pauses while it keeps dying."""
-        pause_s, tries = FIRST_PAUSE_S, 0
+        pause_s, tries, ended = FIRST_PAUSE_S, 0, slot.child
         while not self._is_stopping:
             if child is None:
-                child = slot.child = await self._launch(slot)
+                async with slot.filling:
+                    if slot.child is not ended:
+                        return  # it was being replaced when it died
+                    child = slot.child = await self._launch(slot)
                 if self._is_stopping:
                     await self._end(child)
                     return
@@ -343,7 +349,7 @@ class Supervisor:
             extra = {"role": slot.role, "index": slot.index, "code": code, "pause_s": pause_s}
             log.error("a process ended; starting it again", extra=extra)
             await asyncio.sleep(pause_s)
-            child = None
+            ended, child = child, None
 
     async def _becomes_ready(self, child: Child) -> bool:
         """Whether a process says in time that it serves, rather than end or stay silent."""
