@@ -39,6 +39,8 @@ def check_sizes(history: History, bounds: Bounds) -> Findings:
     for now in history.after:
         if now.pid in same:
             _compare(findings, f"{now.role} {now.pid}", same[now.pid], now, bounds, " since its replacement")
+    for stray in history.strays:
+        findings.fault(f"runs outside the server's own list: {stray}")
     findings.fault_count += len(history.log_faults)
     findings.faults += [f"in the server's log: {line}" for line in history.log_faults]
     return findings

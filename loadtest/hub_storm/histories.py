@@ -101,7 +101,8 @@ class Happened(Struct):
 
 
 class History(Struct):
-    """A whole storm. ``first_seq``: events of the books up to this one are older than any watcher."""
+    """A whole storm. ``first_seq``: events of the books up to this one are older than any watcher; ``strays``:
+    processes of the server that it does not know of any more."""
 
     campus_id: str
     runners: int
@@ -118,6 +119,7 @@ class History(Struct):
     between: list[ProcessSize] = field(default_factory=list)
     after: list[ProcessSize] = field(default_factory=list)
     log_faults: list[str] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
 
 

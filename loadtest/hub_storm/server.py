@@ -107,6 +107,20 @@ class StormServer:
             found.append(ProcessSize(str(one["role"]), int(one["index"]), pid, rss, files, tasks.get(pid, -1)))
         return found
 
+    async def strays(self) -> list[str]:
+        """Children of the supervisor that it does not list; nothing where there is no /proc."""
+        rows = await self.processes()
+        listed = {int(one["pid"]) for one in rows}
+        parents = {int(one["pid"]) for one in rows if one["role"] == "supervisor"}
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[1]) in parents and fields[0] != "Z" and int(stat.parent.name) not in listed:
+                    command = (stat.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    found.append(f"{stat.parent.name} {command}".strip())
+        return found
+
     async def _tasks(self, pids: list[int]) -> dict[int, int]:
         start = self.own.log_path.stat().st_size
         for pid in pids:

@@ -218,6 +218,7 @@ class _Rage:
         history.seen = [one.seen() for one in (*crowd.reporters, *crowd.watchers)]
         history.reported = [one.reported for one in crowd.reporters]
         history.ages = crowd.measured()
+        history.strays = await self._server.strays()
         history.log_faults = self._server.log_faults()
 
 
