@@ -62,7 +62,13 @@ POSITIONS = """async () => {
   topic.followed({ recovered: true, offset: 1, epoch: "a" });
   const resumed = show(["r", 8]);
   topic.followed({ recovered: false, offset: 1, epoch: "b" });
-  return { first, late, again, resumed, anew: show(["r", 8]) };
+  const anew = show(["r", 8]);
+  // Back again, and only one of two is still there.
+  show(["s", 20]);
+  topic.followed({ recovered: true, offset: 1, epoch: "b" });
+  show(["r", 8]);
+  const gone = topic.takeDoubtful();
+  return { first, late, again, resumed, anew, gone, after: topic.takeDoubtful(), back: show(["s", 20]) };
 }"""
 
 WORDS = """async () => {
@@ -206,6 +212,9 @@ async def test_a_position_never_gives_way_to_an_older_one(stage: Stage) -> None:
         "again": [["r", 9]],
         "resumed": [],
         "anew": [["r", 8]],
+        "gone": ["s"],
+        "after": [],
+        "back": [["s", 20]],
     }
 
 

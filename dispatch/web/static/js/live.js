@@ -10,6 +10,8 @@ import { Wire } from "./live/wire.js";
 /** A follow that the server could not answer now is asked again after so long and up to as long again, milliseconds. */
 const ASK_AGAIN_MS = 2000;
 const FOR_LATER = new Set(["unavailable", "too_many", "too_many_topics"]);
+/** Whoever is still there is shown again within so long after a topic is followed. */
+const SHOWN_AGAIN_MS = 3000;
 const FOR_GOOD = new Set(["not_found", "not_permitted"]);
 
 /**
@@ -179,6 +181,12 @@ const HANDLERS = {
     const topic = live.topics.get(frame.topic);
     if (!topic) return;
     topic.followed(frame);
+    if (topic.doubtful.size) {
+      setTimeout(() => {
+        const gone = live.topics.get(topic.name) === topic && topic.isFollowed ? topic.takeDoubtful() : [];
+        if (gone.length) topic.listener.onGone?.(gone);
+      }, SHOWN_AGAIN_MS);
+    }
     const { everyMs, box } = topic.view;
     if (!live.knowsViews && (everyMs || box)) live.askForView(topic);
   },

@@ -26,6 +26,8 @@ export class Topic {
     this.ids = new Set();
     /** Runner to the time of the newest position. @type {Map<string, number>} */
     this.newest = new Map();
+    /** Who was shown before it was followed again and has not been since. @type {Set<string>} */
+    this.doubtful = new Set();
   }
 
   /** What to say on coming back; without an epoch there is nothing to come back to. */
@@ -38,6 +40,7 @@ export class Topic {
     this.isFollowed = true;
     this.asked = null;
     this.isCatchingUp = true;
+    for (const id of this.newest.keys()) this.doubtful.add(id);
     // The events that were missed come next and move the offset; a snapshot stands at it already.
     if (recovered && this.seat) this.seat.epoch = epoch;
     else {
@@ -72,6 +75,7 @@ export class Topic {
 
   /** Those that are newer than what is known of their runner. @param {Position[]} positions */
   takePositions(positions) {
+    for (const { id } of positions) this.doubtful.delete(id);
     const fresh = positions.filter(({ id, at }) => at > (this.newest.get(id) ?? -Infinity));
     for (const { id, at } of fresh) this.newest.set(id, at);
     return fresh;
@@ -79,6 +83,18 @@ export class Topic {
 
   /** @param {string[]} runnerIds */
   forget(runnerIds) {
-    for (const id of runnerIds) this.newest.delete(id);
+    for (const id of runnerIds) {
+      this.newest.delete(id);
+      this.doubtful.delete(id);
+    }
+  }
+
+  /** Those whom the server did not show again; they are not there any more. @returns {string[]} */
+  takeDoubtful() {
+    // Outside a box nobody is shown, which says nothing of where they are.
+    const gone = this.view.box ? [] : [...this.doubtful];
+    this.doubtful.clear();
+    this.forget(gone);
+    return gone;
   }
 }
