@@ -148,7 +148,7 @@ async def test_positions_reach_redis_and_tracks(server: Server, eventually: Even
         await eventually(has_all)
         track = await tracks.read(CAMPUS, "acc_r", since_ms=at - 5_000, until_ms=at - 1_000)
         assert [fix.fixed_at_ms for fix in track] == [at - n * 1_000 for n in (5, 4, 3, 2, 1)]
-        place = (await RedisGeoIndex(server.redis, CAMPUS).positions(["acc_r"]))["acc_r"]  # type: ignore[arg-type]
+        place = (await RedisGeoIndex(server.redis, CAMPUS).positions(["acc_r"]))["acc_r"]
         assert place == pytest.approx((30.5, 114.4), abs=1e-5)
         assert (await server.presence.all(CAMPUS))["acc_r"].fixed_at_ms == at
         figures = server.hub.metrics()
