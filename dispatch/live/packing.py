@@ -21,7 +21,6 @@ class _PackedFix(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_PackedFix)
-_chunk_decoder = msgspec.msgpack.Decoder(list[_PackedFix])
 
 
 def pack_fix(fix: Fix) -> bytes:
@@ -38,38 +37,6 @@ def pack_fix(fix: Fix) -> bytes:
             fix.seq,
         )
     )
-
-
-class Chunk:
-    """Packed readings of one runner that wait to become a part of their track; newest time first of all."""
-
-    __slots__ = ("last", "newest_ms", "parts")
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-        self.newest_ms = 0
-        self.last: Fix | None = None  # whose bytes are the last part
-
-    def add(self, fix: Fix) -> bytes:
-        """Pack the reading, once for the track and for whoever else needs its bytes."""
-        packed = pack_fix(fix)
-        self.parts.append(packed)
-        self.last = fix
-        if fix.fixed_at_ms > self.newest_ms:
-            self.newest_ms = fix.fixed_at_ms
-        return packed
-
-    def to_bytes(self) -> bytes:
-        """As one array, which is its length before its parts."""
-        return b"\xdd" + len(self.parts).to_bytes(4, "big") + b"".join(self.parts)
-
-
-def unpack_chunk(packed: bytes) -> list[Fix]:
-    """The readings of a chunk, without their numbers and times of receipt. Raises msgspec.DecodeError."""
-    return [
-        Fix(p.lat, p.lon, p.fixed_at_ms, p.accuracy_m, p.speed_mps, p.bearing_deg, p.battery)
-        for p in _chunk_decoder.decode(packed)
-    ]
 
 
 def unpack_fix(packed: bytes) -> Fix:

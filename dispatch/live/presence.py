@@ -28,12 +28,14 @@ class Presence:
     async def put_many(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None:
         """Replace the fixes of these runners; the caller has filtered and ordered them."""
         if fixes:
-            items = [part for runner_id, fix in fixes for part in (runner_id, pack_fix(fix))]
-            await self._redis.execute_command(*self.put_command(campus_id, items))
+            await self._redis.execute_command(*self.put_command(campus_id, fixes))
 
-    def put_command(self, campus_id: str, items: Sequence[str | bytes]) -> list[Any]:
-        """The command of ``put_many``, for a pipeline of the caller's: each runner's id before its packed fix."""
-        return ["HSET", keys.fixes(campus_id), *items]
+    def put_command(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> list[Any]:
+        """The command of ``put_many``, for a pipeline of the caller's."""
+        command: list[Any] = ["HSET", keys.fixes(campus_id)]
+        for runner_id, fix in fixes:
+            command += (runner_id, pack_fix(fix))
+        return command
 
     @property
     def is_spread(self) -> bool:

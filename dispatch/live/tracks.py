@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, cast
+
+import msgspec
 
 from geo.fix import Fix
 
 from . import keys
 from .connect import RedisClient
-from .packing import Chunk, unpack_chunk
 from .script import Script, run_script
 
 #: A track keeps this many chunks, of the last three hours of business time.
@@ -34,6 +35,15 @@ return #KEYS
 
 _append = Script(_APPEND)
 
+#: lat, lon, fixed_at_ms, accuracy, speed, bearing, battery: what is the same when a reading is sent twice.
+_Reading = tuple[float, float, int, float | None, float | None, float | None, float | None]
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[_Reading])
+
+
+def _reading(fix: Fix) -> _Reading:
+    return (fix.lat, fix.lon, fix.fixed_at_ms, fix.accuracy_m, fix.speed_mps, fix.bearing_deg, fix.battery)
+
 
 class Tracks:
     """One sorted set of chunks per runner, by the time of a chunk's newest reading. An order's track is its runner's,
@@ -47,20 +57,17 @@ class Tracks:
 
     async def append_many(self, campus_id: str, fixes: Iterable[tuple[str, Fix]]) -> None:
         """Add fixes in any order, one chunk per runner; over the cap the oldest chunks go."""
-        chunks: dict[str, Chunk] = {}
+        by_runner: dict[str, list[Fix]] = {}
         for runner_id, fix in fixes:
-            chunks.setdefault(runner_id, Chunk()).add(fix)
-        await self.append_chunks(campus_id, chunks)
-
-    async def append_chunks(self, campus_id: str, chunks: Mapping[str, Chunk]) -> None:
-        """Add a chunk to each of these runners' tracks."""
-        tracks = list(chunks.items())
+            by_runner.setdefault(runner_id, []).append(fix)
+        tracks = list(by_runner.items())
         for start in range(0, len(tracks), _TRACKS_PER_CALL):
             part = tracks[start : start + _TRACKS_PER_CALL]
             args: list[Any] = [keys.track(campus_id, runner_id) for runner_id, _ in part]
             args += (self._cap, self._span_ms, self._ttl_s)
-            for _, chunk in part:
-                args += (chunk.newest_ms, chunk.to_bytes())
+            for _, readings in part:
+                newest_ms = max(fix.fixed_at_ms for fix in readings)
+                args += (newest_ms, _encoder.encode([_reading(fix) for fix in readings]))
             await run_script(self._redis, _append, [(len(part), args)])
 
     async def read(
@@ -72,9 +79,9 @@ class Tracks:
         found = await self._redis.zrange(keys.track(campus_id, runner_id), since_ms, "+inf", byscore=True)
         readings: dict[tuple[int, float, float], Fix] = {}
         for chunk in found:
-            for fix in unpack_chunk(cast(bytes, chunk)):
-                if since_ms <= fix.fixed_at_ms <= until_ms:
-                    readings[fix.fixed_at_ms, fix.lat, fix.lon] = fix
+            for lat, lon, at_ms, accuracy, speed, bearing, battery in _decoder.decode(cast(bytes, chunk)):
+                if since_ms <= at_ms <= until_ms:
+                    readings[at_ms, lat, lon] = Fix(lat, lon, at_ms, accuracy, speed, bearing, battery)
         return [readings[key] for key in sorted(readings)][-limit:]
 
     async def forget(self, campus_id: str, runner_id: str) -> None:

@@ -306,14 +306,14 @@ class HubServer:
         """Everything since the last flush: to the watchers here, then on its way to Redis and the other workers."""
         flushed = self._rooms.table.flush()
         self.stamp()
-        for campus_id, readings in flushed.track.items():
-            self._writer.add_track(campus_id, readings)
         for campus_id, fixes in flushed.newest.items():
             if (followed := self.hub.topics.state.wants(campus_id)) is not None:
                 rows = [position_row(runner_id, fix) for runner_id, fix in fixes if runner_id in followed]
                 self.hub.on_positions(campus_id, rows)
             self._rooms.fences.observe(campus_id, fixes)
             self._writer.add(campus_id, fixes)
+        for campus_id, readings in flushed.track.items():
+            self._writer.add_track(campus_id, readings)
         self.hub.write_out()
         self.hub.topics.state.freshness.measure(self._time.now_ms())
         self._writer.kick(self._rooms.clock.monotonic_s())

@@ -9,7 +9,6 @@ from typing import Any
 
 from dispatch.live.bus import Bus, PositionRow
 from dispatch.live.connect import RedisTrouble, is_passing
-from dispatch.live.packing import Chunk, pack_fix
 from dispatch.live.presence import Presence
 from dispatch.live.tracks import Tracks
 from geo.errors import BadPoint
@@ -20,8 +19,6 @@ log = logging.getLogger(__name__)
 
 IndexFactory = Callable[[str], RedisGeoIndex]
 Fixes = Sequence[tuple[str, Fix]]
-#: Runner → newest fix, and the same packed.
-Newest = dict[str, tuple[Fix, bytes]]
 
 #: Fixes kept for the tracks while Redis is away; beyond them tracks have a hole, maps never.
 MAX_TRACK_PENDING = 50_000
@@ -34,7 +31,6 @@ TRACK_EVERY_S = 3.0
 NOTE_EVERY_MS = 10_000
 
 _PAUSE_S = 0.2
-_NO_CHUNKS: dict[str, Chunk] = {}
 
 
 def position_row(runner_id: str, fix: Fix) -> PositionRow:
@@ -130,30 +126,26 @@ class _Rooms:
         self._noted: dict[str, dict[str, int]] = {}  # campus → runner → when the index was last told that they live
         self.failures = self.written = 0
 
-    def commands(self, campus_id: str, newest: Newest) -> list[Sequence[Any]]:
+    def commands(self, campus_id: str, fixes: Fixes) -> list[Sequence[Any]]:
         """What tells Redis and the other workers of the newest fixes. Raises BadPoint."""
         index = self._indexes.get(campus_id)
         if index is None:
             index = self._indexes[campus_id] = self._index_of(campus_id)
+        commands: list[Sequence[Any]] = []
         noted = self._noted.setdefault(campus_id, {})
-        due: list[tuple[str, int]] = []
-        places: list[tuple[str, float, float]] = []
-        items: list[str | bytes] = []
-        for runner_id, (fix, packed) in newest.items():
-            places.append((runner_id, fix.lat, fix.lon))
-            items += (runner_id, packed)
-            if fix.received_at_ms - noted.get(runner_id, 0) >= NOTE_EVERY_MS:
-                due.append((runner_id, fix.received_at_ms))
-        commands: list[Sequence[Any]] = [
-            index.places_command(places),
-            self.presence.put_command(campus_id, items),
+        due = [
+            (runner_id, fix.received_at_ms)
+            for runner_id, fix in fixes
+            if fix.received_at_ms - noted.get(runner_id, 0) >= NOTE_EVERY_MS
         ]
         if due:
             noted.update(due)
-            commands.insert(0, index.seen_command(due))
-        if followed := self.bus.wanted(campus_id, list(newest.items())):
-            rows = [position_row(runner_id, fix) for runner_id, (fix, _) in followed]
-            if (published := self.bus.positions_command(campus_id, rows)) is not None:
+            commands.append(index.seen_command(due))
+        commands.append(index.places_command([(runner_id, fix.lat, fix.lon) for runner_id, fix in fixes]))
+        commands.append(self.presence.put_command(campus_id, fixes))
+        if followed := self.bus.wanted(campus_id, fixes):
+            published = self.bus.positions_command(campus_id, [position_row(one, fix) for one, fix in followed])
+            if published is not None:
                 commands.append(published)
         return commands
 
@@ -175,9 +167,9 @@ class _Lane:
 
     def __init__(self, rooms: _Rooms) -> None:
         self._rooms = rooms
-        self._newest: dict[str, Newest] = {}
+        self._newest: dict[str, dict[str, Fix]] = {}
         self._gone: dict[str, set[str]] = {}
-        self._track: dict[str, dict[str, Chunk]] = {}
+        self._track: dict[str, list[tuple[str, Fix]]] = {}
         self._track_size = 0
         self._is_track_due = False
         self._is_failing = False
@@ -194,28 +186,20 @@ class _Lane:
     def add(self, campus_id: str, fixes: Fixes) -> None:
         if self._gone and (gone := self._gone.get(campus_id)):
             gone.difference_update(runner_id for runner_id, _ in fixes)
-        newest = self._newest.setdefault(campus_id, {})
-        chunks = self._track.get(campus_id, _NO_CHUNKS)
-        for runner_id, fix in fixes:
-            chunk = chunks.get(runner_id)
-            # Most often it is the reading that the track has just been given.
-            packed = chunk.parts[-1] if chunk is not None and chunk.last is fix else pack_fix(fix)
-            newest[runner_id] = (fix, packed)
+        newest = self._newest.get(campus_id)
+        if newest is None:
+            self._newest[campus_id] = dict(fixes)
+        else:
+            newest.update(fixes)
 
     def forget(self, campus_id: str, runner_id: str) -> None:
         self._newest.get(campus_id, {}).pop(runner_id, None)
         self._gone.setdefault(campus_id, set()).add(runner_id)
 
     def add_track(self, campus_id: str, fixes: Fixes) -> None:
-        if self._track_size + len(fixes) > MAX_TRACK_PENDING:
-            return
-        self._track_size += len(fixes)
-        chunks = self._track.setdefault(campus_id, {})
-        for runner_id, fix in fixes:
-            chunk = chunks.get(runner_id)
-            if chunk is None:
-                chunk = chunks[runner_id] = Chunk()
-            chunk.add(fix)
+        if self._track_size + len(fixes) <= MAX_TRACK_PENDING:
+            self._track.setdefault(campus_id, []).extend(fixes)
+            self._track_size += len(fixes)
 
     def kick(self, is_track_due: bool) -> None:
         self._is_track_due = is_track_due or self._is_track_due
@@ -231,15 +215,15 @@ class _Lane:
         while self._has_work:
             newest, self._newest = self._newest, {}
             gone, self._gone = self._gone, {}
-            track: dict[str, dict[str, Chunk]] = {}
+            track: dict[str, list[tuple[str, Fix]]] = {}
             if self._is_track_due:
                 track, self._track, self._track_size = self._track, {}, 0
                 self._is_track_due = False
             try:
                 await self._take_back(gone)
                 await self._write(newest)
-                for campus_id, chunks in track.items():
-                    await self._rooms.tracks.append_chunks(campus_id, chunks)
+                for campus_id, readings in track.items():
+                    await self._rooms.tracks.append_many(campus_id, readings)
             except RedisTrouble as error:
                 if not self._is_failing:
                     log.warning("positions wait for Redis: %r", error)
@@ -252,7 +236,7 @@ class _Lane:
             else:
                 self._is_failing = False
 
-    async def _write(self, newest: dict[str, Newest]) -> None:
+    async def _write(self, newest: dict[str, dict[str, Fix]]) -> None:
         """The indexes, the newest fixes and what others follow, in one round trip."""
         commands: list[Sequence[Any]] = []
         count = 0
@@ -260,7 +244,7 @@ class _Lane:
             if not fixes:
                 continue
             try:
-                commands += self._rooms.commands(campus_id, fixes)
+                commands += self._rooms.commands(campus_id, list(fixes.items()))
                 count += len(fixes)
             except BadPoint:
                 # It passed the filters, so that this is a bug of ours; the campus's next flush is another.
@@ -286,8 +270,8 @@ class _Lane:
 
     def _put_back(
         self,
-        newest: dict[str, Newest],
-        track: dict[str, dict[str, Chunk]],
+        newest: dict[str, dict[str, Fix]],
+        track: dict[str, list[tuple[str, Fix]]],
         gone: dict[str, set[str]],
     ) -> None:
         """What came meanwhile is newer and wins; writing the same reading again changes nothing."""
@@ -299,16 +283,6 @@ class _Lane:
         for campus_id, runner_ids in gone.items():
             back = self._newest.get(campus_id, {})
             self._gone.setdefault(campus_id, set()).update(one for one in runner_ids if one not in back)
-        for campus_id, chunks in track.items():
+        for campus_id, readings in track.items():
+            self.add_track(campus_id, readings)
             self._is_track_due = True
-            waiting = self._track.setdefault(campus_id, {})
-            for runner_id, chunk in chunks.items():
-                size = len(chunk.parts)
-                if self._track_size + size > MAX_TRACK_PENDING:
-                    continue
-                self._track_size += size
-                if (later := waiting.get(runner_id)) is None:
-                    waiting[runner_id] = chunk
-                else:
-                    later.parts[:0] = chunk.parts
-                    later.newest_ms = max(later.newest_ms, chunk.newest_ms)
