@@ -80,52 +80,55 @@ class FilterState:
         self.times = array("q")  # ascending, bounded: 8 bytes a fix
 
 
-def _bad_reading(fix: Fix, rules: FilterRules) -> Reason | None:
-    """Which rule the reading itself breaks. Ranges are written ``lo <= x <= hi``, so NaN is never inside."""
+def _fault(fix: Fix, rules: FilterRules) -> Reason:
+    """Which rule a reading breaks that is not sound."""
     lat, lon, accuracy = fix.lat, fix.lon, fix.accuracy_m
     if not (-MAX_LAT_DEG <= lat <= MAX_LAT_DEG and -180.0 <= lon <= 180.0):
         return Reason.NOT_A_NUMBER if lat != lat or lon != lon else Reason.OUT_OF_RANGE
     if lat == 0.0 and lon == 0.0:
         return Reason.NO_POSITION
-    if accuracy is not None and not 0.0 <= accuracy <= rules.max_accuracy_m:
-        if accuracy != accuracy:
-            return Reason.NOT_A_NUMBER
-        return Reason.TOO_INACCURATE if accuracy > 0 else Reason.OUT_OF_RANGE
-    if fix.speed_mps is not None and not 0.0 <= fix.speed_mps <= 1_000.0:
-        return Reason.NOT_A_NUMBER if fix.speed_mps != fix.speed_mps else Reason.OUT_OF_RANGE
-    if fix.bearing_deg is not None and not 0.0 <= fix.bearing_deg <= 360.0:
-        return Reason.NOT_A_NUMBER if fix.bearing_deg != fix.bearing_deg else Reason.OUT_OF_RANGE
-    if fix.battery is not None and not 0.0 <= fix.battery <= 1.0:
-        return Reason.NOT_A_NUMBER if fix.battery != fix.battery else Reason.OUT_OF_RANGE
-    return None
+    if accuracy is not None and accuracy > rules.max_accuracy_m:
+        return Reason.TOO_INACCURATE
+    others = (accuracy, fix.speed_mps, fix.bearing_deg, fix.battery)
+    return Reason.NOT_A_NUMBER if any(other != other for other in others) else Reason.OUT_OF_RANGE
 
 
 def check(state: FilterState, fix: Fix, now_ms: int, rules: FilterRules = DEFAULT_RULES) -> Verdict | Reason:
-    """Judge one fix of a runner; ``state`` moves on only when it is believed (or joins a run of suspects)."""
-    reason = _bad_reading(fix, rules)
-    if reason is not None:
-        return reason
+    """Judge one fix of a runner; ``state`` moves on only when it is believed (or joins a run of suspects).
+
+    This runs for every fix there is, hence the long condition: ranges are written ``lo <= x <= hi``, so NaN is never
+    inside, and which of them was broken is only asked when one was."""
+    lat, lon, accuracy = fix.lat, fix.lon, fix.accuracy_m
+    if not (
+        -MAX_LAT_DEG <= lat <= MAX_LAT_DEG
+        and -180.0 <= lon <= 180.0
+        and (lat != 0.0 or lon != 0.0)
+        and (accuracy is None or 0.0 <= accuracy <= rules.max_accuracy_m)
+        and (fix.speed_mps is None or 0.0 <= fix.speed_mps <= 1_000.0)
+        and (fix.bearing_deg is None or 0.0 <= fix.bearing_deg <= 360.0)
+        and (fix.battery is None or 0.0 <= fix.battery <= 1.0)
+    ):
+        return _fault(fix, rules)
     at_ms = fix.fixed_at_ms
     if at_ms - now_ms > rules.max_ahead_s * 1000.0:
         return Reason.FROM_FUTURE
     if at_ms < 0 or now_ms - at_ms > rules.max_age_s * 1000.0:
         return Reason.TOO_OLD
-    accuracy = fix.accuracy_m or 0.0
     anchor_ms = state.anchor_ms
     if anchor_ms < 0:
-        return _believe(state, fix, accuracy, rules)
+        return _believe(state, fix, accuracy or 0.0, rules)
     if at_ms <= anchor_ms and (at_ms == anchor_ms or _is_remembered(state.times, at_ms)):
         return Reason.DUPLICATE
     # Most fixes are near their anchor, and most of those so near that the sum of the sides, without a cosine, is proof.
-    if (abs(fix.lat - state.anchor_lat) + abs(fix.lon - state.anchor_lon)) * M_PER_DEG > rules.jump_slack_m:
-        jump_m = near_distance_m(state.anchor_lat, state.anchor_lon, fix.lat, fix.lon)
+    if (abs(lat - state.anchor_lat) + abs(lon - state.anchor_lon)) * M_PER_DEG > rules.jump_slack_m:
+        jump_m = near_distance_m(state.anchor_lat, state.anchor_lon, lat, lon)
         if jump_m > rules.jump_slack_m:
-            slack_m = rules.jump_slack_m + min(accuracy + state.anchor_accuracy_m, rules.max_accuracy_slack_m)
+            slack_m = rules.jump_slack_m + min((accuracy or 0.0) + state.anchor_accuracy_m, rules.max_accuracy_slack_m)
             if jump_m > slack_m + rules.max_speed_mps * abs(at_ms - anchor_ms) / 1000.0:
-                return _suspect(state, fix, accuracy, rules)
+                return _suspect(state, fix, accuracy or 0.0, rules)
     if at_ms < anchor_ms:
         return _fill_in(state.times, at_ms, rules)
-    return _believe(state, fix, accuracy, rules)
+    return _believe(state, fix, accuracy or 0.0, rules)
 
 
 def _believe(state: FilterState, fix: Fix, accuracy: float, rules: FilterRules) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dispatch.model.errors import Refusal
@@ -47,6 +48,7 @@ class Connection:
         "_host",
         "_second",
         "_sink",
+        "_write",
         "account_id",
         "campus_id",
         "codec",
@@ -64,11 +66,15 @@ class Connection:
         "stage",
         "topics",
         "wants_acks",
+        "write_at_once",
     )  # fmt: skip
 
     def __init__(self, host: Host, sink: Sink, codec: Codec, connection_id: str) -> None:
         self._host = host
         self._sink = sink
+        self._write: Callable[[bytes], None] | None = sink.write
+        #: writes a frame; None while frames must wait, or have nowhere to go
+        self.write_at_once: Callable[[bytes], None] | None = sink.write
         self.id = connection_id
         self.codec = codec
         self.look = look_of(codec, "wgs84")
@@ -282,9 +288,10 @@ class Connection:
         is let go at the end of the flush.
 
         The transport gathers what is written in one round of the loop, so that writing at once costs no call more."""
-        if not self.is_lagging and not self.queue.size_bytes:
-            if self.stage is not Stage.CLOSING:
-                self._sink.write(raw)
+        if (write := self.write_at_once) is not None:
+            write(raw)
+            return
+        if self.stage is Stage.CLOSING:
             return
         if not self.queue.put(raw) and self.doomed_by is None:
             self.doomed_by = CloseCode.SLOW_CONSUMER
@@ -306,8 +313,23 @@ class Connection:
             return
         if self.reporter is not None and (ack := self.reporter.take_ack()) is not None:
             self.queue.put(self.codec.encode(ack))
-        if not self.is_lagging and (data := self.queue.take()):
-            self._sink.write(data)
+        if not self.is_lagging:
+            if data := self.queue.take():
+                self._sink.write(data)
+            self.write_at_once = self._write
+
+    def write_to(self, write: Callable[[bytes], None]) -> None:
+        """The shortest way to the socket, from now on."""
+        self._write = self.write_at_once = write
+
+    def lag(self) -> None:
+        """The socket is full: what comes waits until ``flush`` finds it well again."""
+        self.is_lagging = True
+        self.write_at_once = None
+
+    def stop_writing(self) -> None:
+        """Nothing more reaches the socket."""
+        self._write = self.write_at_once = None
 
     def write_now(self) -> None:
         """Write what waits without waiting for the end of the flush: somebody asked and wants the answer."""
@@ -321,6 +343,7 @@ class Connection:
         if not self.is_lagging and (data := self.queue.take()):
             self._sink.write(data)
         self.stage = Stage.CLOSING
+        self.stop_writing()
         self._host.release(self)
         self._host.count(f"closed_{int(code)}")
         self._sink.close(code, reason or self._host.closing_reason(code))

@@ -122,6 +122,7 @@ class Hub:
     def drop(self, connection: Connection) -> None:
         """The socket is gone."""
         connection.stage = Stage.CLOSING
+        connection.stop_writing()
         self.release(connection)
         self.connections.discard(connection)
         for topic in list(connection.topics):
@@ -268,8 +269,10 @@ class Hub:
 
     def set_lagging(self, connection: Connection, is_lagging: bool) -> None:
         """The watcher's socket is full, or takes bytes again."""
-        connection.is_lagging = is_lagging
-        if not is_lagging:
+        if is_lagging:
+            connection.lag()
+        else:
+            connection.is_lagging = False
             self.topics.catch_up(connection)
             if not connection.is_touched:
                 self.touch(connection)

@@ -333,7 +333,10 @@ class StateLane:
         raw = view.frame(rows)
         count = 0
         for follower in view.followers:
-            if follower.is_lagging:
+            if (write := follower.write_at_once) is not None:
+                write(raw)
+                count += 1
+            elif follower.is_lagging:
                 self.conflated += follower.queue.skip(view.topic, [row[0] for row in rows])
             else:
                 follower.put_raw(raw)

@@ -50,6 +50,7 @@ class HubServer:
         self.options = options or HubOptions()
         self.allowed_origins = self.options.allowed_origins
         self._time = BusinessTime(rooms.clock)
+        self.now_ms = self._time.now_ms
         rules = self.options.rules(rooms.clock.rate)
         self._luck = random.Random()  # noqa: S311 - spreads clients, protects nothing
         self.hub = Hub(self, rules, max_per_account=self.options.max_per_account, luck=self._luck.random)
@@ -145,8 +146,8 @@ class HubServer:
         return connection
 
     def stamp(self) -> None:
-        self.reads += 1
-        self.hub.now_ms = self._time.now_ms()
+        """What is done from here on happens now."""
+        self.hub.now_ms = self.now_ms()
 
     def set_lagging(self, socket: HubSocket, is_lagging: bool) -> None:
         if socket.connection is not None:

@@ -23,7 +23,10 @@ from .websocket import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dispatch.hub.connection import Connection
+    from dispatch.hub.core import Hub
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +58,10 @@ class Owner(Protocol):
 
     def opened(self, socket: HubSocket) -> Connection: ...
 
-    def stamp(self) -> None:
-        """Bytes have arrived: what is received now carries this instant."""
+    hub: Hub
+    reads: int
+    now_ms: Callable[[], int]
+    """Business time; what is received now carries it."""
 
     def set_lagging(self, socket: HubSocket, is_lagging: bool) -> None: ...
 
@@ -106,6 +111,7 @@ class HubSocket(asyncio.Protocol):
         transport.write(self._answer)
         self._answer = b""
         self.connection = self._owner.opened(self)
+        self.connection.write_to(transport.write)
         if self._early:
             early, self._early = self._early, b""
             self.data_received(early)
@@ -115,7 +121,9 @@ class HubSocket(asyncio.Protocol):
         connection = self.connection
         if connection is None:
             return
-        self._owner.stamp()
+        owner = self._owner
+        owner.reads += 1
+        owner.hub.now_ms = owner.now_ms()
         try:
             # By far the most reads bring one short binary frame and nothing else; it takes the shortest way there is.
             if (
@@ -168,6 +176,8 @@ class HubSocket(asyncio.Protocol):
         if self.transport is None or self._is_closing:
             return
         self._is_closing = True
+        if self.connection is not None:
+            self.connection.stop_writing()  # nothing follows a close frame
         self.transport.write(close_frame(code, reason))
         self._owner.closing(self)
 
