@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from ..assign.solver import plan
-from ..assign.state import Assignment, Params, Plan
+from ..assign.params import Params
+from ..assign.state import Assignment
 from ..model import ids
 from ..model.campus import AssignMode
 from ..model.decision import Decision
@@ -17,33 +17,96 @@ from ..model.event import EventKind
 from ..model.offer import Offer, OfferStatus
 from ..model.task import TaskMove, TaskStatus, next_status
 from ..store.unit_of_work import UnitOfWork
+from ..ticks.record import ShadowNote, TickRecord, pairs, plan_digest
 from .campus_ground import CampusGround
 from .context import Context
+from .planning import Answer, Desk, Question
 from .situation import Situation, gather
 from .tell import tell
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What one tick did; ``waiting`` says of every task that got no offer why."""
+    """What one tick did; ``waiting`` says of every task that got no offer why. ``method`` is the one that acted,
+    ``fallback`` why it is not the one that was to; ``stages_ms`` are real milliseconds."""
 
     offered: int = 0
     lost: int = 0  # somebody else was faster
     waiting: Mapping[str, str] | None = None
+    method: str = ""
+    fallback: str = ""
+    tasks: int = 0
+    runners: int = 0
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+    shadow: ShadowNote | None = None
 
 
-async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params) -> Tick:
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What the offers of one tick share."""
+
+    ctx: Context
+    situation: Situation
+    answer: Answer
+    tick_id: str
+    fence: int
+
+
+async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params, desk: Desk | None = None) -> Tick:
     """Plan and offer. ``fence`` is the planner's lease: an assignment under an older one is refused by the database."""
+    desk = desk or Desk(ctx.clock.monotonic_s)
     ground = await ctx.grounds.get(campus_id)
     if ground.campus.settings.mode is AssignMode.GRAB:
         return Tick(waiting={})
     situation = await gather(ctx, campus_id, ground)
-    answer = await _plan(situation, ground, params)
-    # At once, so that they share commits; they touch different tasks and runners.
+    question = _question(situation, ground, params)
+    answer = await desk.think(question)
+    planned_s = desk.monotonic_s()
+    this = _Round(ctx, situation, answer, ctx.new_id(ids.TICK), fence)
+    offered, lost = await _offer_all(this, campus_id)
+    stages = {**situation.stages_ms, **answer.stages_ms, "offers": (desk.monotonic_s() - planned_s) * 1000}
+    shadow = await desk.shade(question, answer)
+    await _record(desk, this, campus_id, ground, question, stages, shadow)
+    return Tick(
+        offered,
+        lost,
+        {situation.task_of[task_id].order_id: why for task_id, why in answer.plan.unassigned.items()},
+        answer.plan.method,
+        answer.fallback,
+        len(question.tasks),
+        len(question.runners),
+        stages,
+        shadow,
+    )
+
+
+async def why_waiting(ctx: Context, campus_id: str, order_id: str) -> str | None:
+    """Why a tick would not offer this order to anybody now; None where one would, or where it does not wait."""
+    ground = await ctx.grounds.get(campus_id)
+    situation = await gather(ctx, campus_id, ground)
+    task = next((one for one in situation.task_of.values() if one.order_id == order_id), None)
+    if task is None or task.status is not TaskStatus.OPEN:
+        return None
+    if ground.campus.settings.mode is AssignMode.GRAB:
+        return "grab_only"
+    answer = await Desk(ctx.clock.monotonic_s).think(_question(situation, ground, Params()))
+    return answer.plan.unassigned.get(task.id)
+
+
+def _question(situation: Situation, ground: CampusGround, params: Params) -> Question:
+    return Question(situation.open_tasks(), situation.runners, ground.walkways.among, situation.now_ms, params)
+
+
+# --- offers -----------------------------------------------------------------------------------------------------------
+
+
+async def _offer_all(this: _Round, campus_id: str) -> tuple[int, int]:
+    """How many were offered, and how many were lost to somebody who was faster."""
+    # At once, so that they share commits; they touch different tasks.
     outcomes = await asyncio.gather(
         *(
-            ctx.store.run(campus_id, partial(_offer, ctx, situation, assignment, answer, fence))
-            for assignment in answer.assignments
+            this.ctx.store.run(campus_id, partial(_offer, this, assignment))
+            for assignment in this.answer.plan.assignments
         ),
         return_exceptions=True,
     )
@@ -57,35 +120,12 @@ async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params)
         else:
             raise outcome
     if offered:
-        ctx.announce()
-    return Tick(offered, lost, {situation.task_of[task_id].order_id: why for task_id, why in answer.unassigned.items()})
+        this.ctx.announce()
+    return offered, lost
 
 
-async def why_waiting(ctx: Context, campus_id: str, order_id: str) -> str | None:
-    """Why a tick would not offer this order to anybody now; None where one would, or where it does not wait."""
-    ground = await ctx.grounds.get(campus_id)
-    situation = await gather(ctx, campus_id, ground)
-    task = next((one for one in situation.task_of.values() if one.order_id == order_id), None)
-    if task is None or task.status is not TaskStatus.OPEN:
-        return None
-    if ground.campus.settings.mode is AssignMode.GRAB:
-        return "grab_only"
-    answer = await _plan(situation, ground, Params())
-    return answer.unassigned.get(task.id)
-
-
-async def _plan(situation: Situation, ground: CampusGround, params: Params) -> Plan:
-    # The offered ones are with a runner just now; planning them again would offer them twice.
-    tasks = [task for task in situation.tasks if situation.task_of[task.id].status is TaskStatus.OPEN]
-    if not tasks:
-        return Plan()
-    return await asyncio.to_thread(
-        plan, tasks, situation.runners, ground.walkways.walk_m_many, situation.now_ms, params
-    )
-
-
-def _offer(ctx: Context, situation: Situation, chosen: Assignment, answer: Plan, fence: int, uow: UnitOfWork) -> None:
-    seen = situation.task_of[chosen.task_id]
+def _offer(this: _Round, chosen: Assignment, uow: UnitOfWork) -> None:
+    seen = this.situation.task_of[chosen.task_id]
     order = uow.orders.get(seen.order_id)
     decision = Decision(
         id=uow.new_id(ids.DECISION),
@@ -93,12 +133,12 @@ def _offer(ctx: Context, situation: Situation, chosen: Assignment, answer: Plan,
         task_id=seen.id,
         order_id=order.id,
         at=uow.now,
-        mode=answer.method,
+        mode=this.answer.plan.method,
         runner_id=chosen.runner_id,
         regret_s=chosen.regret_s,
-        fence=fence,
+        fence=this.fence,
         candidates=_candidates(chosen),
-        note=answer.params_version,
+        note=" ".join(filter(None, (this.answer.plan.params_version, this.answer.fallback))),
     )
     offer = Offer(
         id=uow.new_id(ids.OFFER),
@@ -108,7 +148,7 @@ def _offer(ctx: Context, situation: Situation, chosen: Assignment, answer: Plan,
         runner_id=chosen.runner_id,
         status=OfferStatus.PENDING,
         offered_at=uow.now,
-        expires_at=uow.now + ctx.options.offer_ttl,
+        expires_at=uow.now + this.ctx.options.offer_ttl,
         decision_id=decision.id,
     )
     task = replace(
@@ -117,9 +157,9 @@ def _offer(ctx: Context, situation: Situation, chosen: Assignment, answer: Plan,
         version=seen.version + 1,
         offer_id=offer.id,
         decision_id=decision.id,
-        fence=fence,
+        fence=this.fence,
     )
-    uow.tasks.save(task, fence=fence)
+    uow.tasks.save(task, fence=this.fence)
     uow.offers.insert(offer)
     uow.decisions.insert(decision)
     uow.jobs.schedule("expire_offer", offer.id, offer.expires_at)
@@ -141,3 +181,43 @@ def _candidates(chosen: Assignment) -> list[dict[str, object]]:
         {"runner_id": runner_id, "excluded": str(rule)} for runner_id, rule in list(chosen.excluded.items())[:20]
     )
     return kept
+
+
+# --- the record -------------------------------------------------------------------------------------------------------
+
+
+async def _record(
+    desk: Desk,
+    this: _Round,
+    campus_id: str,
+    ground: CampusGround,
+    question: Question,
+    stages_ms: Mapping[str, float],
+    shadow: ShadowNote | None,
+) -> None:
+    """Hand the tick to the recorder, which writes it when it likes. A tick without tasks says nothing."""
+    recorder, acted = desk.recorder, this.answer.plan
+    if recorder is None or not question.tasks:
+        return
+    if recorder.needs_map(campus_id, ground.map_id):
+        body = await this.ctx.store.read_global(lambda unit: unit.campuses.map_bytes(campus_id))
+        await asyncio.to_thread(recorder.keep_map, campus_id, ground.map_id, body)
+    recorder.put(
+        TickRecord(
+            id=this.tick_id,
+            campus_id=campus_id,
+            now_ms=question.now_ms,
+            map_id=ground.map_id,
+            tasks=tuple(question.tasks),
+            runners=tuple(question.runners),
+            params=question.params,
+            asked=question.method,
+            acted=acted.method,
+            fallback=this.answer.fallback,
+            digest=await asyncio.to_thread(plan_digest, acted),
+            chosen=pairs(acted.assignments),
+            planned=pairs(acted.planned),
+            stages_ms=stages_ms,
+            shadow=shadow,
+        )
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from geo.campus import CampusMap
 from geo.walkway import Walkways
@@ -25,12 +26,19 @@ class CampusGround:
     campus: Campus
     map: CampusMap
     walkways: Walkways
+    #: of this very map: what is planned on it can be planned again on it
+    map_id: str = ""
 
 
 def parse_map(raw: bytes) -> tuple[CampusMap, Walkways]:
     """A stored map and the ways across it; takes a moment."""
     campus_map = CampusMap.from_bytes(raw)
     return campus_map, Walkways.of(campus_map)
+
+
+def map_id_of(raw: bytes) -> str:
+    """The same for the same map."""
+    return blake2b(raw, digest_size=12).hexdigest()
 
 
 class CampusGrounds:
@@ -69,11 +77,11 @@ class CampusGrounds:
         campus = await self._store.read_global(lambda unit: unit.campuses.get(campus_id))
         cached = self._cache.get(campus_id)
         if cached is not None:
-            ground = CampusGround(campus, cached[1].map, cached[1].walkways)
+            ground = replace(cached[1], campus=campus)
         else:
             raw = await self._store.read_global(lambda unit: unit.campuses.map_bytes(campus_id))
             campus_map, walkways = await asyncio.to_thread(self._parse, raw)
-            ground = CampusGround(campus, campus_map, walkways)
+            ground = CampusGround(campus, campus_map, walkways, await asyncio.to_thread(map_id_of, raw))
         self._cache[campus_id] = (self._clock.monotonic_s(), ground)
         self._cache.move_to_end(campus_id)
         while len(self._cache) > CAPACITY:

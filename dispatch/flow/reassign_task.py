@@ -11,7 +11,7 @@ from ..access.principal import Principal
 from ..assign.explain import what_if
 from ..assign.state import Params
 from ..model import ids
-from ..model.account import Membership, RunnerStatus
+from ..model.account import Account, Membership, RunnerStatus
 from ..model.decision import Decision
 from ..model.errors import NotAvailable, StaleVersion, WrongState
 from ..model.event import EventKind
@@ -40,10 +40,11 @@ async def options(ctx: Context, who: Principal, order_id: str) -> ReassignOption
     ground = await ctx.grounds.get(who.campus_id)
     situation = await gather(ctx, who.campus_id, ground)
 
-    def read(uow: UnitOfWork) -> tuple[Order, Task | None]:
-        return uow.orders.get(order_id), uow.tasks.by_order(order_id)
+    def read(uow: UnitOfWork) -> tuple[Order, Task | None, dict[str, Account]]:
+        people = uow.accounts.many(runner.id for runner in situation.runners)
+        return uow.orders.get(order_id), uow.tasks.by_order(order_id), people
 
-    order, task = await ctx.store.read(who.campus_id, read)
+    order, task, people = await ctx.store.read(who.campus_id, read)
     if task is None or order.status not in _REASSIGNABLE:
         raise WrongState(f"an order that is {order.status} cannot be reassigned", status=str(order.status))
     asked = task_in(task, order, frozenset(), ground)
@@ -55,7 +56,7 @@ async def options(ctx: Context, who: Principal, order_id: str) -> ReassignOption
         found.append(
             ReassignOption(
                 runner_id=runner.id,
-                runner_name=situation.account_of[runner.id].name,
+                runner_name=people[runner.id].name,
                 cost_s=round(answer.cost_s),
                 arrive_at_ms=situation.now_ms + round(answer.finish_s * 1000),
                 load_before=runner.load,

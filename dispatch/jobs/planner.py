@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
-from ..assign.state import Params
-from ..flow.assign_tasks import assign_tasks
+from ..assign.params import Params
+from ..flow.assign_tasks import Tick, assign_tasks
 from ..flow.context import Context
+from ..flow.planning import Desk
 from ..store.unit_of_work import GlobalUnit
 from .loop import Loop
 
@@ -22,10 +24,20 @@ RENEW_S = 2.0
 class Planner:
     """``tick_s`` is business time; the lease is real time, converted for the store, whose clock runs at the rate."""
 
-    def __init__(self, ctx: Context, holder: str, tick_s: float, params: Params | None = None) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        holder: str,
+        tick_s: float,
+        params: Params | None = None,
+        desk: Desk | None = None,
+        on_tick: Callable[[Tick], None] = lambda tick: None,
+    ) -> None:
         self._ctx = ctx
         self._holder = holder
         self._params = params or Params()
+        self._on_tick = on_tick
+        self.desk = desk or Desk(ctx.clock.monotonic_s)
         self._fences: dict[str, int] = {}
         self._renewed_s: dict[str, float] = {}
         self.waiting: dict[str, Mapping[str, str]] = {}
@@ -37,6 +49,8 @@ class Planner:
 
     async def stop(self) -> None:
         await self.loop.stop()
+        if self.desk.recorder is not None:
+            await asyncio.to_thread(self.desk.recorder.close)
         for campus_id, fence in list(self._fences.items()):
             await self._ctx.store.run_global(partial(self._release, campus_id, fence))
 
@@ -47,12 +61,13 @@ class Planner:
             if fence is None:
                 continue
             try:
-                tick = await assign_tasks(self._ctx, campus.id, fence, self._params)
+                tick = await assign_tasks(self._ctx, campus.id, fence, self._params, self.desk)
             except Exception:
                 # One campus's trouble must not keep the others' orders waiting.
                 log.exception("planning failed; the next tick tries again", extra={"fields": {"campus": campus.id}})
                 continue
             self.waiting[campus.id] = tick.waiting or {}
+            self._on_tick(tick)
         self.ticks += 1
         return 0
 

@@ -11,7 +11,7 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 ACCOUNT, CAMPUS, ORDER, TASK, STOP, OFFER = "acc", "cmp", "ord", "tsk", "stp", "ofr"
 EVENT, COMMAND, INTENT, JOB, DECISION, SESSION = "evt", "cmd", "int", "job", "dec", "ses"
 PHOTO, QUOTE, AUDIT, PLACE, LINK, ALERT = "pho", "quo", "aud", "plc", "lnk", "alr"
-GEOFENCE, STAY = "fen", "sty"
+GEOFENCE, STAY, TICK = "fen", "sty", "tic"
 
 #: Hands out new ids: ``new_id("ord") -> "ord_01J…"``.
 NewId = Callable[[str], str]
@@ -38,3 +38,14 @@ def is_id(prefix: str, text: str) -> bool:
 def derived_id(prefix: str, source_id: str) -> str:
     """The one id of kind ``prefix`` that belongs to ``source_id``: asking twice names the same thing."""
     return f"{prefix}_{source_id.partition('_')[2]}"
+
+
+def made_at_ms(text: str) -> int | None:
+    """When an id was made, in Unix milliseconds; None for what is no id."""
+    tail = text.partition("_")[2]
+    if len(tail) != 26 or any(c not in _CROCKFORD for c in tail):
+        return None
+    value = 0
+    for letter in tail[:10]:
+        value = value * 32 + _CROCKFORD.index(letter)
+    return value

@@ -81,6 +81,16 @@ class Memberships:
             query = query.where(m.c.is_on_duty)
         return self._all(query)
 
+    def on_duty(self) -> list[Membership]:
+        """Approved runners on duty whose account is not blocked, in order of their ids; nothing personal is opened."""
+        query = (
+            select(m)
+            .join(t, t.c.id == m.c.account_id)
+            .where(self._scope.mine(m), m.c.runner_status == RunnerStatus.APPROVED, m.c.is_on_duty, ~t.c.is_blocked)
+            .order_by(m.c.account_id)
+        )
+        return [_membership(row) for row in self._sql.execute(query)]
+
     def page(
         self, q: str | None = None, role: Role | None = None, limit: int = 50, before: str | None = None
     ) -> list[tuple[Membership, Account]]:

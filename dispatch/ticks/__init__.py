@@ -1,0 +1,1 @@
+"""What each planning tick saw and answered: written down as it happens, found again, and planned again."""

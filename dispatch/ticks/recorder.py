@@ -1,0 +1,166 @@
+"""Writes records of ticks off the planner's path: a thread with a bounded queue; what finds no room is counted."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import scipy
+
+from .. import __version__
+from .files import SUFFIX, Head, TickFiles, TickWriter, hour_of
+from .record import TickRecord
+
+log = logging.getLogger(__name__)
+
+#: Ticks that may wait to be written.
+MOST_WAITING = 16
+#: Real seconds: a stopping planner lets what waits be written for so long.
+CLOSING_S = 5.0
+#: A file takes at most this part of what may be kept, so that making room loses little.
+PARTS = 8
+_DAY_S = 86_400.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the records."""
+
+    written: int = 0
+    dropped: int = 0
+    failed: int = 0
+    bytes: int = 0
+
+
+def versions() -> dict[str, str]:
+    """What a plan depends on beside its input."""
+    return {
+        "dispatch": __version__,
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
+        "machine": platform.machine(),
+    }
+
+
+class Recorder:
+    """``writer`` tells processes apart that record the same campus; ``days`` and ``most_bytes`` (per campus) bound what
+    is kept. A fault of the disk costs records, never a tick."""
+
+    def __init__(
+        self,
+        files: TickFiles,
+        writer: str,
+        *,
+        days: float = 2.0,
+        most_bytes: int = 256 * 1024 * 1024,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.files = files
+        self.counts = Counts()
+        self._writer_name = "".join(letter if letter.isalnum() else "-" for letter in writer)
+        self._kept_s = days * _DAY_S
+        self._most_bytes = most_bytes
+        self._now_s = now_s
+        self._waiting: queue.Queue[TickRecord | None] = queue.Queue(MOST_WAITING)
+        self._open: dict[str, TickWriter] = {}
+        self._maps: set[tuple[str, str]] = set()
+        self._is_failing = False
+        self._files_made = 0
+        self._thread = threading.Thread(target=self._run, name="tick-recorder", daemon=True)
+        self._thread.start()
+
+    def needs_map(self, campus_id: str, map_id: str) -> bool:
+        """Whether the map must be handed over before the first tick that was planned on it."""
+        return (campus_id, map_id) not in self._maps
+
+    def keep_map(self, campus_id: str, map_id: str, body: bytes) -> None:
+        """Blocks; call it in a thread."""
+        self._maps.add((campus_id, map_id))
+        try:
+            self.files.keep_map(campus_id, map_id, body)
+        except OSError as fault:
+            self._failed(fault)
+
+    def put(self, record: TickRecord) -> bool:
+        """Whether the record will be written; never waits."""
+        try:
+            self._waiting.put_nowait(record)
+        except queue.Full:
+            self.counts.dropped += 1
+            return False
+        return True
+
+    def flush(self) -> None:
+        """Wait until all that was put is written."""
+        self._waiting.join()
+
+    def close(self) -> None:
+        """Write what waits, then end; blocks for at most a few seconds."""
+        try:
+            self._waiting.put(None, timeout=CLOSING_S)
+        except queue.Full:
+            return
+        self._thread.join(CLOSING_S)
+
+    def _run(self) -> None:
+        while (record := self._waiting.get()) is not None:
+            try:
+                self.counts.bytes += self._writer(record).append(record)
+                self.counts.written += 1
+                self._is_failing = False
+            except OSError as fault:
+                self._failed(fault)
+                self._shut(record.campus_id)
+            except Exception:
+                # A bug of ours in a record must not silence all that come after it.
+                self.counts.failed += 1
+                log.exception("a tick was not recorded")
+            finally:
+                self._waiting.task_done()
+        for campus_id in list(self._open):
+            self._shut(campus_id)
+        self._waiting.task_done()
+
+    def _writer(self, record: TickRecord) -> TickWriter:
+        name = f"{hour_of(record.now_ms)}-{self._writer_name}"
+        writer = self._open.get(record.campus_id)
+        if writer is not None and self._fits(writer, name, record):
+            return writer
+        self._shut(record.campus_id)
+        self._files_made += 1
+        path = self.files.folder / record.campus_id / f"{name}-{self._files_made:04d}{SUFFIX}"
+        writer = TickWriter(path, Head(record.campus_id, record.map_id, versions()))
+        self._open[record.campus_id] = writer
+        # After the new file is there: its map is needed now.
+        self.files.sweep(record.campus_id, self._now_s() - self._kept_s, self._most_bytes)
+        return writer
+
+    def _fits(self, writer: TickWriter, name: str, record: TickRecord) -> bool:
+        is_same = writer.path.name.startswith(f"{name}-") and writer.head.map_id == record.map_id
+        return is_same and writer.bytes < self._most_bytes / PARTS
+
+    def _shut(self, campus_id: str) -> None:
+        writer = self._open.pop(campus_id, None)
+        if writer is not None:
+            writer.close()
+
+    def _failed(self, fault: OSError) -> None:
+        self.counts.failed += 1
+        if not self._is_failing:
+            log.error("ticks are not recorded: %s", fault)
+        self._is_failing = True
+
+
+def recorder_of(folder: Path, writer: str, days: int, megabytes: int) -> Recorder | None:
+    """The recorder that the settings describe; None where nothing is to be recorded."""
+    if days == 0:
+        return None
+    return Recorder(TickFiles(folder), writer, days=days, most_bytes=megabytes * 1024 * 1024)
