@@ -1,0 +1,136 @@
+"""`dispatch replay`: recorded ticks planned again under other settings or by another method, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .closed_loop import Day, play_on
+from .replay import CannotReplay, Comparison, Recording, Span, replay
+from .report import as_html, as_json, as_text
+from .variant import METHODS, Variant, parse_variant
+
+EXIT_FAILED, EXIT_WRONG_COMMAND = 1, 2
+_SAY_EVERY = 50
+
+
+def add_flags(command: argparse.ArgumentParser) -> None:
+    """The command line of ``replay``."""
+    command.add_argument("where", type=Path, metavar="FILE|FOLDER", help="a .ticks file, or a folder of them")
+    command.add_argument("--params", nargs="+", default=[], metavar="NAME=VALUE", help="settings to plan with instead")
+    command.add_argument("--method", choices=METHODS, help="method to plan with instead")
+    command.add_argument("--campus", metavar="ID", help="whose ticks, where the folder holds several campuses'")
+    command.add_argument("--from", dest="from_at", metavar="TIME", help="first tick, as 2026-03-02T11:00:00+08:00")
+    command.add_argument("--until", dest="until_at", metavar="TIME", help="the ticks before this time")
+    command.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth tick (%(default)s)")
+    command.add_argument("--most", type=int, metavar="N", help="at most so many ticks")
+    command.add_argument("--closed", action="store_true",
+        help="also play the day on: runners do what each plan says, instead of what they did")  # fmt: skip
+    command.add_argument("--check", action="store_true",
+        help="fail unless every recorded plan comes out again, byte for byte")  # fmt: skip
+    command.add_argument("--out", type=Path, metavar="FILE.html", help="write a page with tables and plot")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="write the plot (png, svg or pdf); needs matplotlib")
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    where: Path
+    campus: str | None
+    span: Span
+    variant: Variant | None
+
+
+def run(told: argparse.Namespace) -> int:
+    """Do it; gives the exit code (0 well, 1 failed, 2 wrong command line)."""
+    try:
+        asked = _Asked(told.where, told.campus, _span(told), _variant(told))
+    except ValueError as fault:
+        _complain(f"{fault}")
+        return EXIT_WRONG_COMMAND
+    try:
+        comparison, days = _compared(asked, is_closed=told.closed)
+        said = as_json(comparison, days)
+        if told.out is not None or told.plot is not None:
+            _draw(told, comparison, days)
+        sys.stdout.write((json.dumps(said, indent=2, ensure_ascii=False) if told.json else as_text(said)) + "\n")
+    except (CannotReplay, OSError) as fault:
+        _complain(f"{fault}")
+        return EXIT_FAILED
+    if told.check and comparison.same_plan < comparison.ticks:
+        _complain("not every recorded plan came out again")
+        return EXIT_FAILED
+    return 0
+
+
+def _complain(what: str) -> None:
+    sys.stderr.write(f"dispatch replay: {what}\n")
+
+
+def _variant(told: argparse.Namespace) -> Variant | None:
+    if not told.params and told.method is None:
+        return None
+    found = parse_variant(" ".join(told.params))
+    return Variant(found.changes, told.method or found.method)
+
+
+def _span(told: argparse.Namespace) -> Span:
+    if told.every < 1 or (told.most is not None and told.most < 1):
+        raise ValueError("--every and --most must be at least 1")
+    return Span(_ms(told.from_at, "--from"), _ms(told.until_at, "--until"), told.every, told.most)
+
+
+def _ms(said: str | None, flag: str) -> int | None:
+    if said is None:
+        return None
+    try:
+        at = datetime.fromisoformat(said)
+    except ValueError:
+        raise ValueError(f"{flag} {said}: write it as 2026-03-02T11:00:00+08:00") from None
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _compared(asked: _Asked, *, is_closed: bool) -> tuple[Comparison, list[Day]]:
+    recording = Recording(asked.where, asked.campus)
+    comparison = replay(recording.ticks(asked.span), asked.variant, _say)
+    if sys.stderr.isatty():
+        sys.stderr.write("\r")
+    for fault in recording.unreadable:
+        _complain(f"passed over: {fault}")
+    if recording.torn:
+        _complain(f"{recording.torn} torn records were passed over")
+    days = []
+    if is_closed:
+        days.append(play_on(recording.ticks(asked.span), "as recorded", None))
+        if asked.variant is not None:
+            days.append(play_on(recording.ticks(asked.span), asked.variant.words(), asked.variant))
+    return comparison, days
+
+
+def _say(count: int) -> None:
+    if count % _SAY_EVERY == 0 and sys.stderr.isatty():
+        sys.stderr.write(f"\r{count} ticks")
+        sys.stderr.flush()
+
+
+def _draw(told: argparse.Namespace, comparison: Comparison, days: list[Day]) -> None:
+    svg = None
+    try:
+        from .plot import as_svg, draw, save
+    except ImportError as fault:
+        if told.plot is not None:
+            raise CannotReplay(f"--plot needs matplotlib (pip install matplotlib): {fault}") from None
+    else:
+        figure = draw(comparison, days)
+        svg = as_svg(figure)
+        if told.plot is not None:
+            try:
+                save(figure, told.plot)
+            except ValueError as fault:
+                raise CannotReplay(f"--plot {told.plot}: {fault}") from None
+    if told.out is not None:
+        told.out.write_text(as_html(as_json(comparison, days), svg), encoding="utf-8")
