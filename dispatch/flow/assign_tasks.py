@@ -199,15 +199,16 @@ async def _record(
     recorder, acted = desk.recorder, this.answer.plan
     if recorder is None or not question.tasks:
         return
-    if recorder.needs_map(campus_id, ground.map_id):
+    map_id = recorder.map_id(campus_id, ground.map)
+    if map_id is None:
         body = await this.ctx.store.read_global(lambda unit: unit.campuses.map_bytes(campus_id))
-        await asyncio.to_thread(recorder.keep_map, campus_id, ground.map_id, body)
+        map_id = await asyncio.to_thread(recorder.keep_map, campus_id, ground.map, body)
     recorder.put(
         TickRecord(
             id=this.tick_id,
             campus_id=campus_id,
             now_ms=question.now_ms,
-            map_id=ground.map_id,
+            map_id=map_id,
             tasks=tuple(question.tasks),
             runners=tuple(question.runners),
             params=question.params,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from hashlib import blake2b
+from dataclasses import dataclass
 
 from geo.campus import CampusMap
 from geo.walkway import Walkways
@@ -26,19 +25,12 @@ class CampusGround:
     campus: Campus
     map: CampusMap
     walkways: Walkways
-    #: of this very map: what is planned on it can be planned again on it
-    map_id: str = ""
 
 
 def parse_map(raw: bytes) -> tuple[CampusMap, Walkways]:
     """A stored map and the ways across it; takes a moment."""
     campus_map = CampusMap.from_bytes(raw)
     return campus_map, Walkways.of(campus_map)
-
-
-def map_id_of(raw: bytes) -> str:
-    """The same for the same map."""
-    return blake2b(raw, digest_size=12).hexdigest()
 
 
 class CampusGrounds:
@@ -77,11 +69,11 @@ class CampusGrounds:
         campus = await self._store.read_global(lambda unit: unit.campuses.get(campus_id))
         cached = self._cache.get(campus_id)
         if cached is not None:
-            ground = replace(cached[1], campus=campus)
+            ground = CampusGround(campus, cached[1].map, cached[1].walkways)
         else:
             raw = await self._store.read_global(lambda unit: unit.campuses.map_bytes(campus_id))
             campus_map, walkways = await asyncio.to_thread(self._parse, raw)
-            ground = CampusGround(campus, campus_map, walkways, await asyncio.to_thread(map_id_of, raw))
+            ground = CampusGround(campus, campus_map, walkways)
         self._cache[campus_id] = (self._clock.monotonic_s(), ground)
         self._cache.move_to_end(campus_id)
         while len(self._cache) > CAPACITY:

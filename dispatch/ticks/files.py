@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -288,6 +289,11 @@ class TickFiles:
         for path in (self.folder / campus_id).glob(f"*{MAP_SUFFIX}"):
             if path.name.removesuffix(MAP_SUFFIX) not in needed:
                 path.unlink(missing_ok=True)
+
+
+def map_id_of(body: bytes) -> str:
+    """The same for the same map."""
+    return blake2b(body, digest_size=12).hexdigest()
 
 
 def read_map(path: Path) -> bytes:

@@ -15,7 +15,7 @@ import numpy
 import scipy
 
 from .. import __version__
-from .files import SUFFIX, Head, TickFiles, TickWriter, hour_of
+from .files import SUFFIX, Head, TickFiles, TickWriter, hour_of, map_id_of
 from .record import TickRecord
 
 log = logging.getLogger(__name__)
@@ -71,23 +71,26 @@ class Recorder:
         self._now_s = now_s
         self._waiting: queue.Queue[TickRecord | None] = queue.Queue(MOST_WAITING)
         self._open: dict[str, TickWriter] = {}
-        self._maps: set[tuple[str, str]] = set()
+        self._maps: dict[str, tuple[object, str]] = {}
         self._is_failing = False
         self._files_made = 0
         self._thread = threading.Thread(target=self._run, name="tick-recorder", daemon=True)
         self._thread.start()
 
-    def needs_map(self, campus_id: str, map_id: str) -> bool:
-        """Whether the map must be handed over before the first tick that was planned on it."""
-        return (campus_id, map_id) not in self._maps
+    def map_id(self, campus_id: str, of: object) -> str | None:
+        """The name of the map that this object was made from; None where its bytes must be handed over first."""
+        known = self._maps.get(campus_id)
+        return known[1] if known is not None and known[0] is of else None
 
-    def keep_map(self, campus_id: str, map_id: str, body: bytes) -> None:
-        """Blocks; call it in a thread."""
-        self._maps.add((campus_id, map_id))
+    def keep_map(self, campus_id: str, of: object, body: bytes) -> str:
+        """Its name, once it is kept. Blocks; call it in a thread."""
+        map_id = map_id_of(body)
+        self._maps[campus_id] = (of, map_id)
         try:
             self.files.keep_map(campus_id, map_id, body)
         except OSError as fault:
             self._failed(fault)
+        return map_id
 
     def put(self, record: TickRecord) -> bool:
         """Whether the record will be written; never waits."""

@@ -178,9 +178,11 @@ def test_a_recorder_begins_a_file_each_hour_and_for_each_map(tmp_path: Path) -> 
     recorder = Recorder(TickFiles(tmp_path), "planner:1")
     first = next(Samples().ticks(1))
     later = replace(first, now_ms=first.now_ms + 3_600_000)
-    assert recorder.needs_map(CAMPUS, "m1")
-    recorder.keep_map(CAMPUS, "m1", b"m")
-    assert not recorder.needs_map(CAMPUS, "m1")
+    here, there = object(), object()
+    assert recorder.map_id(CAMPUS, here) is None
+    name = recorder.keep_map(CAMPUS, here, b"m")
+    assert recorder.map_id(CAMPUS, here) == name and recorder.map_id(CAMPUS, there) is None
+    assert read_map(recorder.files.map_path(CAMPUS, name)) == b"m"
     for tick in (first, first, later, replace(later, map_id="m2")):
         assert recorder.put(tick)
     recorder.flush()
