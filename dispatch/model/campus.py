@@ -8,6 +8,7 @@ from datetime import datetime, time
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from .credit import CreditRules
 from .order_type import DEFAULT_TYPES, OrderType
 from .quote import CancelRules, PricingRules, SplitRules
 
@@ -30,6 +31,7 @@ class CampusSettings:
     split: SplitRules = field(default_factory=SplitRules)
     cancel: CancelRules = field(default_factory=CancelRules)
     types: Mapping[str, OrderType] = field(default_factory=lambda: DEFAULT_TYPES)
+    credit: CreditRules = field(default_factory=CreditRules)
     max_tasks_per_runner: int = 3
     settle_after_s: int = 86_400
     auto_confirm_after_s: int = 86_400

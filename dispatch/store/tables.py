@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary,
 
 from ..model.account import Role, RunnerStatus
 from ..model.campus import CampusSettings
+from ..model.credit import AppealStatus, CreditReason
 from ..model.event import EventKind
 from ..model.geofence import FenceShape
 from ..model.offer import OfferStatus
@@ -68,7 +69,21 @@ memberships = Table(
     "memberships", metadata,
     _key("account_id"), _key("campus_id"), _json("roles", frozenset[Role]),
     Column("runner_status", EnumText(RunnerStatus), nullable=False), _int("credit"), _text("vehicle"),
-    Column("is_on_duty", Boolean, nullable=False),
+    Column("is_on_duty", Boolean, nullable=False), _int("credit_lines"),
+)  # fmt: skip
+
+credit_entries = Table(
+    "credit_entries", metadata,
+    _key("id"), _text("campus_id"), _text("account_id"), _int("number"), _at("at"), _int("delta"), _int("balance"),
+    Column("reason", EnumText(CreditReason), nullable=False), _text("subject_id"), _text("rule_version"),
+    _text("order_id", nullable=True), _json("facts", dict[str, Any]), _text("note"), _text("actor_id", nullable=True),
+)  # fmt: skip
+
+credit_appeals = Table(
+    "credit_appeals", metadata,
+    _key("id"), _text("campus_id"), _text("account_id"), _text("entry_id"), _at("made_at"), _text("text"),
+    Column("status", EnumText(AppealStatus), nullable=False), _at("decided_at", nullable=True),
+    _text("decided_by", nullable=True), _text("answer"),
 )  # fmt: skip
 
 #: The sums are beside the quote so that statistics need not open every record.

@@ -15,6 +15,7 @@ from .audit import Audit
 from .campuses import Campuses
 from .checks import Checks
 from .commands import Commands, Courier
+from .credit import Credit, CreditAppeals
 from .decisions import Decisions
 from .geofence_stays import GeofenceStays
 from .geofences import Geofences
@@ -60,6 +61,8 @@ class UnitOfWork:
         self.statistics = Statistics(scope)
         self.geofences = Geofences(scope)
         self.geofence_stays = GeofenceStays(scope)
+        self.credit = Credit(scope)
+        self.credit_appeals = CreditAppeals(scope)
 
 
 class GlobalUnit:
