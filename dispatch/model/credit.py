@@ -104,6 +104,8 @@ class CreditRules:
     #: Lateness that the runner could have avoided; the first steps forgive what a lift or a gate costs.
     late: tuple[LateStep, ...] = (LateStep(120, -1), LateStep(600, -3), LateStep(1_800, -6))
     late_daily: int | None = 12
+    #: Nobody is late before so many times the quoted duration has passed since the order became theirs.
+    fair_factor: float = 1.5
     well_rated: CreditRule = CreditRule(1, daily=3)
     well_rated_stars: int = 4
     badly_rated: CreditRule = CreditRule(-2, daily=4)

@@ -22,8 +22,9 @@ _STATEMENTS = (
         REFERENCES credit_entries (id), made_at BIGINT NOT NULL, text TEXT NOT NULL, status TEXT NOT NULL,
         decided_at BIGINT, decided_by TEXT, answer TEXT NOT NULL, UNIQUE (campus_id, entry_id))""",
     "CREATE INDEX credit_appeals_by_account ON credit_appeals (campus_id, account_id, status)",
-    # How a runner answered lately.
+    # How a runner answered lately, and today.
     "CREATE INDEX offers_by_runner ON offers (campus_id, runner_id, id, status)",
+    "CREATE INDEX offers_by_runner_day ON offers (campus_id, runner_id, offered_at)",
 )
 
 
