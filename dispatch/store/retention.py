@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Table, and_, delete, or_, text
 
 from ..model.geofence import STAY_KEPT
 from ..model.photo import PHOTO_KEPT
+from ..model.visit import VISIT_KEPT
 from . import tables
 from .idempotency import KEY_KEPT
 from .scope import Scope
@@ -36,6 +37,8 @@ class Retention:
             (tables.commands, tables.commands.c.sent_at <= now - COMMAND_KEPT),
             (tables.geofence_stays, tables.geofence_stays.c.left_at <= now - STAY_KEPT),
             (tables.events, and_(_TOLD_OF_FENCES, tables.events.c.at <= now - STAY_KEPT, is_published)),
+            (tables.stop_visits, tables.stop_visits.c.begun_at <= now - VISIT_KEPT),
+            (tables.delays, tables.delays.c.told_at <= now - VISIT_KEPT),
             (tables.sign_in_codes, tables.sign_in_codes.c.expires_at <= ended),
             (tables.links, tables.links.c.expires_at <= ended),
             (tables.lockouts, tables.lockouts.c.failed_at <= ended),

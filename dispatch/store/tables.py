@@ -8,14 +8,16 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text
 
 from ..model.account import Role, RunnerStatus
-from ..model.campus import CampusSettings
+from ..model.campus import AssignMode, CampusSettings
 from ..model.credit import AppealStatus, CreditReason
 from ..model.event import EventKind
 from ..model.geofence import FenceShape
 from ..model.offer import OfferStatus
 from ..model.order import OrderStatus
+from ..model.pin import PinKind
 from ..model.quote import Quote
-from ..model.stop import Stop
+from ..model.shift import Timetable
+from ..model.stop import Stop, StopRole
 from ..model.task import TaskStatus
 from .columns import EnumText, Instant, Json
 
@@ -184,6 +186,48 @@ geofence_stays = Table(
     "geofence_stays", metadata,
     _key("id"), _text("campus_id"), _text("fence_id"), _text("runner_id"), _at("entered_at"),
     _at("left_at", nullable=True), Column("has_dwelled", Boolean, nullable=False),
+)  # fmt: skip
+
+stop_visits = Table(
+    "stop_visits", metadata,
+    _key("campus_id"), _key("order_id"), Column("role", EnumText(StopRole), primary_key=True), _key("runner_id"),
+    _text("type_code"), _at("begun_at"), _text("place_id", nullable=True), _at("near_at", nullable=True),
+    _at("arrived_at", nullable=True), _at("left_at", nullable=True), _at("confirmed_at", nullable=True),
+    _at("done_at", nullable=True), _int("times"),
+)  # fmt: skip
+
+delays = Table(
+    "delays", metadata,
+    _key("campus_id"), _key("order_id"), _at("expected_at"), _at("first_told_at"), _at("told_at"), _int("times"),
+)  # fmt: skip
+
+runner_plans = Table(
+    "runner_plans", metadata,
+    _key("campus_id"), _key("runner_id"), _int("version"), _json("timetable", Timetable),
+    _json("zones", tuple[str, ...], nullable=True), _at("updated_at"),
+)  # fmt: skip
+
+runner_pauses = Table(
+    "runner_pauses", metadata,
+    _key("campus_id"), _key("runner_id"), _at("break_until", nullable=True), _at("cool_until", nullable=True),
+    _int("declines"), _at("declined_at", nullable=True),
+)  # fmt: skip
+
+zones = Table(
+    "zones", metadata,
+    _key("campus_id"), _key("fence_id"), Column("mode", EnumText(AssignMode), nullable=False),
+    _json("runner_ids", tuple[str, ...], nullable=True),
+)  # fmt: skip
+
+pins = Table(
+    "pins", metadata,
+    _key("campus_id"), _key("order_id"), Column("kind", EnumText(PinKind), nullable=False), _text("runner_id"),
+    _at("placed_at"), _text("placed_by"), _at("until", nullable=True),
+)  # fmt: skip
+
+escalations = Table(
+    "escalations", metadata,
+    _key("campus_id"), _key("order_id"), _at("since"), _int("told"), _int("calls"), _at("called_at", nullable=True),
 )  # fmt: skip
 
 sessions = Table(

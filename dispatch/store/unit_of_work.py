@@ -17,6 +17,7 @@ from .checks import Checks
 from .commands import Commands, Courier
 from .credit import Credit, CreditAppeals
 from .decisions import Decisions
+from .delays import Delays
 from .geofence_stays import GeofenceStays
 from .geofences import Geofences
 from .idempotency import Idempotency
@@ -32,6 +33,7 @@ from .retention import Retention
 from .scope import CampusScope, Scope
 from .sessions import Codes, Links, Lockouts, Sessions
 from .statistics import Statistics
+from .stop_visits import StopVisits
 from .tasks import Tasks
 from .vault import Vault
 
@@ -61,6 +63,8 @@ class UnitOfWork:
         self.statistics = Statistics(scope)
         self.geofences = Geofences(scope)
         self.geofence_stays = GeofenceStays(scope)
+        self.stop_visits = StopVisits(scope)
+        self.delays = Delays(scope)
         self.credit = Credit(scope)
         self.credit_appeals = CreditAppeals(scope)
 

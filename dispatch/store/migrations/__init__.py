@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from . import m0001_first_tables, m0002_order_codes, m0003_sealed_answers, m0004_geofences, m0005_credit
+from . import (
+    m0001_first_tables,
+    m0002_order_codes,
+    m0003_sealed_answers,
+    m0004_geofences,
+    m0005_credit,
+    m0006_stop_visits,
+)
 
 #: Changes one database by one version. Frozen once shipped: it never uses the tables of the present.
 Migration = Callable[[Connection], None]
@@ -18,5 +25,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0003_sealed_answers.upgrade,
     m0004_geofences.upgrade,
     m0005_credit.upgrade,
+    m0006_shifts.upgrade,
+    m0006_stop_visits.upgrade,
 )
 LATEST = len(MIGRATIONS)
