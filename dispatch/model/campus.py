@@ -9,8 +9,10 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from .credit import CreditRules
+from .escalation import Ladder
 from .order_type import DEFAULT_TYPES, OrderType
 from .quote import CancelRules, PricingRules, SplitRules
+from .shift import CoolDown
 
 
 class AssignMode(StrEnum):
@@ -36,6 +38,10 @@ class CampusSettings:
     settle_after_s: int = 86_400
     auto_confirm_after_s: int = 86_400
     unpaid_ttl_s: int = 900
+    cool_down: CoolDown = field(default_factory=CoolDown)
+    #: Seconds for which a runner whom the student wished for is waited for.
+    wish_s: int = 120
+    ladder: Ladder = field(default_factory=Ladder)
 
     def local_time(self, now: datetime) -> time:
         return now.astimezone(ZoneInfo(self.time_zone)).time()
