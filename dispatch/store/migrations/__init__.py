@@ -12,7 +12,8 @@ from . import (
     m0003_sealed_answers,
     m0004_geofences,
     m0005_credit,
-    m0006_stop_visits,
+    m0006_shifts,
+    m0007_stop_visits,
 )
 
 #: Changes one database by one version. Frozen once shipped: it never uses the tables of the present.
@@ -26,6 +27,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0004_geofences.upgrade,
     m0005_credit.upgrade,
     m0006_shifts.upgrade,
-    m0006_stop_visits.upgrade,
+    m0007_stop_visits.upgrade,
 )
 LATEST = len(MIGRATIONS)

@@ -1,4 +1,4 @@
-"""Version 6: who was at which stop of which order, and what its sides were told of a delay."""
+"""Version 7: who was at which stop of which order, and what its sides were told of a delay."""
 
 from __future__ import annotations
 
