@@ -15,6 +15,8 @@ from .scope import Scope
 
 DECISION_KEPT = timedelta(days=30)
 COMMAND_KEPT = timedelta(days=30)
+#: Longer than any order waits.
+PIN_KEPT = timedelta(days=7)
 #: Sign-in remains are kept a day beyond their end, for whoever asks what happened yesterday.
 SIGN_IN_KEPT = timedelta(days=1)
 #: In the words of the index that finds them.
@@ -39,6 +41,8 @@ class Retention:
             (tables.events, and_(_TOLD_OF_FENCES, tables.events.c.at <= now - STAY_KEPT, is_published)),
             (tables.stop_visits, tables.stop_visits.c.begun_at <= now - VISIT_KEPT),
             (tables.delays, tables.delays.c.told_at <= now - VISIT_KEPT),
+            (tables.pins, tables.pins.c.placed_at <= now - PIN_KEPT),
+            (tables.escalations, tables.escalations.c.since <= now - PIN_KEPT),
             (tables.sign_in_codes, tables.sign_in_codes.c.expires_at <= ended),
             (tables.links, tables.links.c.expires_at <= ended),
             (tables.lockouts, tables.lockouts.c.failed_at <= ended),

@@ -30,12 +30,14 @@ from .outbox import Outbox, Relayed
 from .photos import Photos
 from .resealing import Resealing
 from .retention import Retention
+from .runner_plans import RunnerPlans
 from .scope import CampusScope, Scope
 from .sessions import Codes, Links, Lockouts, Sessions
 from .statistics import Statistics
 from .stop_visits import StopVisits
 from .tasks import Tasks
 from .vault import Vault
+from .zones import Escalations, Pins, Zones
 
 
 class UnitOfWork:
@@ -63,6 +65,10 @@ class UnitOfWork:
         self.statistics = Statistics(scope)
         self.geofences = Geofences(scope)
         self.geofence_stays = GeofenceStays(scope)
+        self.runner_plans = RunnerPlans(scope)
+        self.zones = Zones(scope)
+        self.pins = Pins(scope)
+        self.escalations = Escalations(scope)
         self.stop_visits = StopVisits(scope)
         self.delays = Delays(scope)
         self.credit = Credit(scope)
