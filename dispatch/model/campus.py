@@ -8,6 +8,7 @@ from datetime import datetime, time
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from .alarm import AlarmRules
 from .credit import CreditRules
 from .escalation import Ladder
 from .order_type import DEFAULT_TYPES, OrderType
@@ -42,6 +43,7 @@ class CampusSettings:
     #: Seconds for which a runner whom the student wished for is waited for.
     wish_s: int = 120
     ladder: Ladder = field(default_factory=Ladder)
+    alarms: AlarmRules = field(default_factory=AlarmRules)
 
     def local_time(self, now: datetime) -> time:
         return now.astimezone(ZoneInfo(self.time_zone)).time()

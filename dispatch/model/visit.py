@@ -23,8 +23,8 @@ _AFTER_PICKUP = frozenset({TaskStatus.CARRYING, TaskStatus.AT_DROPOFF})
 
 @dataclass(frozen=True, slots=True)
 class StopVisit:
-    """``begun_at``: the row was made. ``near_at``, ``arrived_at``, ``left_at``: by position. ``confirmed_at``: they said
-    that they are there. ``done_at``: they said that they have it, or have handed it over. ``times``: how often
+    """``begun_at``: the row was made. ``near_at``, ``arrived_at``, ``left_at``: by position. ``confirmed_at``: said
+    that they are there. ``done_at``: said that they have it, or have handed it over. ``times``: how often
     they arrived."""
 
     campus_id: str
