@@ -12,12 +12,15 @@ from ..model.decision import Decision
 from ..model.errors import AlreadyTaken, NotAvailable, NotFound, NotPermitted, OfferExpired, StaleVersion, WrongState
 from ..model.event import EventKind
 from ..model.offer import Offer, OfferStatus, is_expired
+from ..model.order import Order
 from ..model.requests import DeclineOffer
-from ..model.task import HELD, TAKEABLE, TaskMove, next_status
+from ..model.task import HELD, TAKEABLE, Task, TaskMove, next_status
 from ..model.views import OrderView
 from ..store.unit_of_work import UnitOfWork
 from .cancel_order import withdraw_offer
 from .context import Context
+from .credit_limits import check_credit
+from .move_credit import credit_answer
 from .read_orders import read_one
 from .take_task import take_task
 from .tell import tell
@@ -30,10 +33,10 @@ async def accept(ctx: Context, who: Principal, offer_id: str) -> OrderView:
     def change(uow: UnitOfWork) -> OrderView:
         offer = _own(uow, offer_id, who)
         if offer.status is OfferStatus.PENDING:
-            _check_free(uow, who, ground.campus.settings)
+            order, task = uow.orders.get(offer.order_id), uow.tasks.get(offer.task_id)
+            _check_free(uow, who, ground.campus.settings, order, task)
             if is_expired(offer, uow.now):
                 raise OfferExpired(expired_at_ms=round(offer.expires_at.timestamp() * 1000))
-            order, task = uow.orders.get(offer.order_id), uow.tasks.get(offer.task_id)
             uow.offers.save(replace(offer, status=OfferStatus.ACCEPTED), OfferStatus.PENDING)
             uow.jobs.cancel("expire_offer", offer.id)
             take_task(uow, order, task, who.account_id, "offer", actor_id=who.account_id)
@@ -53,11 +56,13 @@ async def accept(ctx: Context, who: Principal, offer_id: str) -> OrderView:
 
 async def decline(ctx: Context, who: Principal, offer_id: str, request: DeclineOffer) -> None:
     """Decline; the task goes to somebody else, and never to this runner again."""
+    ground = await ctx.grounds.get(who.campus_id)
 
     def change(uow: UnitOfWork) -> None:
         offer = _own(uow, offer_id, who)
         if offer.status is OfferStatus.PENDING:
             give_back(uow, offer, OfferStatus.DECLINED, reason=request.reason)
+            credit_answer(uow, offer, OfferStatus.DECLINED, ground.campus.settings)
         elif offer.status is OfferStatus.ACCEPTED:
             raise WrongState("you accepted this offer; ask the campus team to take it back")
 
@@ -105,7 +110,7 @@ async def grab(ctx: Context, who: Principal, order_id: str) -> OrderView:
                 raise NotPermitted("this is your own order")
             if task.status not in TAKEABLE:
                 raise AlreadyTaken(status=str(task.status))
-            _check_free(uow, who, ground.campus.settings)
+            _check_free(uow, who, ground.campus.settings, order, task, is_grab=True)
             pending = uow.offers.pending_of_task(task.id)
             if pending is not None and pending.runner_id == who.account_id:
                 uow.offers.save(replace(pending, status=OfferStatus.ACCEPTED), OfferStatus.PENDING)
@@ -144,10 +149,11 @@ def _own(uow: UnitOfWork, offer_id: str, who: Principal) -> Offer:
     return offer
 
 
-def _check_free(uow: UnitOfWork, who: Principal, settings: CampusSettings) -> None:
+def _check_free(
+    uow: UnitOfWork, who: Principal, settings: CampusSettings, order: Order, task: Task, *, is_grab: bool = False
+) -> None:
     who.require(Permission.TASKS_CARRY)
     member = uow.memberships.get(who.account_id)
     if not member.is_on_duty:
         raise NotAvailable("come on duty first", reason="off_duty")
-    if len(uow.tasks.held_by(who.account_id)) >= settings.max_tasks_per_runner:
-        raise NotAvailable("you carry as many as one may", reason="at_capacity", limit=settings.max_tasks_per_runner)
+    check_credit(uow, member, settings, order, task, is_grab=is_grab)

@@ -41,6 +41,7 @@ from ..model.views import OrderView, PhotoView
 from ..store.unit_of_work import UnitOfWork
 from .campus_ground import CampusGround
 from .context import Context
+from .move_credit import credit_delivery
 from .order_view import ms, viewer_of
 from .read_orders import read_one
 from .tell import tell
@@ -169,6 +170,7 @@ def _deliver(uow: UnitOfWork, order: Order, task: Task, tap: Deliver, runner_id:
         "auto_confirm", order.id, uow.now + timedelta(seconds=ground.campus.settings.auto_confirm_after_s)
     )
     role = order.stops[-1].role if order.stops else StopRole.PLACE
+    where = _where(order, role, tap)
     tell(
         uow,
         EventKind.ORDER_DELIVERED,
@@ -178,8 +180,11 @@ def _deliver(uow: UnitOfWork, order: Order, task: Task, tap: Deliver, runner_id:
         at_ms=ms(at),
         proof="photo" if tap.photo_id else "pin",
         is_late=at > order.promised_at,
-        **_where(order, role, tap),
+        **where,
     )
+    # The right code proves the hand-over, wherever the phone believes to be; a photo does not.
+    far_m = where.get("distance_m") if tap.photo_id else None
+    credit_delivery(uow, done, runner_id, ground.campus.settings, distance_m=far_m)
 
 
 async def add_photo(ctx: Context, who: Principal, order_id: str, content_type: str, body: bytes) -> PhotoView:

@@ -24,6 +24,11 @@ SYSTEM = "system"
 #: Small gains are heard of with the event that brought them.
 _QUIET = frozenset({CreditReason.ON_TIME, CreditReason.WELL_RATED, CreditReason.FADED})
 _WATCHED = frozenset({CreditLevel.LIMITED, CreditLevel.REMOVED})
+_TOLD = {
+    "limited": ("接单已受限", "takes fewer orders from now on"),
+    "removed": ("已停止派单，请处理", "gets no orders until somebody decides"),
+    "ended": ("已被自动清退", "was removed by rule"),
+}
 
 
 # --- the events -------------------------------------------------------------------------------------------------------
@@ -234,15 +239,12 @@ def _cross(
         return
     is_ended = after is CreditLevel.REMOVED and settings.credit.is_removal_automatic and _remove(uow, member, entry)
     name = uow.accounts.get(member.account_id).name
-    happened_zh = "已被自动清退" if is_ended else "等待处理" if after is CreditLevel.REMOVED else "被限制接单"
-    happened_en = (
-        "was removed" if is_ended else "waits for a decision" if after is CreditLevel.REMOVED else "is limited"
-    )
+    zh, en = _TOLD["ended" if is_ended else str(after)]
     uow.alerts.raise_once(
         f"credit_{after}",
-        f"{member.account_id}/{entry.number}",
-        f"跑腿员 {name} 信用分降至 {entry.balance}，{happened_zh}",
-        f"Runner {name}: credit fell to {entry.balance}, {happened_en}",
+        f"{member.account_id}:{entry.number}",
+        f"跑腿员 {name} 信用分降至 {entry.balance}，{zh}",
+        f"Runner {name}: credit fell to {entry.balance}, {en}",
     )
 
 

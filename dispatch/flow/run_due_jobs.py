@@ -22,6 +22,7 @@ from .campus_ground import CampusGround
 from .cancel_order import cancel_in
 from .confirm_order import confirm_in
 from .context import Context
+from .move_credit import FADE, credit_answer, fade_credit
 from .settle_order import command_settlement
 from .tell import tell
 
@@ -41,6 +42,7 @@ def expire_offer(uow: UnitOfWork, offer_id: str, ground: CampusGround) -> None:
         return
     if is_expired(offer, uow.now):
         give_back(uow, offer, OfferStatus.EXPIRED)
+        credit_answer(uow, offer, OfferStatus.EXPIRED, ground.campus.settings)
     else:
         # The clock of whoever leased the job is ahead of ours.
         uow.jobs.schedule("expire_offer", offer.id, offer.expires_at)
@@ -76,12 +78,18 @@ def settle(uow: UnitOfWork, order_id: str, ground: CampusGround) -> None:
     command_settlement(uow, uow.orders.get(order_id), ground)
 
 
+def fade(uow: UnitOfWork, account_id: str, ground: CampusGround) -> None:
+    """Nothing moved this runner's credit for a while."""
+    fade_credit(uow, account_id, ground.campus.settings)
+
+
 HANDLERS: dict[str, Handler] = {
     "expire_offer": expire_offer,
     "expire_unpaid": expire_unpaid,
     "check_late": check_late,
     "auto_confirm": auto_confirm,
     "settle": settle,
+    FADE: fade,
 }
 
 
