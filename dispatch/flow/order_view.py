@@ -19,6 +19,8 @@ from ..model.views import EtaView, OrderView, QuoteLineView, QuoteView, RunnerCa
 from ..store.orders import Parties
 from ..store.unit_of_work import UnitOfWork
 from .cancel_price import cancel_price_fen
+from .instants import ms as ms
+from .progress_view import NO_PROGRESS, Progress
 
 #: Students meet their runner only while the order is live, and a little after, to say thanks or complain.
 RUNNER_SHOWN = LIVE | {OrderStatus.DELIVERED}
@@ -32,11 +34,6 @@ class Viewer(StrEnum):
     STUDENT = "student"
     RUNNER = "runner"
     OPERATOR = "operator"
-
-
-def ms(at: datetime) -> int:
-    """Unix milliseconds."""
-    return round(at.timestamp() * 1000)
 
 
 def viewer_of(order: Order | Parties, who: Principal) -> Viewer:
@@ -105,19 +102,27 @@ def steps_of(order: Order) -> list[StepView]:
 
 
 class People:
-    """Names and standings of everybody on a page of orders, read at once."""
+    """Names and standings of everybody on a page of orders, and how far their errands are, read at once."""
 
-    def __init__(self, accounts: Mapping[str, Account], members: Mapping[str, Membership], stars: Mapping[str, float]):
+    def __init__(
+        self,
+        accounts: Mapping[str, Account],
+        members: Mapping[str, Membership],
+        stars: Mapping[str, float],
+        progress: Progress = NO_PROGRESS,
+    ) -> None:
         self.accounts = accounts
         self.members = members
         self.stars = stars
+        self.progress = progress
 
     @classmethod
     def of(cls, uow: UnitOfWork, orders: list[Order]) -> People:
         """Read the people of ``orders``; ratings only for the few runners among them."""
         runners = {order.runner_id for order in orders if order.runner_id}
         accounts = uow.accounts.many(runners | {order.student_id for order in orders})
-        return cls(accounts, _members(uow, runners), uow.statistics.stars(runners) if runners else {})
+        stars = uow.statistics.stars(runners) if runners else {}
+        return cls(accounts, _members(uow, runners), stars, Progress.of(uow, orders))
 
     def name(self, account_id: str | None) -> str:
         account = self.accounts.get(account_id or "")
@@ -193,6 +198,8 @@ def order_view(
         promised_at_ms=ms(order.promised_at),
         steps=steps_of(order),
         eta=eta,
+        near=people.progress.near(order, task),
+        delay=people.progress.delay(order, now),
         runner=runner_card(people, order.runner_id) if shows_runner and order.runner_id else None,
         student_id=order.student_id if not is_carrier else None,
         student_name=masked_name(student.name) if student and not is_student else student.name if student else None,

@@ -25,6 +25,7 @@ from .context import Context
 from .go_on_duty import hall_item, offer_view
 from .order_view import People, ms, runner_card
 from .watch_console import operator_views
+from .watch_stops import wake_watches
 
 BATCH = 200
 
@@ -77,6 +78,7 @@ async def _publish(ctx: Context, streams: Streams, campus_id: str, batch: list[E
         (event.id, event.version, ms(event.at), publication) for event in told for publication in publications(event)
     ]
     await streams.publish_many(campus_id, outgoing)
+    await wake_watches(ctx, campus_id, batch)
     await ctx.store.run_global(partial(_mark_published, [event.id for event in batch]))
 
 

@@ -143,6 +143,23 @@ class EtaView(View, frozen=True, kw_only=True):
     warnings: list[str]
 
 
+class NearView(View, frozen=True, kw_only=True):
+    """Where the runner is by position: ``near`` a stop (``role``: pickup, dropoff, place) or ``there`` since then;
+    ``is_confirmed``: they have said so themselves."""
+
+    role: str
+    state: str
+    since_ms: int
+    is_confirmed: bool
+
+
+class DelayView(View, frozen=True, kw_only=True):
+    """Both sides were told that it will be late; the promise stays beside it as it was given."""
+
+    expected_ms: int
+    told_ms: int
+
+
 class PaymentView(View, frozen=True, kw_only=True):
     """``state``: pending | processing | success | failed | suspicious."""
 
@@ -176,6 +193,8 @@ class OrderView(View, frozen=True, kw_only=True):
     promised_at_ms: int
     steps: list[StepView]
     eta: EtaView | None = None
+    near: NearView | None = None
+    delay: DelayView | None = None
     runner: RunnerCard | None = None
     student_id: str | None = None
     student_name: str | None = None
