@@ -206,9 +206,13 @@ def _holds(spans: list[_Span], at: datetime) -> bool:
     return any(start <= at < end for start, end in spans)
 
 
-def availability(now: datetime, timetable: Timetable, time_zone: str, pause: RunnerPause | None = None) -> Availability:
+def availability(
+    now: datetime, timetable: Timetable | None, time_zone: str, pause: RunnerPause | None = None
+) -> Availability:
     """Whether a runner on duty can be sent, and until when."""
-    steps = agenda(timetable, time_zone, now.astimezone(ZoneInfo(time_zone)).date()) if timetable.entries else ()
+    steps: Agenda = ()
+    if timetable is not None and timetable.entries:
+        steps = agenda(timetable, time_zone, now.astimezone(ZoneInfo(time_zone)).date())
     at = bisect_right(steps, now, key=lambda step: step[0]) - 1
     excluded = steps[at][1] if steps else None
     if pause is not None and pause.break_until is not None and now < pause.break_until:
