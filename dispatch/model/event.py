@@ -41,6 +41,12 @@ class EventKind(StrEnum):
     GEOFENCE_LEFT = "geofence_left"
     GEOFENCE_DWELLED = "geofence_dwelled"  # was inside for as long as the fence asks
     CREDIT_CHANGED = "credit_changed"
+    ORDER_ESCALATED = "order_escalated"  # nobody took it for so long that the next step began
+    ORDER_CALLED = "order_called"  # whoever is free is called to it
+    ORDER_FREED = "order_freed"  # it is not kept for one runner any more
+    ORDER_HELD = "order_held"  # the campus team keeps it for one runner
+    WAIT_OR_CANCEL = "wait_or_cancel"  # nobody comes: the student may wait on or have everything back
+    RUNNER_PAUSED = "runner_paused"  # a break began or ended
     ACCESS_CHANGED = "access_changed"  # a session ended or roles changed: every worker asks the books again
 
 
@@ -99,15 +105,19 @@ _K = EventKind
 _STUDENT_SEES = frozenset(EventKind) - {
     _K.TASK_OFFERED, _K.OFFER_DECLINED, _K.OFFER_EXPIRED, _K.OFFER_WITHDRAWN, _K.MONEY_ALERT,
     _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY, _K.ACCOUNT_BLOCKED, _K.ACCESS_CHANGED, _K.CREDIT_CHANGED,
-    _K.GEOFENCE_ENTERED, _K.GEOFENCE_LEFT, _K.GEOFENCE_DWELLED, _K.ALERT_RAISED,
+    _K.GEOFENCE_ENTERED, _K.GEOFENCE_LEFT, _K.GEOFENCE_DWELLED, _K.ORDER_ESCALATED, _K.ORDER_CALLED, _K.ORDER_FREED,
+    _K.ORDER_HELD, _K.RUNNER_PAUSED, _K.ALERT_RAISED,
 }  # fmt: skip
 _RUNNER_SEES = frozenset({
     _K.TASK_OFFERED, _K.OFFER_EXPIRED, _K.OFFER_WITHDRAWN, _K.OFFER_DECLINED, _K.TASK_ASSIGNED, _K.TASK_REASSIGNED,
     _K.RUNNER_AT_STOP, _K.RUNNER_ARRIVED, _K.ORDER_PICKED_UP, _K.ORDER_DELIVERED, _K.ORDER_CONFIRMED,
     _K.ORDER_CANCELLED, _K.ORDER_SETTLED, _K.ORDER_RATED, _K.ORDER_LATE, _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY,
-    _K.ACCOUNT_BLOCKED, _K.CREDIT_CHANGED,
+    _K.ACCOUNT_BLOCKED, _K.CREDIT_CHANGED, _K.RUNNER_PAUSED,
 })  # fmt: skip
-_HALL_SEES = frozenset({_K.ORDER_PAID, _K.TASK_REOPENED, _K.TASK_ASSIGNED, _K.TASK_REASSIGNED, _K.ORDER_CANCELLED})
+_HALL_SEES = frozenset({
+    _K.ORDER_PAID, _K.TASK_REOPENED, _K.TASK_ASSIGNED, _K.TASK_REASSIGNED, _K.ORDER_CANCELLED, _K.ORDER_CALLED,
+    _K.ORDER_FREED,
+})  # fmt: skip
 #: The hall learns that an order may be taken or is gone; who took it and why it was cancelled is its parties' business.
 _HALL_KEYS = ("order_id", "version", "status")
 _STARTS_WATCH = frozenset({_K.TASK_ASSIGNED, _K.TASK_REASSIGNED})
