@@ -23,16 +23,13 @@ AT_STOP_M = 80.0
 
 @dataclass(frozen=True, slots=True)
 class AlarmRules:
-    """Business seconds and metres of one campus. Field services use 15 and 30 minutes and 500 m; a campus is smaller.
-
-    ``far_m``: a tap farther than this from its stop, beyond doubt, is marked."""
+    """Business seconds, and metres. Field services use 15 and 30 minutes and 500 m; a campus is smaller."""
 
     late_departure_s: int = 300
     stopped_s: int = 600
     off_course_m: int = 250
     silent_s: int = 180
     unassigned_s: int = 300
-    far_m: int = 100
 
 
 class Finding(NamedTuple):

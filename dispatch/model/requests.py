@@ -154,11 +154,13 @@ class SetDuty(Request, frozen=True, kw_only=True):
 
 
 class Tap(Request, frozen=True, kw_only=True):
-    """Where and when the runner pressed the button; a tap made offline arrives later with its own time."""
+    """Where and when the runner pressed the button; a tap made offline arrives later with its own time. Without a
+    position the runner's track says where it was."""
 
     tapped_at_ms: EpochMs | None = None
     lat: Lat | None = None
     lon: Lon | None = None
+    accuracy_m: Annotated[float, Meta(ge=0, le=100_000)] | None = None
     datum: DatumName = "wgs84"
 
 
