@@ -255,9 +255,9 @@ OPTIONS = HubOptions(drain_s=0.2, close_timeout_s=1)
 
 @contextlib.asynccontextmanager
 async def running(
-    redis_url: str, world: World, options: HubOptions = OPTIONS, tls: ssl.SSLContext | None = None
+    redis_url: str, world: World, options: HubOptions = OPTIONS, tls: ssl.SSLContext | None = None, **more: Any
 ) -> AsyncIterator[Server]:
-    server = Server(redis_url, world, options, tls)
+    server = Server(redis_url, world, options, tls, **more)
     await server.start()
     try:
         yield server

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
 
 from dispatch.wire.porch import read_head
-from tests.hub_world import OPTIONS, Eventually, HubOptions, Server, World
+from tests.hub_world import Eventually, HubOptions, Server, World, running
 
 GOOD = (
     "Host: campus.example",
@@ -21,14 +18,6 @@ GOOD = (
 
 def head_of(*lines: str, first: str = "GET /ws HTTP/1.1") -> bytes:
     return "\r\n".join((first, *lines, "", "")).encode("latin-1")
-
-
-@pytest.fixture
-async def server(redis_url: str) -> AsyncIterator[Server]:
-    server = Server(redis_url, World(), OPTIONS)
-    await server.start()
-    yield server
-    await server.stop()
 
 
 def test_a_plain_head_is_read_and_anything_else_is_not() -> None:
@@ -85,9 +74,7 @@ async def test_other_requests_and_heads_in_pieces_are_tornados(server: Server, e
 
 
 async def test_whoever_is_turned_away_hears_so_whole_and_when_to_return(redis_url: str) -> None:
-    server = Server(redis_url, World(), HubOptions(upgrades_per_address_per_s=1, drain_s=0.1))
-    await server.start()
-    try:
+    async with running(redis_url, World(), HubOptions(upgrades_per_address_per_s=1, drain_s=0.1)) as server:
         answers = []
         for _ in range(5):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -101,14 +88,11 @@ async def test_whoever_is_turned_away_hears_so_whole_and_when_to_return(redis_ur
         assert server.hub.hub.counts["upgrades_refused"] == len(refused)
         for _, _, writer in answers:
             writer.close()
-    finally:
-        await server.stop()
 
 
 async def test_who_waits_is_let_in_later_and_who_has_gone_costs_nothing(redis_url: str, eventually: Eventually) -> None:
-    server = Server(redis_url, World(), HubOptions(upgrades_per_s=40, flush_s=0.05, drain_s=0.1))  # two per flush
-    await server.start()
-    try:
+    options = HubOptions(upgrades_per_s=40, flush_s=0.05, drain_s=0.1)  # two per flush
+    async with running(redis_url, World(), options) as server:
         made = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(20)]
         for _, writer in made:
             writer.write(head_of(*GOOD))
@@ -119,5 +103,3 @@ async def test_who_waits_is_let_in_later_and_who_has_gone_costs_nothing(redis_ur
         await eventually(lambda: len(server.hub.hub.connections) == 10, timeout_s=10)
         for _, writer in made:
             writer.close()
-    finally:
-        await server.stop()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dispatch.wire.hub_server import HubOptions
-from tests.hub_world import JSON, MSGPACK, Server, World, make_tls_context, running
+from tests.hub_world import JSON, MSGPACK, Server, World, running
 from tests.raw_socket import Raw, connected
 from tests.wire_cases import Speech, fragments, frame
 
@@ -25,11 +25,6 @@ GOOD = {
 }
 Lines = dict[str, str | None]
 LOWER: Lines = dict.fromkeys(GOOD) | {name.lower(): value for name, value in GOOD.items()}
-
-
-@pytest.fixture(scope="module")
-def tls_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    return make_tls_context(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(params=["tcp", "tls"])

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.hub_world import CAMPUS, JSON, MSGPACK, OPTIONS, Server, World, make_tls_context, now_ms, running
+from tests.hub_world import CAMPUS, JSON, MSGPACK, OPTIONS, Server, World, now_ms, running
 from tests.raw_socket import trusting
 from tests.wire_cases import LIMIT, Speech
 
@@ -195,11 +195,6 @@ async def until_the_end(library: Library) -> tuple[int | None, str | None]:
         while await library.receive() is not None:
             pass
     return library.closed_with()
-
-
-@pytest.fixture(scope="module")
-def tls_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    return make_tls_context(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(params=["tcp", "tls"])

@@ -4,35 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
 
 import pytest
 
 from dispatch.wire.hub_server import HubOptions
-from tests.hub_world import (
-    JSON,
-    MSGPACK,
-    OPTIONS,
-    Eventually,
-    Server,
-    World,
-    dial,
-    follow,
-    make_tls_context,
-    now_ms,
-    running,
-)
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-async def server(redis_url: str, world: World) -> AsyncIterator[Server]:
-    async with running(redis_url, world) as server:
-        yield server
+from tests.hub_world import JSON, MSGPACK, OPTIONS, Eventually, Server, World, dial, follow, now_ms, running
 
 
 async def raw_upgrade(server: Server, *lines: str) -> tuple[int, str]:
@@ -71,16 +47,12 @@ async def test_the_handshake(
     redis_url: str, world: World, lines: tuple[str, ...], status: int, has_porch: bool
 ) -> None:
     options = HubOptions(allowed_origins=frozenset({"https://pages.example"}))
-    server = Server(redis_url, world, options, has_porch=has_porch)
-    await server.start()
-    try:
+    async with running(redis_url, world, options, has_porch=has_porch) as server:
         got, head = await raw_upgrade(server, *lines)
         assert got == status
         if status == 101:
             assert "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
             assert ("Sec-WebSocket-Protocol: campus.v1.msgpack" in head) is ("msgpack" in str(lines))
-    finally:
-        await server.stop()
 
 
 def retry_after_s(head: str) -> int:
@@ -91,9 +63,7 @@ def retry_after_s(head: str) -> int:
 @pytest.mark.parametrize("has_porch", [True, False])
 async def test_so_many_sockets_and_not_more(redis_url: str, world: World, has_porch: bool) -> None:
     options = HubOptions(upgrades_per_address_per_s=3, max_connections=5, drain_s=0.1)
-    server = Server(redis_url, world, options, has_porch=has_porch)
-    await server.start()
-    try:
+    async with running(redis_url, world, options, has_porch=has_porch) as server:
         answers = [await raw_upgrade(server, HOST, *UPGRADE, KEY) for _ in range(6)]
         refused = [head for status, head in answers if status == 503]
         assert refused
@@ -101,8 +71,6 @@ async def test_so_many_sockets_and_not_more(redis_url: str, world: World, has_po
         await server.hub.drain()
         status, head = await raw_upgrade(server, HOST, *UPGRADE, KEY)
         assert status == 503 and 1 <= retry_after_s(head) <= 4
-    finally:
-        await server.stop()
 
 
 async def test_what_a_client_sends_with_its_handshake_is_not_lost(server: Server) -> None:
@@ -122,9 +90,7 @@ async def test_closing_ends_in_an_orderly_way(server: Server, eventually: Eventu
 
 
 async def test_tls_speaks_the_same_protocol(redis_url: str, world: World, tls_context: ssl.SSLContext) -> None:
-    server = Server(redis_url, world, OPTIONS, tls_context)
-    await server.start()
-    try:
+    async with running(redis_url, world, OPTIONS, tls_context) as server:
         world.orders["ord_1"] = "acc_r"
         async with dial(server, JSON, "acc_r/runner") as runner, dial(server, MSGPACK, "acc_s/student") as student:
             await follow(student, "order:ord_1")
@@ -137,10 +103,3 @@ async def test_tls_speaks_the_same_protocol(redis_url: str, world: World, tls_co
             await student.until("pos")
             await server.hub.drain()
             assert await student.close_code() == 4000
-    finally:
-        await server.stop()
-
-
-@pytest.fixture(scope="module")
-def tls_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    return make_tls_context(tmp_path_factory.mktemp("tls"))

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from dispatch.wire.hub_server import HubOptions
-from tests.hub_world import JSON, MSGPACK, OPTIONS, Server, World, dial, make_tls_context, running
+from tests.hub_world import JSON, MSGPACK, OPTIONS, Server, World, dial, running
 from tests.raw_socket import play, raw
 from tests.wire_cases import BINARY, CLOSE, PING, PONG, Case, Speech, cases, frame
 
@@ -126,11 +126,6 @@ SCENARIOS: list[tuple[Scenario, HubOptions]] = [
     (whoever_does_not_answer, HubOptions(drain_s=0.2, close_timeout_s=1, ping_every_s=1)),
     (whoever_stops_reading, OPTIONS),
 ]
-
-
-@pytest.fixture(scope="module")
-def tls_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    return make_tls_context(tmp_path_factory.mktemp("tls"))
 
 
 def _uvloop() -> asyncio.AbstractEventLoop:

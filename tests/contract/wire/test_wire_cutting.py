@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 from dispatch.hub.frames import CODECS
 from dispatch.wire.protocol import HubSocket
 from dispatch.wire.websocket import Message, Parser
-from tests.hub_world import JSON, MSGPACK, OPTIONS, Server, World, running
+from tests.hub_world import JSON, MSGPACK, Server
 from tests.wire_cases import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Case, Speech, cases, frame
 
 SPEECHES = [Speech(JSON), Speech(MSGPACK)]
@@ -156,12 +156,6 @@ def outcome(server: Server, speech: Speech, account: str, pieces: Sequence[bytes
     assert (wire.is_closed or wire.is_finished) is (close is not None)
     socket.connection_lost(None)
     return Case("", (), answers, pongs, close)
-
-
-@pytest.fixture
-async def server(redis_url: str) -> AsyncIterator[Server]:
-    async with running(redis_url, World(), OPTIONS) as server:
-        yield server
 
 
 def by_frame(case: Case) -> list[bytes]:
