@@ -26,6 +26,7 @@ from ..store.unit_of_work import UnitOfWork
 from .answer_offer import give_back
 from .campus_ground import CampusGround
 from .context import Context
+from .credit_limits import credit_limits
 from .order_view import People, Viewer, ms, order_view, stop_view
 from .place_order import intent_id
 from .read_orders import convert
@@ -76,6 +77,7 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
         people = People.of(uow, carried)
         tasks = uow.tasks.by_orders([one.id for one in carried])
         settings = ground.campus.settings
+        limits = credit_limits(member, settings)
         since = _day_start(ground, uow.now)
         done, _, on_time, late = uow.statistics.runner_day(who.account_id, since)
         return RunnerStateView(
@@ -89,6 +91,8 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
             credit=member.credit,
             report_every_ms=round(ctx.clock.real_s(ctx.options.report_every_s) * 1000),
             runner_status=str(member.runner_status),
+            credit_level=str(limits.level),
+            max_tasks=limits.max_tasks if limits.may_take else 0,
         )
 
     view = await ctx.store.read(who.campus_id, read)
@@ -175,8 +179,16 @@ async def hall(ctx: Context, who: Principal, datum: str = "wgs84") -> HallView:
     fix = (await ctx.presence.get(who.campus_id, [who.account_id])).get(who.account_id)
 
     def read(uow: UnitOfWork) -> list[HallItem]:
-        orders = uow.orders.many(task.order_id for task in uow.tasks.takeable()).values()
-        items = [hall_item(order, ground, fix) for order in orders if order.student_id != who.account_id]
+        limits = credit_limits(uow.memberships.get(who.account_id), ground.campus.settings)
+        if not limits.may_take:
+            return []
+        shown_from = uow.now - timedelta(seconds=limits.hall_delay_s)
+        takeable = [task.order_id for task in uow.tasks.takeable() if task.opened_at <= shown_from]
+        items = [
+            hall_item(order, ground, fix)
+            for order in uow.orders.many(takeable).values()
+            if order.student_id != who.account_id and not limits.forbids(order.quote.total_fen)
+        ]
         return sorted(items, key=lambda item: (item.pickup_m if item.pickup_m is not None else 10**6, item.order_id))
 
     items = (await ctx.store.read(who.campus_id, read))[:HALL_LIMIT]

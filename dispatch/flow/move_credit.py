@@ -131,7 +131,7 @@ def move(
     if cause.daily is not None:
         moved_today = uow.credit.moved_since(account_id, cause.reason, day_start(settings, uow.now))
     delta = rule.bounded_delta(cause, member.credit, moved_today)
-    if not delta:
+    if not delta and cause.reason is not CreditReason.REVERSED:
         return None
     bounded = replace(cause, delta=delta)
     entry = _append(

@@ -10,6 +10,7 @@ from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.account import Account, Membership, masked_name, masked_phone
 from ..model.campus import CampusSettings
+from ..model.credit import CreditLevel, CreditRules
 from ..model.errors import NotFound
 from ..model.order import LIVE, Order, OrderStatus
 from ..model.quote import Quote
@@ -28,6 +29,9 @@ RUNNER_SHOWN = LIVE | {OrderStatus.DELIVERED}
 
 #: So many memberships are read one by one before all are read at once.
 _FEW = 4
+
+
+_USUAL = CreditRules()
 
 
 class Viewer(StrEnum):
@@ -137,7 +141,8 @@ def _members(uow: UnitOfWork, runners: set[str]) -> dict[str, Membership]:
     return {runner: known.get(runner) or uow.memberships.get(runner) for runner in runners}
 
 
-def runner_card(people: People, runner_id: str) -> RunnerCard | None:
+def runner_card(people: People, runner_id: str, rules: CreditRules = _USUAL) -> RunnerCard | None:
+    """What the order's parties see of its runner."""
     account, member = people.accounts.get(runner_id), people.members.get(runner_id)
     if account is None or member is None:
         return None
@@ -148,6 +153,7 @@ def runner_card(people: People, runner_id: str) -> RunnerCard | None:
         credit=member.credit,
         stars=people.stars.get(runner_id),
         phone=masked_phone(account.phone),
+        has_badge=rules.level_of(member.credit) is CreditLevel.GOOD,
     )
 
 
@@ -200,7 +206,7 @@ def order_view(
         eta=eta,
         near=people.progress.near(order, task),
         delay=people.progress.delay(order, now),
-        runner=runner_card(people, order.runner_id) if shows_runner and order.runner_id else None,
+        runner=runner_card(people, order.runner_id, settings.credit) if shows_runner and order.runner_id else None,
         student_id=order.student_id if not is_carrier else None,
         student_name=masked_name(student.name) if student and not is_student else student.name if student else None,
         student_phone=masked_phone(student.phone) if student and not is_student else None,

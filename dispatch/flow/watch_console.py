@@ -59,6 +59,7 @@ async def console(ctx: Context, who: Principal, datum: str = "wgs84") -> Console
                     order_ids=[order.id for order in carried],
                     position=[fix.lat, fix.lon, float(fix.fixed_at_ms)] if fix else None,
                     is_late=any(order.promised_at < uow.now for order in carried),
+                    credit_level=str(ground.campus.settings.credit.level_of(member.credit)),
                 )
             )
         online = sum(1 for fix in fixes.values() if now_ms - fix.fixed_at_ms <= fresh_ms)

@@ -124,6 +124,7 @@ class RunnerCard(View, frozen=True, kw_only=True):
     credit: int
     stars: float | None
     phone: str  # masked or virtual number
+    has_badge: bool = False  # of the good level of credit
     position: list[float] | None = None  # [lat, lon, fixed_at_ms]
 
 
@@ -292,6 +293,8 @@ class RunnerStateView(View, frozen=True, kw_only=True):
     credit: int
     report_every_ms: int
     runner_status: str
+    credit_level: str = "normal"  # good | normal | warned | limited | removed
+    max_tasks: int = 0  # at once, as the level has it
 
 
 class WalletLine(View, frozen=True, kw_only=True):

@@ -88,6 +88,12 @@ class Offers:
         query = select(memberships.c.account_id, both).where(self._scope.mine(memberships), memberships.c.is_on_duty)
         return {runner_id: (number % _BASE, number // _BASE) for runner_id, number in self._sql.execute(query)}
 
+    def answers_of(self, runner_id: str, last: int = ACCEPTANCE_LAST) -> tuple[int, int]:
+        """As :meth:`answers`, of one runner."""
+        mine = self._scope.mine(t), t.c.runner_id == runner_id, t.c.status.in_(_ANSWERED)
+        newest = list(self._sql.scalars(select(t.c.status).where(*mine).order_by(t.c.id.desc()).limit(last)))
+        return newest.count(OfferStatus.ACCEPTED), len(newest)
+
     def offered_runners(self) -> dict[str, frozenset[str]]:
         """Whom each takeable task was ever put to, whatever they answered; tasks that nobody was asked are absent."""
         asked: dict[str, set[str]] = {}

@@ -70,6 +70,13 @@ class ListStays(Request, frozen=True, kw_only=True):
     before: IdText | None = None
 
 
+class ListCredit(Request, frozen=True, kw_only=True):
+    """Lines of a credit's history, newest first; ``before`` is the number of the last line of the page before."""
+
+    limit: Limit = 30
+    before: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+
+
 class InTime(Request, frozen=True, kw_only=True):
     """From ``since`` and before ``until``; the last day unless it says otherwise."""
 

@@ -13,6 +13,7 @@ from ..flow import (
     describe_campus,
     go_on_duty,
     manage_accounts,
+    manage_credit,
     manage_geofences,
     pay_order,
     place_order,
@@ -23,6 +24,7 @@ from ..flow import (
     sign_in,
     watch_console,
 )
+from ..model import credit_views as cv
 from ..model import geofence_views as gv
 from ..model import operator_views as ov
 from ..model import requests as rq
@@ -153,6 +155,12 @@ ROUTES: tuple[Route, ...] = (
           vw.HallView, "Orders to take", query=qs.InDatum),
     Route("GET", "/runner/wallet", P.TASKS_CARRY, lambda c: go_on_duty.wallet(c.ctx, c.me), vw.WalletView,
           "Earned, pending and paid out"),
+    Route("GET", "/me/credit", _SIGNED_IN,
+          lambda c: manage_credit.own_credit(c.ctx, c.me, limit=c.query.limit, before=c.query.before), cv.CreditView,
+          "One's own credit, what it allows and what moved it, line by line", query=qs.ListCredit),
+    Route("POST", "/credit-lines/{id}/appeal", _SIGNED_IN,
+          lambda c: manage_credit.appeal(c.ctx, c.me, c.id, c.body), cv.CreditLineView,
+          "Say why a line of one's own is wrong", request=cv.AppealCredit, party="self", key="optional"),
     Route("POST", "/offers/{id}/accept", P.TASKS_CARRY, lambda c: answer_offer.accept(c.ctx, c.me, c.id),
           vw.OrderView, "Accept an offer", party="offered", key="optional"),
     Route("POST", "/offers/{id}/decline", P.TASKS_CARRY,
@@ -202,6 +210,19 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/accounts/{id}/runner-review", P.ACCOUNTS_MANAGE,
           lambda c: manage_accounts.review_runner(c.ctx, c.me, c.id, c.body), vw.AccountView,
           "Decide on a runner's application", request=rq.ReviewRunner, key="optional"),
+    Route("GET", "/accounts/{id}/credit", P.ACCOUNTS_MANAGE,
+          lambda c: manage_credit.credit_of(c.ctx, c.me, c.id, limit=c.query.limit, before=c.query.before),
+          cv.CreditView, "A runner's credit, line by line", query=qs.ListCredit),
+    Route("POST", "/accounts/{id}/credit", P.ACCOUNTS_MANAGE,
+          lambda c: manage_credit.record(c.ctx, c.me, c.id, c.body), cv.CreditView,
+          "Correct a runner's credit, or record what was lost or damaged; audited", request=cv.RecordCredit,
+          key="optional"),
+    Route("POST", "/credit-lines/{id}/reverse", P.ACCOUNTS_MANAGE,
+          lambda c: manage_credit.reverse_line(c.ctx, c.me, c.id, c.body), cv.CreditView,
+          "Take a line back; audited", request=cv.ReverseCredit, key="optional"),
+    Route("POST", "/credit-appeals/{id}/decide", P.ACCOUNTS_MANAGE,
+          lambda c: manage_credit.decide_appeal(c.ctx, c.me, c.id, c.body), cv.CreditView,
+          "Grant or refuse a runner's appeal; audited", request=cv.DecideAppeal, key="optional"),
     Route("POST", "/accounts/{id}/roles", P.CAMPUS_MANAGE,
           lambda c: manage_accounts.set_roles(c.ctx, c.me, c.id, c.body), vw.AccountView,
           "Give an account its roles", request=rq.SetRoles, key="optional"),
