@@ -10,6 +10,7 @@ from ..model.geofence import STAY_KEPT
 from ..model.photo import PHOTO_KEPT
 from ..model.visit import VISIT_KEPT
 from . import tables
+from .arrivals import PACE_KEPT
 from .idempotency import KEY_KEPT
 from .scope import Scope
 
@@ -40,6 +41,7 @@ class Retention:
             (tables.geofence_stays, tables.geofence_stays.c.left_at <= now - STAY_KEPT),
             (tables.events, and_(_TOLD_OF_FENCES, tables.events.c.at <= now - STAY_KEPT, is_published)),
             (tables.stop_visits, tables.stop_visits.c.begun_at <= now - VISIT_KEPT),
+            (tables.runner_paces, tables.runner_paces.c.learned_at <= now - PACE_KEPT),
             (tables.delays, tables.delays.c.told_at <= now - VISIT_KEPT),
             (tables.pins, tables.pins.c.placed_at <= now - PIN_KEPT),
             (tables.escalations, tables.escalations.c.since <= now - PIN_KEPT),

@@ -253,3 +253,11 @@ lockouts = Table(
     Column("key_hash", LargeBinary, primary_key=True), _int("failures"), _at("failed_at"),
     _at("locked_until", nullable=True),
 )  # fmt: skip
+
+#: What is learned about arrivals; the records are spelt out in ``store.arrivals``.
+arrival_models = Table("arrival_models", metadata, _key("campus_id"), _text("body"), _at("learned_at"))
+
+runner_paces = Table(
+    "runner_paces", metadata,
+    _key("campus_id"), _key("runner_id"), _key("vehicle"), _text("pace"), _at("learned_at"),
+)  # fmt: skip

@@ -11,6 +11,7 @@ from ..model.account import Membership
 from ..model.ids import NewId
 from .accounts import Accounts, AllAccounts, Memberships
 from .alerts import Alerts
+from .arrivals import Arrivals
 from .audit import Audit
 from .campuses import Campuses
 from .checks import Checks
@@ -64,6 +65,7 @@ class UnitOfWork:
         self.accounts = Accounts(scope)
         self.statistics = Statistics(scope)
         self.geofences = Geofences(scope)
+        self.arrivals = Arrivals(scope)
         self.geofence_stays = GeofenceStays(scope)
         self.runner_plans = RunnerPlans(scope)
         self.zones = Zones(scope)

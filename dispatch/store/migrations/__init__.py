@@ -14,6 +14,7 @@ from . import (
     m0005_credit,
     m0006_shifts,
     m0007_stop_visits,
+    m0008_arrivals,
 )
 
 #: Changes one database by one version. Frozen once shipped: it never uses the tables of the present.
@@ -28,5 +29,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0005_credit.upgrade,
     m0006_shifts.upgrade,
     m0007_stop_visits.upgrade,
+    m0008_arrivals.upgrade,
 )
 LATEST = len(MIGRATIONS)
