@@ -6,13 +6,13 @@ The planner asks for everybody at once; the hall, a grab and the console ask by 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from geo.areas import Areas
 from geo.point import Point
 
-from ..model.account import Membership
+from ..model.account import Membership, RunnerStatus
 from ..model.campus import AssignMode, CampusSettings
 from ..model.escalation import Escalation, Rung, waits_since
 from ..model.geofence import CircleShape, judged
@@ -95,11 +95,18 @@ def read_rules(uow: UnitOfWork, settings: CampusSettings, members: Collection[Me
     """The rules for these runners on duty and these tasks that nobody has; a few questions, whatever the numbers."""
     zones = uow.zones.all()
     runners = _runners(uow, settings, members, zones)
-    books = _TaskBooks(
-        zones, uow.pins.of_waiting(), uow.escalations.of_waiting(), uow.escalations.refusals()
-    )  # fmt: skip
     ready = {runner_id for runner_id, rules in runners.items() if rules.excluded is None}
+    books = _TaskBooks.of_waiting(uow, zones)
     return Rules(runners, _tasks(uow, settings, waiting, books, ready, _limited(settings, members)))
+
+
+def rules_of_waiting(uow: UnitOfWork, settings: CampusSettings, waiting: Waiting) -> Mapping[str, TaskRules]:
+    """The rules for these tasks that nobody has, whoever looks at them."""
+    if not waiting:
+        return {}
+    books = _TaskBooks.of_waiting(uow, uow.zones.all())
+    ready = {pin.runner_id for pin in books.pins.values() if _is_ready(uow, settings, pin.runner_id)}
+    return _tasks(uow, settings, waiting, books, ready, [])
 
 
 def rules_of_order(uow: UnitOfWork, settings: CampusSettings, task: Task, order: Order) -> TaskRules:
@@ -123,7 +130,8 @@ def rules_of_runner(uow: UnitOfWork, settings: CampusSettings, member: Membershi
 
 def _is_ready(uow: UnitOfWork, settings: CampusSettings, runner_id: str) -> bool:
     member = uow.memberships.get(runner_id)
-    return member.is_on_duty and rules_of_runner(uow, settings, member).excluded is None
+    is_runner = member.is_on_duty and member.runner_status is RunnerStatus.APPROVED
+    return is_runner and rules_of_runner(uow, settings, member).excluded is None
 
 
 # --- runners ----------------------------------------------------------------------------------------------------------
@@ -173,7 +181,12 @@ class _TaskBooks:
     zones: list[Zone]
     pins: Mapping[str, Pin]
     escalations: Mapping[str, Escalation]
-    refusals: Mapping[str, int] = field(default_factory=dict)
+    refusals: Mapping[str, int]
+
+    @classmethod
+    def of_waiting(cls, uow: UnitOfWork, zones: list[Zone]) -> _TaskBooks:
+        """Of everything that waits, at once."""
+        return cls(zones, uow.pins.of_waiting(), uow.escalations.of_waiting(), uow.escalations.refusals())
 
 
 def _limited(settings: CampusSettings, members: Collection[Membership]) -> list[tuple[str, int]]:

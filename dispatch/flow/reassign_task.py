@@ -25,6 +25,7 @@ from ..store.unit_of_work import UnitOfWork
 from .assign_tasks import why_waiting
 from .cancel_order import withdraw_offer
 from .context import Context
+from .escalate import begin_waiting
 from .move_credit import credit_given_back, credit_taken_back
 from .order_view import ms
 from .read_orders import REASSIGNED, last_forced, read_one
@@ -187,6 +188,7 @@ def _take_away(uow: UnitOfWork, order: Order, task: Task, actor_id: str, *, is_u
     )
     uow.tasks.save(waiting)
     uow.orders.save(reopened)
+    begin_waiting(uow, reopened, waiting, is_again=True)
     extra: dict[str, Any] = {"is_undo": True} if is_undo else {}
     tell(
         uow,

@@ -22,6 +22,7 @@ from .campus_ground import CampusGround
 from .cancel_order import cancel_in
 from .confirm_order import confirm_in
 from .context import Context
+from .escalate import END_PIN, ESCALATE, end_pin, escalate
 from .move_credit import FADE, credit_answer, fade_credit
 from .settle_order import command_settlement
 from .tell import tell
@@ -90,6 +91,8 @@ HANDLERS: dict[str, Handler] = {
     "auto_confirm": auto_confirm,
     "settle": settle,
     FADE: fade,
+    ESCALATE: escalate,
+    END_PIN: end_pin,
 }
 
 
