@@ -123,7 +123,7 @@ def _folders(dirs: Sequence[Path], only: str | None, set_name: str) -> list[Path
 
 def _parser() -> argparse.ArgumentParser:
     about = _ABOUT + "".join(f"  {name:<10}{what}\n" for name, (what, _) in POLICIES.items())
-    about += "  bound     what physics leaves: met at the counter when ready, straight to the door\n"
+    about += "  bound     what physics leaves; its undelivered orders could be delivered by nobody\n"
     parser = argparse.ArgumentParser(
         "python -m loadtest.mdrp", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )

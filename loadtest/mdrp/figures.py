@@ -83,12 +83,30 @@ def day(
 
 
 def bound(instance: Instance, chosen: bool = False) -> Day:
-    """What physics leaves: every order is met at the counter when it is ready and goes straight to its door."""
+    """What physics leaves: somebody stands at the counter whenever an order is ready, and goes straight to its door.
+
+    Undelivered are those that nobody could deliver even so: at the time no shift reaches, or over the maximum anyway.
+    """
     half_pickup, half_dropoff = instance.rules.pickup_service // 2, instance.rules.dropoff_service // 2
-    clicks = instance.ready + half_pickup + instance.ride + half_dropoff - instance.placed
-    n = len(instance.orders)
-    over = int((clicks > instance.rules.target).sum())
-    return Day(instance.name, "bound", n, n, int(clicks.sum()), 0, over, n, None, instance.rules.maximum, chosen=chosen)
+    on = np.maximum(instance.on[None, :], instance.placed[:, None])
+    pickup = np.maximum(instance.ready[:, None], on + half_pickup)
+    clicks = pickup + (half_pickup + instance.ride + half_dropoff - instance.placed)[:, None]
+    fits = (pickup <= instance.off[None, :]) & (clicks <= instance.rules.maximum)
+    possible = fits.any(axis=1)
+    best = (instance.ready + half_pickup + instance.ride + half_dropoff - instance.placed)[possible]
+    return Day(
+        instance=instance.name,
+        policy="bound",
+        orders=len(instance.orders),
+        delivered=len(best),
+        click_to_door=int(best.sum()),
+        ready_to_pickup=0,
+        over_target=int((best > instance.rules.target).sum()),
+        trips=len(best),
+        paid=None,
+        maximum=instance.rules.maximum,
+        chosen=chosen,
+    )
 
 
 def pay(instance: Instance, solution: Solution) -> float:
