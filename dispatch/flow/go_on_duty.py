@@ -15,7 +15,7 @@ from geo.point import Point
 from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.account import RunnerStatus
-from ..model.campus import AssignMode, CampusSettings
+from ..model.campus import CampusSettings
 from ..model.errors import NotPermitted
 from ..model.event import EventKind
 from ..model.offer import Offer, OfferStatus, is_expired
@@ -24,6 +24,7 @@ from ..model.requests import SetDuty
 from ..model.views import HallItem, HallView, OfferView, RunnerStateView, StopView, WalletLine, WalletView
 from ..store.unit_of_work import UnitOfWork
 from .answer_offer import give_back
+from .availability import rules_of_runner, rules_of_waiting
 from .campus_ground import CampusGround
 from .context import Context
 from .credit_limits import credit_limits
@@ -46,6 +47,9 @@ async def set_duty(ctx: Context, who: Principal, request: SetDuty) -> RunnerStat
             raise NotPermitted("the campus team has not approved you as a runner yet")
         if (member.is_on_duty, member.vehicle) != (request.is_on, request.vehicle):
             uow.memberships.save(replace(member, is_on_duty=request.is_on, vehicle=request.vehicle))
+            pause = uow.runner_plans.pause(who.account_id)
+            if request.is_on and not member.is_on_duty and pause.break_until is not None:
+                uow.runner_plans.save_pause(replace(pause, break_until=None))
             pending = uow.offers.pending_of_runner(who.account_id)
             if pending is not None and not request.is_on:
                 # Nobody waits out the deadline of an offer to somebody who has left.
@@ -79,6 +83,7 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
         settings = ground.campus.settings
         limits = credit_limits(member, settings)
         since = _day_start(ground, uow.now)
+        rules, pause = rules_of_runner(uow, settings, member), uow.runner_plans.pause(who.account_id)
         done, _, on_time, late = uow.statistics.runner_day(who.account_id, since)
         return RunnerStateView(
             is_on_duty=member.is_on_duty,
@@ -93,6 +98,10 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
             runner_status=str(member.runner_status),
             credit_level=str(limits.level),
             max_tasks=limits.max_tasks if limits.may_take else 0,
+            excluded=None if rules.excluded is None else str(rules.excluded),
+            until_ms=rules.until_ms,
+            break_until_ms=_still(pause.break_until, uow.now),
+            cool_until_ms=_still(pause.cool_until, uow.now),
         )
 
     view = await ctx.store.read(who.campus_id, read)
@@ -103,6 +112,11 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
     if offer is not None:
         offer = msgspec.structs.replace(offer, stops=_converted(offer.stops, wanted))
     return msgspec.structs.replace(view, offer=offer, orders=[convert(one, wanted) for one in view.orders])
+
+
+def _still(at: datetime | None, now: datetime) -> int | None:
+    """The instant while it lies ahead."""
+    return ms(at) if at is not None and at > now else None
 
 
 def _carried_orders(uow: UnitOfWork, who: Principal) -> list[Order]:
@@ -170,23 +184,29 @@ def hall_item(order: Order, ground: CampusGround, fix: Fix | None) -> HallItem:
 
 
 async def hall(ctx: Context, who: Principal, datum: str = "wgs84") -> HallView:
-    """All orders that nobody has yet, the nearest pick-up first; empty where the campus gives them out by itself."""
+    """The orders that this runner may take, the nearest pick-up first; where the campus or a zone gives orders out by
+    itself, only those that nobody came for."""
     who.require(Permission.TASKS_CARRY)
     ground = await ctx.grounds.get(who.campus_id)
-    mode = ground.campus.settings.mode
-    if mode is AssignMode.DISPATCH:
-        return HallView(items=[], mode=str(mode))
+    settings = ground.campus.settings
     fix = (await ctx.presence.get(who.campus_id, [who.account_id])).get(who.account_id)
 
     def read(uow: UnitOfWork) -> list[HallItem]:
-        limits = credit_limits(uow.memberships.get(who.account_id), ground.campus.settings)
-        if not limits.may_take:
-            return []
+        member = uow.memberships.get(who.account_id)
+        limits = credit_limits(member, settings)
         shown_from = uow.now - timedelta(seconds=limits.hall_delay_s)
-        takeable = [task.order_id for task in uow.tasks.takeable() if task.opened_at <= shown_from]
+        tasks = [task for task in uow.tasks.takeable() if task.opened_at <= shown_from] if limits.may_take else []
+        orders = uow.orders.many(task.order_id for task in tasks)
+        rules = rules_of_waiting(uow, settings, [(task, orders[task.order_id]) for task in tasks])
+        zones = rules_of_runner(uow, settings, member).zones if tasks else None
+        shown = (
+            orders[task.order_id]
+            for task in tasks
+            if rules[task.id].is_in_hall and rules[task.id].may_have(who.account_id, zones)
+        )
         items = [
             hall_item(order, ground, fix)
-            for order in uow.orders.many(takeable).values()
+            for order in shown
             if order.student_id != who.account_id and not limits.forbids(order.quote.total_fen)
         ]
         return sorted(items, key=lambda item: (item.pickup_m if item.pickup_m is not None else 10**6, item.order_id))
@@ -194,7 +214,8 @@ async def hall(ctx: Context, who: Principal, datum: str = "wgs84") -> HallView:
     items = (await ctx.store.read(who.campus_id, read))[:HALL_LIMIT]
     wanted = Datum(datum)
     return HallView(
-        items=[msgspec.structs.replace(item, stops=_converted(item.stops, wanted)) for item in items], mode=str(mode)
+        items=[msgspec.structs.replace(item, stops=_converted(item.stops, wanted)) for item in items],
+        mode=str(settings.mode),
     )
 
 

@@ -26,8 +26,9 @@ _DAY, _WEEK = timedelta(days=1), timedelta(weeks=1)
 Kind = Literal["class", "shift"]
 
 
-def read_timetable(raw: bytes, media: str, time_zone: str) -> Timetable:
-    """The timetable in the file; raises :class:`InvalidInput`. ``media``: ``text/calendar`` or ``text/csv``."""
+def read_timetable(raw: bytes, media: str, time_zone: str, term_starts: date | None = None) -> Timetable:
+    """The timetable in the file; raises :class:`InvalidInput`. ``media``: ``text/calendar`` or ``text/csv``, for which
+    ``term_starts`` stands in where the table does not say it."""
     if len(raw) > MAX_BYTES:
         raise InvalidInput(f"a timetable has at most {MAX_BYTES} bytes", field="file")
     text = _decoded(raw)
@@ -38,6 +39,8 @@ def read_timetable(raw: bytes, media: str, time_zone: str) -> Timetable:
         raise InvalidInput(
             f"a timetable has at most {MAX_ENTRIES} entries, this one {len(found.entries)}", field="file"
         )
+    if found.term_starts is None and any(entry.weeks for entry in found.entries):
+        found = Timetable(term_starts, found.entries)
     check_timetable(found)
     return found
 

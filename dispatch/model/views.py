@@ -172,6 +172,20 @@ class PaymentView(View, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class DispatchView(View, frozen=True, kw_only=True):
+    """How an order that waits is doing, for the campus team. ``state``: waiting | offered | escalated | failed (the
+    ladder is at its end); ``step`` of ``model.escalation``. ``pinned_runner_id``: the only one who may have it."""
+
+    state: str
+    step: str
+    since_ms: int
+    refusals: int
+    mode: str
+    zone_id: str | None = None
+    pinned_runner_id: str | None = None
+    pinned_until_ms: int | None = None
+
+
 class OrderView(View, frozen=True, kw_only=True):
     """One order as its parties and operators see it; fields that a caller may not see are None or empty.
 
@@ -216,6 +230,8 @@ class OrderView(View, frozen=True, kw_only=True):
     confirmed_at_ms: int | None = None
     photo_ids: list[str] = []
     undo_until_ms: int | None = None  # a forced reassignment can be taken back until then
+    dispatch: DispatchView | None = None
+    is_choice: bool = False  # nobody comes: the student may wait on or have everything back
 
 
 class OrderPage(View, frozen=True, kw_only=True):
@@ -293,6 +309,10 @@ class RunnerStateView(View, frozen=True, kw_only=True):
     credit: int
     report_every_ms: int
     runner_status: str
+    excluded: str | None = None  # why no offers come now, and until when they do
+    until_ms: int | None = None
+    break_until_ms: int | None = None
+    cool_until_ms: int | None = None
     credit_level: str = "normal"  # good | normal | warned | limited | removed
     max_tasks: int = 0  # at once, as the level has it
 
