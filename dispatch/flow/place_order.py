@@ -27,8 +27,8 @@ from .campus_ground import CampusGround
 from .context import Context
 from .make_quote import Demand, make_quote
 from .order_view import People, Viewer, order_view, quote_view
-from .pin_order import wish_for
 from .tell import tell
+from .wish_runner import wish_for
 
 #: One student may have this many orders waiting for their payment.
 MAX_UNPAID = 5
