@@ -42,6 +42,9 @@ def _capacity(graph: WalkGraph) -> int:
 class Walkways:
     """Distances and ways between any two places of a campus, over its paths where they reach."""
 
+    #: By how much the straight line is longer than it looks, where no path reaches.
+    detour = DETOUR_RATIO
+
     def __init__(self, graph: WalkGraph | None, capacity: int | None = None) -> None:
         self.graph = graph
         self.fields = DistanceFields(graph, capacity or _capacity(graph)) if graph is not None else None

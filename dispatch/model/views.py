@@ -136,12 +136,18 @@ class StepView(View, frozen=True, kw_only=True):
 
 
 class EtaView(View, frozen=True, kw_only=True):
-    """Arrival as a range, after whatever the runner carries besides; ``warnings`` from ``stale_position`` (nobody knows
-    where the runner is now) and ``not_picked_up`` (the runner comes by way of the pick-up)."""
+    """Arrival as a range in which four of five end, after whatever the runner carries besides; ``at_ms``: the middle.
+
+    ``warnings`` from ``stale_position`` (nobody knows where the runner is now), ``off_route`` (they are going away from
+    every stop of theirs), ``not_picked_up`` (they come by way of the pick-up) and ``low_confidence`` (the range is
+    wider than the time that is left). ``location_age_ms``: of the position that it is reckoned from; None without one.
+    """
 
     from_ms: int
     to_ms: int
     warnings: list[str]
+    at_ms: int = 0
+    location_age_ms: int | None = None
 
 
 class NearView(View, frozen=True, kw_only=True):
