@@ -26,8 +26,8 @@ DAY = Instance(
     (Restaurant("r1", 0, 500), Restaurant("r2", 0, 0)),
     RULES,
 )
-# c1 leaves at 10: five minutes to r1, there at 15, could take o2 at 18 and both at 20; leaves at 22; five minutes to o1,
-# done at 29, leaves at 31; five minutes to o2, done at 38. c2 leaves at 30: at r2, two minutes; five to o3.
+# c1 leaves at 10: five minutes to r1, there at 15, could take o2 at 18 and both at 20; leaves at 22; five minutes
+# to o1, done at 29, leaves at 31; five minutes to o2, done at 38. c2 leaves at 30: at r2, two minutes; five to o3.
 BUNDLE = Trip("c1", "r1", 10, 20, (Drop("o1", 29), Drop("o2", 38)))
 SINGLE = Trip("c2", "r2", 30, 32, (Drop("o3", 41),))
 GOOD = Solution((BUNDLE, SINGLE))
