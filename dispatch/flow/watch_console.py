@@ -14,7 +14,6 @@ from geo.point import Point
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
-from ..model.alert import Alert
 from ..model.operator_views import AlertView, ConsoleRunner, ConsoleView, KpiView, MoneyView
 from ..model.order import Order
 from ..model.views import EtaView, OrderView
@@ -23,6 +22,7 @@ from .arrival import arrivals, hands_of
 from .campus_ground import CampusGround
 from .context import Context
 from .order_view import People, Viewer, ms, order_view
+from .raise_alert import alert_view
 from .read_orders import convert, recently_forced, undo_deadline
 
 ALERT_LIMIT = 100
@@ -121,18 +121,6 @@ def _kpis(uow: UnitOfWork, ground: CampusGround, online: int, runners: int) -> K
         done_yesterday=counts["done_yesterday"],
         turnover_today_fen=counts["turnover_today_fen"],
         students_today=counts["students_today"],
-    )
-
-
-def alert_view(alert: Alert) -> AlertView:
-    return AlertView(
-        id=alert.id,
-        kind=alert.kind,
-        at_ms=ms(alert.raised_at),
-        order_id=alert.order_id,
-        text_zh=alert.text_zh,
-        text_en=alert.text_en,
-        is_acknowledged=alert.is_acknowledged,
     )
 
 

@@ -108,6 +108,11 @@ class StopWatch:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether everything that was seen and said is judged and written."""
+        return not self._queue and not any(one.pending or one.waiting or one.stale for one in self._campuses.values())
+
     def metrics(self) -> Mapping[str, float]:
         """Counters (``_total``) and gauges by name."""
         return {

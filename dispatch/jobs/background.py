@@ -9,6 +9,7 @@ from ..flow.apply_payments import apply_payments
 from ..flow.compare_intents import compare_intents
 from ..flow.context import Context
 from ..flow.learn_arrivals import ArrivalLearner
+from ..flow.look_after_orders import LOOK_EVERY_S, Lookout
 from ..flow.publish_events import Streams, publish_events
 from ..flow.record_crossings import end_stays_of_absent
 from ..flow.run_due_jobs import run_due_jobs
@@ -40,14 +41,17 @@ class Background:
         self.results = Loop("results", self._apply, poll_s, clock)
         self.due = Loop("due", lambda: run_due_jobs(ctx, holder), poll_s, clock)
         self.sweep = Loop("sweep", self._sweep, min(SWEEP_S, max(0.5, clock.real_s(30.0))), clock)
+        look_s = min(LOOK_EVERY_S, max(1.0, clock.real_s(LOOK_EVERY_S)))
+        self._lookout = Lookout(ctx)
+        self.lookout = Loop("lookout", self._look, look_s, clock)
         self.stays = Loop("stays", self._end_stays, STAYS_S, clock)
         self.learner = ArrivalLearner(ctx, holder)
         self.arrivals = Loop("arrivals", self._learn, max(1.0, clock.real_s(LEARN_S)), clock)
         self.compare = Loop("compare", self._compare, COMPARE_S, clock)
         self.retention = Loop("retention", self._retention, RETENTION_S, clock)
         self.loops = (
-            self.relay, self.commands, self.payments, self.results, self.due, self.sweep, self.stays, self.compare,
-            self.retention, self.arrivals,
+            self.relay, self.commands, self.payments, self.results, self.due, self.sweep, self.lookout, self.stays,
+            self.compare, self.retention, self.arrivals,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -84,6 +88,11 @@ class Background:
         for campus in await self._ctx.store.read_global(lambda unit: unit.campuses.all()):
             gone = await self._ctx.presence.sweep(campus.id, round(before.timestamp() * 1000))
             await self._ctx.bus.publish_gone(campus.id, gone)
+        return 0
+
+    async def _look(self) -> int:
+        """Look after the orders under way; what was found makes no further look due."""
+        await self._lookout.look()
         return 0
 
     async def _end_stays(self) -> int:

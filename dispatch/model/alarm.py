@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -14,7 +14,7 @@ from .stop import Stop
 from .task import Task
 from .visit import stop_ahead
 
-AlarmKind = Literal["late_departure", "off_course", "stopped", "runner_silent", "unassigned_long"]
+AlarmKind = Literal["late_departure", "off_course", "stopped", "runner_silent"]
 #: Somebody who is farther than this from where they stood has moved.
 MOVED_M = 50.0
 #: Somebody so near to a stop of theirs is at work, not lost.
@@ -29,21 +29,20 @@ class AlarmRules:
     stopped_s: int = 600
     off_course_m: int = 250
     silent_s: int = 180
-    unassigned_s: int = 300
 
 
 class Finding(NamedTuple):
     """Something that a person should look at. ``figure``: minutes, for going astray metres."""
 
     kind: AlarmKind
-    order: Order
-    runner_id: str | None
+    order_id: str
+    runner_id: str
     figure: int
 
     @property
     def subject_id(self) -> str:
-        """Told once: of an order with nobody, or of an order and who has it."""
-        return self.order.id if self.runner_id is None else f"{self.order.id}:{self.runner_id}"
+        """Told once of an order and who has it."""
+        return f"{self.order_id}:{self.runner_id}"
 
 
 @dataclass(slots=True)
@@ -78,7 +77,7 @@ def next_of(task: Task, order: Order) -> Stop | None:
     return stop_ahead(order.stops, task.status)
 
 
-def is_astray(trail: Trail, headings: Iterable[Heading], rules: AlarmRules) -> int | None:
+def is_astray(trail: Trail, headings: Sequence[Heading], rules: AlarmRules) -> int | None:
     """By how many metres the runner has gone away from every stop that they could be heading for, since they were
     nearest to it; None while that is within bounds. Remembers the distances."""
     known, trail.nearest_m = trail.nearest_m, {}
@@ -93,42 +92,52 @@ def is_astray(trail: Trail, headings: Iterable[Heading], rules: AlarmRules) -> i
 
 
 def look_at_hand(
-    hand: list[tuple[Task, Order]], headings: list[Heading], trail: Trail | None, rules: AlarmRules, now: datetime
+    runner_id: str,
+    hand: Sequence[tuple[Task, Order]],
+    headings: Sequence[Heading],
+    trail: Trail | None,
+    rules: AlarmRules,
+    now: datetime,
 ) -> list[Finding]:
     """What is wrong with a runner's errands. ``hand``: all, the longest waiting first; ``headings``: those of them that
-    go somewhere; ``trail`` None: nobody knows where the runner is."""
-    first, runner_id = hand[0][1], hand[0][0].runner_id
+    go somewhere, empty while nobody knows from where; ``trail`` None: the runner was not seen since they took them."""
+    first = hand[0][1]
     taken_at = min(order.assigned_at or now for _, order in hand)
     silent_s = (now - (taken_at if trail is None else max(trail.seen_at, taken_at))).total_seconds()
     if silent_s > rules.silent_s:
-        return [Finding("runner_silent", first, runner_id, _minutes(silent_s))]
+        return [Finding("runner_silent", first.id, runner_id, _minutes(silent_s))]
     if trail is None:
         return []
     found: list[Finding] = []
-    astray_m = is_astray(trail, headings, rules)
+    astray_m = is_astray(trail, headings, rules) if headings else None
     if astray_m is not None:
-        found.append(Finding("off_course", headings[0].order, runner_id, astray_m))
-    is_at_work = any(heading.away_m - trail.accuracy_m <= AT_STOP_M for heading in headings)
+        found.append(Finding("off_course", headings[0].order.id, runner_id, astray_m))
+    stands = _stands_still(hand, headings, trail, rules, now)
+    if stands is not None:
+        kind, order, seconds = stands
+        found.append(Finding(kind, order.id, runner_id, _minutes(seconds)))
+    return found
+
+
+def _stands_still(
+    hand: Sequence[tuple[Task, Order]],
+    headings: Sequence[Heading],
+    trail: Trail,
+    rules: AlarmRules,
+    now: datetime,
+) -> tuple[AlarmKind, Order, float] | None:
+    """Who carries something and stands for long, wherever it is; or has not set out, and is not at a stop either."""
     carried = [order for _, order in hand if order.status is OrderStatus.CARRYING]
     if carried:
         begun = max(trail.since, min(order.picked_up_at or now for order in carried))
         stood_s = (now - begun).total_seconds()
-        if stood_s > rules.stopped_s:
-            found.append(Finding("stopped", carried[0], runner_id, _minutes(stood_s)))
-    elif headings and not is_at_work:
-        order = headings[0].order
-        ready = max(order.assigned_at or now, order.pickup_after or order.assigned_at or now)
-        idle_s = (now - max(trail.since, ready)).total_seconds()
-        if idle_s > rules.late_departure_s:
-            found.append(Finding("late_departure", order, runner_id, _minutes(idle_s)))
-    return found
-
-
-def look_at_waiting(task: Task, order: Order, rules: AlarmRules, now: datetime) -> Finding | None:
-    """What is wrong with an order that nobody has."""
-    since = max(task.opened_at, order.pickup_after or task.opened_at)
-    waited_s = (now - since).total_seconds()
-    return Finding("unassigned_long", order, None, _minutes(waited_s)) if waited_s > rules.unassigned_s else None
+        return ("stopped", carried[0], stood_s) if stood_s > rules.stopped_s else None
+    if not headings or any(heading.away_m - trail.accuracy_m <= AT_STOP_M for heading in headings):
+        return None
+    order = headings[0].order
+    ready = max(order.assigned_at or now, order.pickup_after or order.assigned_at or now)
+    idle_s = (now - max(trail.since, ready)).total_seconds()
+    return ("late_departure", order, idle_s) if idle_s > rules.late_departure_s else None
 
 
 def _minutes(seconds: float) -> int:

@@ -124,6 +124,11 @@ _STARTS_WATCH = frozenset({_K.TASK_ASSIGNED, _K.TASK_REASSIGNED})
 _ENDS_WATCH = frozenset({_K.TASK_REOPENED, _K.ORDER_DELIVERED, _K.ORDER_CANCELLED})
 
 
+def is_for_parties(kind: EventKind) -> bool:
+    """Whether the student of an order may read of it; the search for a runner is the campus team's business."""
+    return kind in _STUDENT_SEES
+
+
 def publications(event: Event) -> Iterator[Publication]:
     """Everybody who hears of ``event``. Pure: the relay, a replay and a test get the same answer."""
     private = event.private or {}
