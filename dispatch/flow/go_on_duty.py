@@ -31,6 +31,7 @@ from .credit_limits import credit_limits
 from .order_view import People, Viewer, ms, order_view, stop_view
 from .place_order import intent_id
 from .read_orders import convert
+from .route import next_first
 from .settle_order import due_to_fen, runner_pay_fen
 from .tell import tell_about_account
 
@@ -50,8 +51,7 @@ async def set_duty(ctx: Context, who: Principal, request: SetDuty) -> RunnerStat
             pause = uow.runner_plans.pause(who.account_id)
             if request.is_on and not member.is_on_duty and pause.break_until is not None:
                 uow.runner_plans.save_pause(replace(pause, break_until=None))
-            pending = uow.offers.pending_of_runner(who.account_id)
-            if pending is not None and not request.is_on:
+            for pending in [] if request.is_on else uow.offers.pending_of_runner(who.account_id):
                 # Nobody waits out the deadline of an offer to somebody who has left.
                 give_back(uow, pending, OfferStatus.DECLINED, reason="off_duty")
             kind = EventKind.RUNNER_ON_DUTY if request.is_on else EventKind.RUNNER_OFF_DUTY
@@ -74,9 +74,7 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
 
     def read(uow: UnitOfWork) -> RunnerStateView:
         member = uow.memberships.get(who.account_id)
-        pending = uow.offers.pending_of_runner(who.account_id)
-        if pending is not None and is_expired(pending, uow.now):
-            pending = None
+        offers = _offers(uow, who, ground, fix)
         carried = _carried_orders(uow, who)
         people = People.of(uow, carried)
         tasks = uow.tasks.by_orders([one.id for one in carried])
@@ -88,7 +86,8 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
         return RunnerStateView(
             is_on_duty=member.is_on_duty,
             vehicle=member.vehicle,
-            offer=offer_view(uow.orders.get(pending.order_id), pending, ground, fix) if pending else None,
+            offer=offers[0] if offers else None,
+            offers=offers,
             orders=[order_view(one, tasks.get(one.id), people, Viewer.RUNNER, settings, uow.now) for one in carried],
             today_orders=done,
             today_fen=sum(runner_pay_fen(one, settings) for one in _done_today(uow, who.account_id, since)),
@@ -108,10 +107,16 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
     wanted = Datum(datum)
     if wanted is Datum.WGS84:
         return view
-    offer = view.offer
-    if offer is not None:
-        offer = msgspec.structs.replace(offer, stops=_converted(offer.stops, wanted))
-    return msgspec.structs.replace(view, offer=offer, orders=[convert(one, wanted) for one in view.orders])
+    offers = [msgspec.structs.replace(offer, stops=_converted(offer.stops, wanted)) for offer in view.offers]
+    orders = [convert(one, wanted) for one in view.orders]
+    return msgspec.structs.replace(view, offer=offers[0] if offers else None, offers=offers, orders=orders)
+
+
+def _offers(uow: UnitOfWork, who: Principal, ground: CampusGround, fix: Fix | None) -> list[OfferView]:
+    """What the runner may answer now, the soonest to expire first."""
+    pending = [offer for offer in uow.offers.pending_of_runner(who.account_id) if not is_expired(offer, uow.now)]
+    orders = uow.orders.many(offer.order_id for offer in pending)
+    return [offer_view(orders[offer.order_id], offer, ground, fix) for offer in pending]
 
 
 def _still(at: datetime | None, now: datetime) -> int | None:
@@ -120,8 +125,13 @@ def _still(at: datetime | None, now: datetime) -> int | None:
 
 
 def _carried_orders(uow: UnitOfWork, who: Principal) -> list[Order]:
-    held = uow.orders.many(task.order_id for task in uow.tasks.held_by(who.account_id))
-    return sorted(held.values(), key=lambda order: order.assigned_at or order.placed_at)
+    """What the runner carries, the one whose stop is next first."""
+    tasks = uow.tasks.held_by(who.account_id)
+    orders = uow.orders.many(task.order_id for task in tasks)
+    hand = [(task, orders[task.order_id]) for task in tasks]
+    hand.sort(key=lambda each: each[1].assigned_at or each[1].placed_at)
+    route = uow.planned_routes.of([who.account_id]).get(who.account_id, ())
+    return next_first(hand, route)
 
 
 def _done_today(uow: UnitOfWork, runner_id: str, since: datetime) -> list[Order]:

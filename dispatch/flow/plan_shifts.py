@@ -75,8 +75,7 @@ async def take_break(ctx: Context, who: Principal, request: TakeBreak) -> PlanVi
                 field="until_ms",
             )
         uow.runner_plans.save_pause(replace(uow.runner_plans.pause(who.account_id), break_until=until))
-        pending = uow.offers.pending_of_runner(who.account_id)
-        if pending is not None and until is not None:
+        for pending in [] if until is None else uow.offers.pending_of_runner(who.account_id):
             give_back(uow, pending, OfferStatus.DECLINED, reason="on_break")
         told = {"break_until_ms": request.until_ms}
         tell_about_account(uow, EventKind.RUNNER_PAUSED, who.account_id, actor_id=who.account_id, **told)

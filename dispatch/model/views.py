@@ -303,11 +303,13 @@ class HallView(View, frozen=True, kw_only=True):
 
 
 class RunnerStateView(View, frozen=True, kw_only=True):
-    """Everything that a runner's page shows after a (re)load."""
+    """Everything that a runner's page shows after a (re)load. ``offers``: all that wait for an answer, the soonest to
+    expire first; ``offer`` is the first of them. ``orders``: the one whose stop is next first."""
 
     is_on_duty: bool
     vehicle: str
     offer: OfferView | None
+    offers: list[OfferView]
     orders: list[OrderView]
     today_orders: int
     today_fen: int

@@ -1,4 +1,4 @@
-"""Offers in SQL: one pending per task and one per runner, held by unique indexes."""
+"""Offers in SQL: one pending per task, held by a unique index; a runner may have several to answer."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Offers:
         self._sql = scope.connection
 
     def insert(self, offer: Offer) -> None:
-        """Raises :class:`StaleVersion` when the task or the runner has a pending offer already."""
+        """Raises :class:`StaleVersion` when the task has a pending offer already."""
         self._scope.check(offer.campus_id)
         try:
             self._sql.execute(_INSERT, {name: getattr(offer, name) for name in _FIELDS})
         except IntegrityError as error:
-            raise StaleVersion("the task or the runner has a pending offer already") from error
+            raise StaleVersion("the task has a pending offer already") from error
 
     def get(self, offer_id: str) -> Offer:
         """The offer; raises :class:`NotFound`, also for another campus's."""
@@ -54,9 +54,10 @@ class Offers:
         if changed.rowcount != 1:
             raise self._scope.missed(t, offer.id, "offer")
 
-    def pending_of_runner(self, runner_id: str) -> Offer | None:
-        found = self._all(self._mine().where(t.c.runner_id == runner_id, t.c.status == _PENDING))
-        return found[0] if found else None
+    def pending_of_runner(self, runner_id: str) -> list[Offer]:
+        """What they have to answer, the soonest to expire first."""
+        wanted = self._mine().where(t.c.runner_id == runner_id, t.c.status == _PENDING)
+        return self._all(wanted.order_by(t.c.expires_at, t.c.id))
 
     def pending_of_task(self, task_id: str) -> Offer | None:
         found = self._all(self._mine().where(t.c.task_id == task_id, t.c.status == _PENDING))

@@ -12,6 +12,7 @@ from ..model.visit import VISIT_KEPT
 from . import tables
 from .arrivals import PACE_KEPT
 from .idempotency import KEY_KEPT
+from .planned_routes import ROUTE_KEPT
 from .scope import Scope
 
 DECISION_KEPT = timedelta(days=30)
@@ -41,6 +42,7 @@ class Retention:
             (tables.geofence_stays, tables.geofence_stays.c.left_at <= now - STAY_KEPT),
             (tables.events, and_(_TOLD_OF_FENCES, tables.events.c.at <= now - STAY_KEPT, is_published)),
             (tables.stop_visits, tables.stop_visits.c.begun_at <= now - VISIT_KEPT),
+            (tables.planned_routes, tables.planned_routes.c.planned_at <= now - ROUTE_KEPT),
             (tables.runner_paces, tables.runner_paces.c.learned_at <= now - PACE_KEPT),
             (tables.delays, tables.delays.c.told_at <= now - VISIT_KEPT),
             (tables.pins, tables.pins.c.placed_at <= now - PIN_KEPT),

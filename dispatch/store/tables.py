@@ -123,7 +123,7 @@ decisions = Table(
     "decisions", metadata,
     _key("id"), _text("campus_id"), _text("task_id"), _text("order_id"), _at("at"), _text("mode"),
     _text("runner_id", nullable=True), Column("regret_s", Float, nullable=True), _int("fence"),
-    _json("candidates", list[dict[str, Any]]), _text("note"),
+    _json("candidates", list[dict[str, Any]]), _text("note"), _text("tick_id", nullable=True),
 )  # fmt: skip
 
 events = Table(
@@ -252,6 +252,11 @@ lockouts = Table(
     "lockouts", metadata,
     Column("key_hash", LargeBinary, primary_key=True), _int("failures"), _at("failed_at"),
     _at("locked_until", nullable=True),
+)  # fmt: skip
+
+planned_routes = Table(
+    "planned_routes", metadata,
+    _key("campus_id"), _key("runner_id"), _json("visits", tuple[tuple[str, str], ...]), _at("planned_at"),
 )  # fmt: skip
 
 #: What is learned about arrivals; the records are spelt out in ``store.arrivals``.

@@ -29,6 +29,7 @@ from .offers import Offers
 from .orders import Orders
 from .outbox import Outbox, Relayed
 from .photos import Photos
+from .planned_routes import PlannedRoutes
 from .resealing import Resealing
 from .retention import Retention
 from .runner_plans import RunnerPlans
@@ -53,6 +54,7 @@ class UnitOfWork:
         self.tasks = Tasks(scope)
         self.offers = Offers(scope)
         self.decisions = Decisions(scope)
+        self.planned_routes = PlannedRoutes(scope)
         self.outbox = Outbox(scope)
         self.commands = Commands(scope)
         self.inbox = Inbox(scope)

@@ -15,6 +15,7 @@ from . import (
     m0006_shifts,
     m0007_stop_visits,
     m0008_arrivals,
+    m0009_bundles,
 )
 
 #: Changes one database by one version. Frozen once shipped: it never uses the tables of the present.
@@ -30,5 +31,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0006_shifts.upgrade,
     m0007_stop_visits.upgrade,
     m0008_arrivals.upgrade,
+    m0009_bundles.upgrade,
 )
 LATEST = len(MIGRATIONS)

@@ -28,7 +28,7 @@ Ask = Callable[[UnitOfWork, SimpleNamespace], Any]
 REPOSITORIES = (
     "orders", "tasks", "offers", "decisions", "outbox", "commands", "inbox", "jobs", "audit", "idempotency", "photos",
     "alerts", "memberships", "accounts", "statistics", "geofences", "geofence_stays", "credit",
-    "credit_appeals",
+    "credit_appeals", "planned_routes",
 )  # fmt: skip
 
 #: What a unit of work of ``here`` asks about the rows of ``there``.
@@ -57,6 +57,7 @@ ASKED: dict[str, Ask] = {
     "offers.pending_of_runner": lambda uow, x: uow.offers.pending_of_runner(x.account.id),
     "offers.pending_of_task": lambda uow, x: uow.offers.pending_of_task(x.open_task.id),
     "offers.pending": lambda uow, x: uow.offers.pending(),
+    "planned_routes.of": lambda uow, x: uow.planned_routes.of([x.account.id]),
     "offers.offered_runners": lambda uow, x: uow.offers.offered_runners(),
     "decisions.for_order": lambda uow, x: uow.decisions.for_order(x.order.id),
     "outbox.timeline": lambda uow, x: uow.outbox.timeline(x.order.id),
@@ -134,7 +135,7 @@ REFUSED: dict[str, Ask] = {
     "geofences.save": lambda uow, x: uow.geofences.save(replace(x.geofence, version=2)),
 }
 #: Takes no id of an existing row and writes the unit's own campus: proved by the rows it leaves.
-OWN = {"audit.add"}
+OWN = {"audit.add", "planned_routes.save"}
 
 
 async def fill(books: Any) -> SimpleNamespace:
@@ -167,6 +168,7 @@ async def fill(books: Any) -> SimpleNamespace:
         uow.audit.add(account.id, "did", order.id, "why")
         uow.idempotency.store(account.id, "key", b"hash", b"theirs")
         uow.photos.insert(photo)
+        uow.planned_routes.save(account.id, [(task.id, "dropoff")])
         uow.geofences.insert(geofence)
         assert uow.geofence_stays.enter(geofence.id, account.id, now)
         uow.alerts.raise_once("late", order.id, "晚", "late")
