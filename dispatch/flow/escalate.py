@@ -14,6 +14,7 @@ from ..model.task import TAKEABLE, Task
 from ..store.unit_of_work import UnitOfWork
 from .availability import TaskRules, rules_of_order
 from .campus_ground import CampusGround
+from .raise_alert import raise_alert
 from .tell import tell
 
 #: Kinds of the jobs that look whether the next step has begun, and whether a pin has ended.
@@ -67,11 +68,13 @@ def _tell_step(uow: UnitOfWork, order: Order, task: Task, rung: Rung, rules: Tas
     tell(uow, EventKind.ORDER_ESCALATED, order, task, step=str(rung.step), waited_s=waited_s, refusals=rules.refusals)
     if rung.is_alert:
         code = order.id[-6:]
-        uow.alerts.raise_once(
+        raise_alert(
+            uow,
             UNASSIGNED,
             order.id,
             f"订单 {code} 已等待 {waited_s // 60} 分钟,无人接单(被拒 {rules.refusals} 次)",
             f"Nobody has taken order {code} for {waited_s // 60} minutes ({rules.refusals} refusals)",
+            order,
         )
     if rung.is_choice:
         tell(uow, EventKind.WAIT_OR_CANCEL, order, task, waited_s=waited_s)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from .requests import EpochMs, IdText, Request, Version
+from .requests import DatumName, EpochMs, IdText, Request, Version
 from .shift import MAX_ENTRIES, Entry
 from .zone import MAX_ZONE_RUNNERS
 
@@ -34,6 +34,7 @@ class SetZone(Request, frozen=True, kw_only=True):
     version: Version
     mode: Literal["dispatch", "grab", "mixed"] | None
     runner_ids: Annotated[list[IdText], Meta(min_length=1, max_length=MAX_ZONE_RUNNERS)] | None = None
+    datum: DatumName = "wgs84"
 
 
 class HoldOrder(Request, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -51,6 +52,12 @@ class ListAudit(Request, frozen=True, kw_only=True):
 
     limit: Limit = 50
     before: IdText | None = None
+
+
+class ReadPlan(Request, frozen=True, kw_only=True):
+    """``term_starts``: a day of the term's first week, for a table that counts weeks and does not say it."""
+
+    term_starts: date | None = None
 
 
 class AtVersion(Request, frozen=True, kw_only=True):
