@@ -27,6 +27,7 @@ from dispatch.flow.follow_topic import may_follow_many, read_topics
 from dispatch.flow.sign_in import ask_standings
 from dispatch.flow.track_runner import LiveTable
 from dispatch.flow.watch_geofences import FenceWatch
+from dispatch.flow.watch_stops import StopWatch
 from dispatch.hub_metrics import HubMetrics
 from dispatch.jobs.background import Background
 from dispatch.jobs.planner import Planner
@@ -41,6 +42,7 @@ from dispatch.wire.hub_server import HubOptions, HubServer, Rooms
 from dispatch.wire.porch import Porch
 from dispatch.wire.rooms import Fences
 from dispatch.wire.upgrade import UpgradeHandler
+from dispatch.wire.watches import Watches
 from geo.redis_index import RedisGeoIndex
 
 log = logging.getLogger(__name__)
@@ -97,8 +99,8 @@ async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], s
     """Pages, API and the hub's sockets."""
     settings = parts.settings
     assert listen_fd is not None, "the supervisor binds the socket"
-    fences = FenceWatch(parts.ctx)
-    hub = hub_of(parts, fences)
+    fences, stops = FenceWatch(parts.ctx), StopWatch(parts.ctx)
+    hub = hub_of(parts, Watches(fences, stops))
     metrics = HubMetrics(hub)
     under_way = UnderWay()
     application = make_application(
@@ -123,6 +125,7 @@ async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], s
     )
     stop_listening = _listen(listen_fd, server, hub, settings)
     await fences.start()
+    await stops.start()
     await hub.start()
     metrics.start()
     spare_what_stays()
@@ -133,6 +136,7 @@ async def _web(parts: Parts, listen_fd: int | None, ready: Callable[[], None], s
     await hub.drain()
     await hub.stop()
     await fences.stop()
+    await stops.stop()
     await metrics.stop()
     # Whoever is being answered gets the answer; who sits on an open connection is sent to another process.
     await under_way.idle(_LAST_ANSWERS_S)

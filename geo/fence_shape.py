@@ -44,6 +44,11 @@ class Geofence:
     dwell_s: float | None = None
 
 
+def exit_margin_m(radius_m: float) -> float:
+    """How far outside of something of this size somebody must be who has left it beyond doubt."""
+    return max(_MARGIN_SHARE * radius_m, _MARGIN_LEAST_M)
+
+
 class LaidFence:
     """A fence laid out on the plane: where it is, and by how much it must be left. ``radius_m`` of a polygon is that of
     the circle of the same area."""
@@ -73,7 +78,7 @@ class LaidFence:
             self.x = self.y = 0.0
             shapely.prepare(self.shape)
         self.bounds: tuple[float, float, float, float] = self.shape.bounds
-        self.exit_margin_m = max(_MARGIN_SHARE * self.radius_m, _MARGIN_LEAST_M)
+        self.exit_margin_m = exit_margin_m(self.radius_m)
 
     def covers(self, x: float, y: float) -> bool:
         """Whether the point lies inside; the edge counts as inside."""

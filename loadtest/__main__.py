@@ -1,4 +1,4 @@
-"""The ``python -m loadtest`` command: demo, lunch-peak, replay, storm, hub-faults, check."""
+"""The ``python -m loadtest`` command: demo, lunch-peak, eta, replay, storm, hub-faults, check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import reconnect_storm, storms
+from . import eta_tracks, reconnect_storm, storms
 from .check import check, printed
 from .demo import DemoOptions, demo
 from .hub_storm import command
@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     peak.add_argument("--html", type=Path, help="write the report with plots there")
     peak.add_argument("--json", type=Path, help="write the figures there")
     peak.set_defaults(run=_lunch_peak)
+    arrivals = commands.add_parser("eta", help="arrival ranges on recorded tracks, judged on days of their own")
+    arrivals.add_argument("--tracks", type=Path, required=True, help="CSV lat,lng,datetime,uid; .gz or plain")
+    arrivals.set_defaults(run=_eta)
     _add_replay(commands)
     _add_storms(commands)
     faults = commands.add_parser("hub-faults", help="faults injected into a server of its own, and a checker of them")
@@ -144,6 +147,10 @@ def _lunch_peak(told: argparse.Namespace) -> int:
     if outcome.folder is not None:
         print(f"the server's folder: {outcome.folder}")
     return 1 if outcome.faults() else 0
+
+
+def _eta(told: argparse.Namespace) -> int:
+    return eta_tracks.run(told.tracks)
 
 
 def _replay(told: argparse.Namespace) -> int:

@@ -194,6 +194,11 @@ class Figures:
                 order.delivered_at_ms = at_ms
                 self.deliver_s.add((at_ms - order.placed_at_ms) / 1000)
 
+    def delivered_at_ms(self, order_id: str) -> float:
+        """Business milliseconds; 0 for what was not delivered, or nobody told of."""
+        order = self.orders.get(order_id)
+        return order.delivered_at_ms if order is not None else 0.0
+
     def outcomes(self) -> dict[str, int]:
         return dict(Counter(order.status for order in self.orders.values()).most_common())
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -14,11 +14,12 @@ from typing import Any
 
 import aiohttp
 
-from .api_client import campus_places, open_session, server_clock
+from .api_client import ApiClient, campus_places, open_session, server_clock
 from .asyncio_driver import World
 from .books import Books
 from .check import Finding, check
 from .crowd import Crowd, Pace
+from .eta_watch import EtaWatch
 from .figures import Figures, Usage
 from .own_server import OwnServer, new_folder
 from .people import PROFILES, PlanFile, Profile, read_plan
@@ -60,6 +61,7 @@ class Outcome:
     business_s: float
     findings: list[Finding]
     folder: Path | None
+    arrivals: EtaWatch = field(default_factory=EtaWatch)
 
     def faults(self) -> list[str]:
         """What should not have happened; nothing when all is well. A new epoch of a topic is a restart, no hole."""
@@ -92,13 +94,13 @@ def lunch_pace(profile: Profile, length_s: float) -> Pace:
 
 async def lunch_peak(options: Options) -> Outcome:
     """Run the peak; with a server of its own also the day after, and the check of its books."""
-    figures = Figures(time.perf_counter)
+    figures, arrivals = Figures(time.perf_counter), EtaWatch()
     if options.url:
         if options.plan is None:
             raise ValueError("--url needs --plan: the accounts that `dispatch load-accounts` made there")
         plan = read_plan(options.plan)
-        holes, real_s, business_s = await run_peak(options, options.url, options.processes_url, plan, figures)
-        return Outcome(options, figures, holes, real_s, business_s, [], None)
+        holes, real_s, business_s = await run_peak(options, options.url, options.processes_url, plan, figures, arrivals)
+        return Outcome(options, figures, holes, real_s, business_s, [], None, arrivals)
     folder = new_folder("lunch", options.folder)
     server = OwnServer(folder, options.time_scale, _day(0))
     counts = options.profile
@@ -111,13 +113,13 @@ async def lunch_peak(options: Options) -> Outcome:
     )
     await server.start()
     try:
-        holes, real_s, business_s = await run_peak(options, server.url, server.processes_url, plan, figures)
+        holes, real_s, business_s = await run_peak(options, server.url, server.processes_url, plan, figures, arrivals)
     finally:
         await server.stop()
     if options.is_settled:
         await _settle(server)
     findings = check(folder)
-    return Outcome(options, figures, holes, real_s, business_s, findings, folder)
+    return Outcome(options, figures, holes, real_s, business_s, findings, folder, arrivals)
 
 
 def _day(later: int) -> str:
@@ -126,18 +128,20 @@ def _day(later: int) -> str:
 
 
 async def run_peak(
-    options: Options, url: str, processes_url: str, plan: PlanFile, figures: Figures
+    options: Options, url: str, processes_url: str, plan: PlanFile, figures: Figures, arrivals: EtaWatch
 ) -> tuple[dict[str, int], float, float]:
     """Holes in topics, real seconds, business seconds."""
     luck = Random(options.seed)
     figures.begin()
     async with open_session() as session, _usage(session, processes_url, figures):
         clock = await server_clock(session, url, plan.campus_id)
+        onlooker = ApiClient(session, url, plan.campus_id, plan.of_role("operator")[0], plan.password, figures)
         places = await campus_places(session, url, plan.campus_id)
         world = World(session, url, plan, clock, figures)
         crowd = Crowd(world, plan, options.profile, places, luck)
         began_s, began_ms = time.perf_counter(), clock.now_ms()
         crowd.start()
+        looking = asyncio.create_task(arrivals.run(onlooker, clock))
         try:
             await _signed_in(crowd)
             length_s = options.minutes * 60 * clock.rate
@@ -147,6 +151,8 @@ async def run_peak(
             await crowd.drain(DRAIN_S)
             return crowd.holes(), time.perf_counter() - began_s, (clock.now_ms() - began_ms) / 1000
         finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
             await crowd.stop()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .check import printed
+from .eta_watch import HEAD
 from .figures import Durations, Figures
 from .lunch_peak import Outcome
 
@@ -59,6 +60,8 @@ def tables(outcome: Outcome) -> list[Table]:
         ("Orders by outcome, as their students saw them", ("status", "orders"), outcomes),
         ("Offers", ("", "count"), offers),
         ("Times", percentiles, times),
+        ("Arrival ranges as told, against what came", HEAD, outcome.arrivals.rows(figures.delivered_at_ms)),
+        ("Promises", ("", ""), outcome.arrivals.promises(figures.delivered_at_ms)),
         ("HTTP, real ms", percentiles, calls),
         ("Hub", ("", "count"), hub),
         ("Errors that were not expected", ("", "count"), errors),
@@ -123,6 +126,8 @@ def as_json(outcome: Outcome) -> str:
         "assign_s": figures.assign_s.summary(),
         "deliver_s": figures.deliver_s.summary(),
         "pay_ms": figures.pay_ms.summary(),
+        "arrivals": outcome.arrivals.rows(figures.delivered_at_ms),
+        "promises": outcome.arrivals.promises(figures.delivered_at_ms),
         "calls_ms": {name: took.summary() for name, took in figures.calls.items()},
         "findings": [
             {"rule": f.rule, "checked": f.checked, "faults": f.faults, "note": f.note} for f in outcome.findings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def make_server(data_dir: Path, *, time_scale: float = 60, people: tuple[int, int] = (4, 4), **extra: str) -> Server:
-    """A server that is set up and not started: a campus with (students, runners) people and one operator."""
+@contextlib.contextmanager
+def running_server(folder: Path, *, students: int, runners: int, time_scale: float, **extra: str) -> Iterator[Server]:
+    """A server that runs, with the demo campus, its people and nobody simulated; ``plan["path"]``: who they are."""
+    made = _set_up(folder / "data", time_scale=time_scale, **extra)
+    plan = folder / "plan.json"
+    people = ("--students", str(students), "--runners", str(runners))
+    made.command("--inherit", "demo-setup", "--plan", str(plan), *people)
+    made.plan = json.loads(plan.read_text()) | {"path": str(plan)}
+    made.start()
+    try:
+        yield made
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            made.stop()
+
+
+def _set_up(data_dir: Path, *, time_scale: float, **extra: str) -> Server:
+    """A server that is set up and not started."""
     port, metrics_port = free_port(), free_port()
     environ = {name: text for name, text in os.environ.items() if not name.startswith("DISPATCH_")}
     for name in ("REDIS_URL", "DATABASE_URL", "PAYMENTS_DATABASE_URL"):

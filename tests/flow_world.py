@@ -60,6 +60,7 @@ from geo.fix import Fix
 from geo.point import Point
 from payments.sandboxed import SandboxedPayments
 
+DAY_S = 86_400
 #: A Monday, ten o'clock in Shanghai: no surcharge applies.
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 _parse_once = cache(parse_map)
@@ -231,9 +232,15 @@ class World:
 
     async def delivered(self, student: Principal, runner: Principal, **changes: Any) -> str:
         order_id = await self.carrying(student, runner, **changes)
+        await self.hand_over(runner, order_id)
+        return order_id
+
+    async def hand_over(self, runner: Principal, order_id: str) -> None:
         pin = (await self.order(order_id)).pin
         await deliver_task.delivered(self.ctx, runner, order_id, Deliver(pin=pin))
-        return order_id
+
+    async def seen(self, who: Principal, order_id: str) -> OrderView:
+        return await read_orders.order(self.ctx, who, order_id)
 
     async def choose(self, student: Principal, order_id: str, channel: str) -> Any:
         return await pay_order.pay(self.ctx, student, order_id, PayOrder(channel=channel))

@@ -38,6 +38,7 @@ from dispatch.model.errors import NotFound, NotPermitted, NotSignedIn, Refusal, 
 from dispatch.model.event import EventKind, Publication
 from dispatch.wire.hub_server import HubOptions, HubServer, Rooms
 from dispatch.wire.porch import Porch
+from dispatch.wire.rooms import Fences, NoFences
 from dispatch.wire.upgrade import UpgradeHandler
 from geo.redis_index import RedisGeoIndex
 
@@ -146,6 +147,7 @@ class Server:
         port: int = 0,
         *,
         has_porch: bool = True,
+        fences: Fences | None = None,
     ) -> None:
         """``port`` 0: any that is free. ``has_porch`` False: every handshake is Tornado's, as with TLS."""
         self.redis = connect(redis_url)
@@ -162,6 +164,7 @@ class Server:
                 verify_token=verify_token, may_follow=world.may_follow, read_topics=world.read_topics,
                 ask_standings=world.ask_standings, lasts_s=lambda who: getattr(who, "lasts_s", 900.0),
                 new_connection_id=lambda: f"con_{next(ids)}",
+                fences=fences or NoFences(),
             ),
             options,
         )  # fmt: skip
@@ -255,9 +258,9 @@ OPTIONS = HubOptions(drain_s=0.2, close_timeout_s=1)
 
 @contextlib.asynccontextmanager
 async def running(
-    redis_url: str, world: World, options: HubOptions = OPTIONS, tls: ssl.SSLContext | None = None
+    redis_url: str, world: World, options: HubOptions = OPTIONS, tls: ssl.SSLContext | None = None, **more: Any
 ) -> AsyncIterator[Server]:
-    server = Server(redis_url, world, options, tls)
+    server = Server(redis_url, world, options, tls, **more)
     await server.start()
     try:
         yield server

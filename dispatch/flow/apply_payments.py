@@ -17,6 +17,7 @@ from ..model.order import Order, OrderMove, OrderStatus, next_status
 from ..model.task import Task, TaskStatus
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
+from .escalate import begin_waiting
 from .order_view import ms
 from .tell import tell
 
@@ -128,6 +129,7 @@ def _paid(uow: UnitOfWork, order: Order, event: port.Paid) -> None:
     )
     uow.tasks.insert(task)
     uow.jobs.schedule("check_late", order.id, paid.promised_at)
+    begin_waiting(uow, paid, task)
     tell(uow, EventKind.ORDER_PAID, paid, task, channel=event.channel, promised_at_ms=ms(paid.promised_at))
 
 

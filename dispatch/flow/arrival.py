@@ -1,13 +1,19 @@
-"""When a runner will be at the door: over everything that they carry, in the order in which it came up."""
+"""When a runner will be at the door: over everything that they carry, at their own pace, as a range that holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-from geo.eta import SPEEDS_MPS, WALK_MPS, eta, storeys
+import numpy as np
+
+from geo.eta import FLOOR_DOWN_S, FLOOR_S, Leg, route_times, storeys
 from geo.fix import Fix
+from geo.off_route import is_off_route
 from geo.point import Point
+from geo.shrinkage import Mean
 
 from ..model.account import Membership
 from ..model.order import Order, OrderStatus
@@ -20,14 +26,39 @@ from .order_view import ms
 
 #: A position older than this is said to be stale.
 STALE_S = 60.0
+#: A range wider than this, and wider than the time that is left, is said to be little to go by.
+WIDE_S = 600.0
 _HANDLING_S = 120
+#: Minutes at counters and doors that were seen count against so many that the campus's settings assume.
+_SERVICE_PRIOR = 10.0
+#: Who is at a stop has, as far as anybody knows, half of it behind them.
+_HALF = 0.5
+_AT_STOP = frozenset({TaskStatus.AT_PICKUP, TaskStatus.AT_DROPOFF})
+_AFTER_PICKUP = frozenset({TaskStatus.CARRYING, TaskStatus.AT_DROPOFF})
 
 #: What one runner has in hand.
 Hand = Sequence[tuple[Task, Order]]
 
 
+class StopAhead(NamedTuple):
+    """A stop that a runner still has to make; ``metres`` from the one before, or from where they are."""
+
+    order: Order
+    stop: Stop
+    metres: float
+    is_there: bool
+    is_last: bool  # of its order
+
+
+class Expected(NamedTuple):
+    """Seconds until an order is done as reckoned, and the kind of case that it is for the range."""
+
+    seconds: float
+    case: str
+
+
 def _stops_left(order: Order, task: Task | None) -> list[Stop]:
-    is_past_pickup = task is not None and task.status in (TaskStatus.CARRYING, TaskStatus.AT_DROPOFF)
+    is_past_pickup = task is not None and task.status in _AFTER_PICKUP
     return [stop for stop in order.stops if not (is_past_pickup and stop.role is StopRole.PICKUP)]
 
 
@@ -50,33 +81,140 @@ def hands_of(uow: UnitOfWork, runner_ids: Iterable[str], known: Mapping[str, Ord
     return dict(hands)
 
 
-def arrivals(
-    hand: Hand, member: Membership | None, fix: Fix | None, ground: CampusGround, now: datetime
-) -> dict[str, EtaView]:
-    """When one runner will have finished each order in hand, by order id, as a range with what makes it doubtful.
+def speed_mps(ground: CampusGround, runner_id: str | None, vehicle: str, now: datetime) -> float:
+    """Walking metres per second of this runner at this hour, as far as their own ways have told."""
+    hour = now.astimezone(ZoneInfo(ground.campus.settings.time_zone)).hour
+    return ground.arrivals.paces.speed_mps(runner_id, vehicle, hour)
 
-    The planner counts the same way: one errand after the other, the longest waiting first.
-    """
-    is_stale = fix is None or ms(now) - fix.fixed_at_ms > STALE_S * 1000
-    speed_mps = SPEEDS_MPS.get(member.vehicle, WALK_MPS) if member else WALK_MPS
-    at = fix.point if fix is not None else None
-    way_m, floors, handling_s = 0.0, 0, 0.0
+
+def service_s(ground: CampusGround, type_code: str, role: StopRole, floor: int = 0) -> float:
+    """Seconds at a stop of an errand of this kind, up its stairs and down again included."""
+    kind = ground.campus.settings.types.get(type_code)
+    assumed = (kind.handling_s if kind else _HANDLING_S) / 2
+    known = ground.arrivals.services.get(service_key(type_code, role), Mean())
+    return known.towards(assumed, _SERVICE_PRIOR) + (FLOOR_S + FLOOR_DOWN_S) * storeys(floor)
+
+
+def service_key(type_code: str, role: StopRole) -> str:
+    return f"{type_code}:{role}"
+
+
+def stops_ahead(hand: Hand, at: Point | None, ground: CampusGround) -> list[StopAhead]:
+    """Every stop that is left, in the order in which a runner makes them: to the nearest next, where one is first."""
+    left = {task.order_id: (task, order, _stops_left(order, task)) for task, order in hand}
+    places = [Point(stop.lat, stop.lon) for _, _, stops in left.values() for stop in stops]
+    if not places:
+        return []
+    here = 0
+    points = [at or places[0], *places]
+    everything = np.arange(len(points))
+    metres = ground.walkways.among(points)(everything[:, None], everything[None, :])
+    if ground.walkways.graph is None:
+        # No paths are known: the straight line, with the detour that tracks have shown.
+        straight = metres / ground.walkways.detour
+        metres = straight * np.vectorize(ground.arrivals.detours.ratio)(straight)
+    row_of: dict[tuple[str, int], int] = {}
+    for order_id, (_, _, stops) in left.items():
+        for number in range(len(stops)):
+            row_of[order_id, number] = len(row_of) + 1
+    done = dict.fromkeys(left, 0)
+    found: list[StopAhead] = []
+    while len(found) < len(places):
+        nexts = [(order_id, number) for order_id, number in done.items() if number < len(left[order_id][2])]
+        at_stop = [key for key in nexts if key[1] == 0 and left[key[0]][0].status in _AT_STOP]
+        key = at_stop[0] if at_stop else min(nexts, key=lambda one: float(metres[here, row_of[one]]))
+        order_id, number = key
+        _, order, stops = left[order_id]
+        way_m = 0.0 if at_stop else float(metres[here, row_of[key]])
+        found.append(StopAhead(order, stops[number], way_m, bool(at_stop), number == len(stops) - 1))
+        here, done[order_id] = row_of[key], number + 1
+    return found
+
+
+def expect(
+    hand: Hand, member: Membership | None, fix: Fix | None, ground: CampusGround, now: datetime
+) -> dict[str, Expected]:
+    """When one runner will have finished each order in hand, by order id, as reckoned: no range yet."""
+    ahead = stops_ahead(hand, fix.point if fix is not None else None, ground)
+    pace_mps = speed_mps(ground, member.account_id if member else None, member.vehicle if member else "walk", now)
+    legs = [_leg(one, ground, now) for one in ahead]
+    found: dict[str, Expected] = {}
+    for number, (one, times) in enumerate(zip(ahead, route_times(legs, pace_mps), strict=True)):
+        if one.is_last:
+            others = sum(other.order.id != one.order.id for other in ahead[:number])
+            found[one.order.id] = Expected(times.done_s, _case(one, others))
+    for _, order in hand:
+        if order.id not in found:  # nowhere to go to: some help on the spot
+            found[order.id] = Expected(_service_s(order, None, ground), "help")
+    return found
+
+
+def _leg(one: StopAhead, ground: CampusGround, now: datetime) -> Leg:
+    service = _service_s(one.order, one.stop, ground)
+    ready_s = 0.0
+    if one.order.pickup_after is not None and one.stop.role is not StopRole.DROPOFF:
+        ready_s = max(0.0, (one.order.pickup_after - now).total_seconds())
+    if one.is_there:
+        return Leg(0.0, 0, service * _HALF, ready_s)
+    return Leg(one.metres, one.stop.floor, service, ready_s)
+
+
+def _service_s(order: Order, stop: Stop | None, ground: CampusGround) -> float:
+    role = stop.role if stop is not None else StopRole.PLACE
+    kind = ground.campus.settings.types.get(order.type_code)
+    spent_s = service_s(ground, order.type_code, role)
+    if kind is not None and kind.is_timed:
+        spent_s = max(spent_s, order.quote.duration_s / 2)
+    return spent_s
+
+
+def _case(one: StopAhead, others: int) -> str:
+    """How far the errand has come, and whether others come first: ranges differ by these most."""
+    if len(one.order.stops) < 2:
+        phase = "spot"
+    else:
+        phase = "carrying" if one.order.status is OrderStatus.CARRYING else "fetching"
+    return f"{phase}:{'there' if one.is_there else 'next' if not others else 'later'}"
+
+
+def arrivals(
+    hand: Hand,
+    member: Membership | None,
+    fix: Fix | None,
+    ground: CampusGround,
+    now: datetime,
+    recent: Sequence[Fix] = (),
+) -> dict[str, EtaView]:
+    """When one runner will have finished each order in hand, by order id: the range in which four of five end, with
+    what makes it doubtful. ``recent``: where the runner was in the last minutes, where that is known."""
+    age_s = None if fix is None else max(0.0, (ms(now) - fix.fixed_at_ms) / 1000)
+    is_stale = age_s is None or age_s > STALE_S
+    is_off = not is_stale and bool(recent) and is_off_route(recent, _next_points(hand), ground.walkways)
     found = {}
-    for task, order in hand:
-        kind = ground.campus.settings.types.get(order.type_code)
-        for stop in _stops_left(order, task):
-            there = Point(stop.lat, stop.lon)
-            way_m += ground.walkways.walk_m(at, there) if at is not None else 0.0
-            at = there
-            floors += storeys(stop.floor)
-            handling_s += (kind.handling_s if kind else _HANDLING_S) / 2
-        trip = eta(way_m, speed_mps=speed_mps, floors=floors, handling_s=handling_s)
+    expected = expect(hand, member, fix, ground, now)
+    for _, order in hand:
+        told = ground.arrivals.errors.range_of(expected[order.id].case, expected[order.id].seconds)
+        width_s = told.high_s - told.low_s
         warnings = ["stale_position"] if is_stale else []
+        if is_off:
+            warnings.append("off_route")
         if order.status is OrderStatus.ASSIGNED and len(order.stops) > 1:
             warnings.append("not_picked_up")
+        if width_s > max(WIDE_S, told.seconds):
+            warnings.append("low_confidence")
         found[order.id] = EtaView(
-            from_ms=ms(now + timedelta(seconds=trip.low_s)),
-            to_ms=ms(now + timedelta(seconds=trip.high_s)),
+            from_ms=ms(now + timedelta(seconds=told.low_s)),
+            to_ms=ms(now + timedelta(seconds=told.high_s)),
+            at_ms=ms(now + timedelta(seconds=told.seconds)),
+            location_age_ms=None if age_s is None else round(age_s * 1000),
             warnings=warnings,
         )
     return found
+
+
+def _next_points(hand: Hand) -> list[Point]:
+    """The stops of which any may be next."""
+    nexts = [_stops_left(order, task)[:1] for task, order in hand if task.status not in _AT_STOP]
+    if len(nexts) < len(hand):
+        return []  # at a stop one may well step aside
+    return [Point(stop.lat, stop.lon) for stops in nexts for stop in stops]

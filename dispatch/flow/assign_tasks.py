@@ -10,7 +10,6 @@ from functools import partial
 from ..assign.params import Params
 from ..assign.state import Assignment
 from ..model import ids
-from ..model.campus import AssignMode
 from ..model.decision import Decision
 from ..model.errors import Refusal
 from ..model.event import EventKind
@@ -54,11 +53,9 @@ class _Round:
 
 async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params, desk: Desk | None = None) -> Tick:
     """Plan and offer. ``fence`` is the planner's lease: an assignment under an older one is refused by the database."""
-    desk = desk or Desk(ctx.clock.monotonic_s)
+    desk = desk or Desk(ctx)
     ground = await ctx.grounds.get(campus_id)
-    if ground.campus.settings.mode is AssignMode.GRAB:
-        return Tick(waiting={})
-    situation = await gather(ctx, campus_id, ground)
+    situation = await gather(ctx, campus_id, ground, desk.standings)
     question = _question(situation, ground, params)
     answer = await desk.think(question)
     planned_s = desk.monotonic_s()
@@ -67,10 +64,11 @@ async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params,
     stages = {**situation.stages_ms, **answer.stages_ms, "offers": (desk.monotonic_s() - planned_s) * 1000}
     shadow = await desk.shade(question, answer)
     await _record(desk, this, campus_id, ground, question, stages, shadow)
+    waiting = {**situation.left_to_grab(), **answer.plan.unassigned}
     return Tick(
         offered,
         lost,
-        {situation.task_of[task_id].order_id: why for task_id, why in answer.plan.unassigned.items()},
+        {situation.task_of[task_id].order_id: why for task_id, why in waiting.items()},
         answer.plan.method,
         answer.fallback,
         len(question.tasks),
@@ -87,14 +85,12 @@ async def why_waiting(ctx: Context, campus_id: str, order_id: str) -> str | None
     task = next((one for one in situation.task_of.values() if one.order_id == order_id), None)
     if task is None or task.status is not TaskStatus.OPEN:
         return None
-    if ground.campus.settings.mode is AssignMode.GRAB:
-        return "grab_only"
-    answer = await Desk(ctx.clock.monotonic_s).think(_question(situation, ground, Params()))
-    return answer.plan.unassigned.get(task.id)
+    answer = await Desk(ctx).think(_question(situation, ground, Params()))
+    return (situation.left_to_grab() | dict(answer.plan.unassigned)).get(task.id)
 
 
 def _question(situation: Situation, ground: CampusGround, params: Params) -> Question:
-    return Question(situation.open_tasks(), situation.runners, ground.walkways.among, situation.now_ms, params)
+    return Question(situation.to_plan(), situation.runners, ground.walkways.among, situation.now_ms, params)
 
 
 # --- offers -----------------------------------------------------------------------------------------------------------
@@ -102,26 +98,33 @@ def _question(situation: Situation, ground: CampusGround, params: Params) -> Que
 
 async def _offer_all(this: _Round, campus_id: str) -> tuple[int, int]:
     """How many were offered, and how many were lost to somebody who was faster."""
-    # At once, so that they share commits; they touch different tasks.
-    outcomes = await asyncio.gather(
-        *(
-            this.ctx.store.run(campus_id, partial(_offer, this, assignment))
-            for assignment in this.answer.plan.assignments
-        ),
-        return_exceptions=True,
-    )
-    offered, lost = 0, 0
-    for outcome in outcomes:
-        if outcome is None:
-            offered += 1
-        elif isinstance(outcome, Refusal):
-            # Cancelled, grabbed or forced meanwhile: the next tick sees the world as it is then.
-            lost += 1
-        else:
+    bundles: dict[str, list[Assignment]] = {}
+    for one in this.answer.plan.assignments:
+        bundles.setdefault(one.runner_id, []).append(one)
+    # At once, so that they share commits; they touch different tasks and runners.
+    asked = (_offer_bundle(this, campus_id, bundle) for bundle in bundles.values())
+    offered = 0
+    for outcome in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(outcome, BaseException):
             raise outcome
+        offered += outcome
+    lost = len(this.answer.plan.assignments) - offered
     if offered:
         this.ctx.announce()
     return offered, lost
+
+
+async def _offer_bundle(this: _Round, campus_id: str, bundle: list[Assignment]) -> int:
+    """Put one runner's tasks to them, each in a commit of its own: one that is lost keeps none of the others back."""
+    offered = 0
+    for chosen in bundle:
+        try:
+            await this.ctx.store.run(campus_id, partial(_offer, this, chosen))
+        except Refusal:
+            # Cancelled, grabbed or forced meanwhile: the next tick sees the world as it is then.
+            continue
+        offered += 1
+    return offered
 
 
 def _offer(this: _Round, chosen: Assignment, uow: UnitOfWork) -> None:
@@ -139,6 +142,7 @@ def _offer(this: _Round, chosen: Assignment, uow: UnitOfWork) -> None:
         fence=this.fence,
         candidates=_candidates(chosen),
         note=" ".join(filter(None, (this.answer.plan.params_version, this.answer.fallback))),
+        tick_id=this.tick_id,
     )
     offer = Offer(
         id=uow.new_id(ids.OFFER),
@@ -162,6 +166,8 @@ def _offer(this: _Round, chosen: Assignment, uow: UnitOfWork) -> None:
     uow.tasks.save(task, fence=this.fence)
     uow.offers.insert(offer)
     uow.decisions.insert(decision)
+    visits = [(visit.stop.task_id, visit.stop.role) for visit in this.answer.plan.routes.get(chosen.runner_id, ())]
+    uow.planned_routes.save(chosen.runner_id, visits)
     uow.jobs.schedule("expire_offer", offer.id, offer.expires_at)
     tell(uow, EventKind.TASK_OFFERED, order, task, runner_id=offer.runner_id, offer_id=offer.id)
 

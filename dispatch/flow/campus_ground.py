@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
+from geo.arrival_model import ArrivalModel
 from geo.campus import CampusMap
 from geo.walkway import Walkways
 
 from ..clock import Clock
 from ..model.campus import Campus
 from ..store.store import Store
+from ..store.unit_of_work import UnitOfWork
+from .arrival_figures import Read, read_figures, take_in
 
 #: A campus's settings are read again after this many real seconds, so an operator's change reaches every process.
 REFRESH_S = 2.0
 #: Maps kept in memory per process; the least recently used goes first.
 CAPACITY = 64
+#: Real seconds until what is learned about arrivals is read again.
+LEARNED_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,18 @@ class CampusGround:
     campus: Campus
     map: CampusMap
     walkways: Walkways
+    #: What this process knows of what was learned; read again now and then.
+    arrivals: ArrivalModel = field(default_factory=ArrivalModel)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A campus in the cache: when it was read, and when and up to when what is learned about it."""
+
+    read_s: float
+    ground: CampusGround
+    learned_s: float
+    learned_at: datetime | None
 
 
 def parse_map(raw: bytes) -> tuple[CampusMap, Walkways]:
@@ -42,7 +60,7 @@ class CampusGrounds:
         self._store = store
         self._clock = clock
         self._parse = parse
-        self._cache: OrderedDict[str, tuple[float, CampusGround]] = OrderedDict()
+        self._cache: OrderedDict[str, _Kept] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get(self, campus_id: str) -> CampusGround:
@@ -60,22 +78,40 @@ class CampusGrounds:
 
     def _fresh(self, campus_id: str) -> CampusGround | None:
         cached = self._cache.get(campus_id)
-        if cached is None or self._clock.monotonic_s() - cached[0] >= REFRESH_S:
+        if cached is None or self._clock.monotonic_s() - cached.read_s >= REFRESH_S:
             return None
         self._cache.move_to_end(campus_id)
-        return cached[1]
+        return cached.ground
 
     async def _load(self, campus_id: str) -> CampusGround:
         campus = await self._store.read_global(lambda unit: unit.campuses.get(campus_id))
-        cached = self._cache.get(campus_id)
-        if cached is not None:
-            ground = CampusGround(campus, cached[1].map, cached[1].walkways)
+        kept = self._cache.get(campus_id)
+        if kept is not None:
+            campus_map, walkways = kept.ground.map, kept.ground.walkways
         else:
             raw = await self._store.read_global(lambda unit: unit.campuses.map_bytes(campus_id))
             campus_map, walkways = await asyncio.to_thread(self._parse, raw)
-            ground = CampusGround(campus, campus_map, walkways)
-        self._cache[campus_id] = (self._clock.monotonic_s(), ground)
+        now_s = self._clock.monotonic_s()
+        if kept is not None and now_s - kept.learned_s < LEARNED_S:
+            learned_s, learned_at, arrivals = kept.learned_s, kept.learned_at, kept.ground.arrivals
+        else:
+            known = (kept.ground.arrivals, kept.learned_at) if kept is not None else (ArrivalModel(), None)
+            arrivals, learned_at = await self._learned(campus_id, *known)
+            learned_s = now_s
+        ground = CampusGround(campus, campus_map, walkways, arrivals)
+        self._cache[campus_id] = _Kept(now_s, ground, learned_s, learned_at)
         self._cache.move_to_end(campus_id)
         while len(self._cache) > CAPACITY:
             self._cache.popitem(last=False)
         return ground
+
+    async def _learned(
+        self, campus_id: str, known: ArrivalModel, since: datetime | None
+    ) -> tuple[ArrivalModel, datetime | None]:
+        """The campus's figures, and the runners of whom something was learned since then."""
+
+        def read(uow: UnitOfWork) -> Read:
+            return read_figures(uow, since)
+
+        found = await self._store.read(campus_id, read)
+        return take_in(known, found), found.newest or since

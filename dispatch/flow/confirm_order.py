@@ -14,6 +14,7 @@ from ..model.views import OrderView
 from ..store.unit_of_work import UnitOfWork
 from .campus_ground import CampusGround
 from .context import Context
+from .move_credit import credit_rating
 from .read_orders import read_one
 from .tell import tell
 
@@ -67,6 +68,7 @@ async def rate(ctx: Context, who: Principal, order_id: str, request: RateOrder) 
                 actor_id=who.account_id,
                 stars=request.stars,
             )
+            credit_rating(uow, rated, ground.campus.settings)
         elif (order.rating, order.rating_text) != (request.stars, request.text):
             raise WrongState("this order has been rated")
         return read_one(uow, order_id, who, ground, ctx.options.undo_ttl).view

@@ -7,13 +7,10 @@ import hmac
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from PIL import Image, ImageOps
-
-from geo.datum import Datum, to_wgs84
-from geo.point import Point, distance_m
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
@@ -41,8 +38,10 @@ from ..model.views import OrderView, PhotoView
 from ..store.unit_of_work import UnitOfWork
 from .campus_ground import CampusGround
 from .context import Context
+from .move_credit import credit_delivery
 from .order_view import ms, viewer_of
 from .read_orders import read_one
+from .tapped import Spot, beyond_doubt_m, locate, tapped_at, where
 from .tell import tell
 
 PIN_TRIES = 5
@@ -51,12 +50,11 @@ MAX_PHOTO_PIXELS = 40_000_000
 #: A kept photo is at most so many pixels wide and high.
 SIDE = 1600
 MAX_PHOTOS = 6
-#: A tap that was made offline counts from when it was made, but not from further back than this.
-MAX_TAP_AGE = timedelta(hours=12)
 
 
 async def arrived(ctx: Context, who: Principal, order_id: str, tap: Tap) -> OrderView:
     """The runner is at the next stop; pressing it twice is harmless."""
+    spot = await locate(ctx, who, tap)
 
     def change(uow: UnitOfWork, order: Order, task: Task, ground: CampusGround) -> None:
         if task.status in (TaskStatus.AT_PICKUP, TaskStatus.AT_DROPOFF):
@@ -64,8 +62,10 @@ async def arrived(ctx: Context, who: Principal, order_id: str, tap: Tap) -> Orde
         role = _next_role(order, task)
         there = replace(task, status=next_task_status(task.status, TaskMove.ARRIVE), version=task.version + 1)
         touched = replace(order, version=order.version + 1)
+        at = tapped_at(tap, uow.now, order.assigned_at)
         uow.tasks.save(there)
         uow.orders.save(touched)
+        uow.stop_visits.confirm(order, role, who.account_id, at)
         tell(
             uow,
             EventKind.RUNNER_ARRIVED,
@@ -73,8 +73,8 @@ async def arrived(ctx: Context, who: Principal, order_id: str, tap: Tap) -> Orde
             there,
             actor_id=who.account_id,
             stop_role=str(role),
-            at_ms=ms(tapped_at(tap, uow.now, order.assigned_at)),
-            **_where(order, role, tap),
+            at_ms=ms(at),
+            **where(order, role, spot, ground.campus.settings.credit.far_m),
         )
 
     return await _carry(ctx, who, order_id, change)
@@ -92,6 +92,7 @@ def _has_pickup(order: Order) -> bool:
 
 async def picked_up(ctx: Context, who: Principal, order_id: str, tap: PickUp) -> OrderView:
     """The runner has it; where goods were bought, for how much by the receipt."""
+    spot = await locate(ctx, who, tap)
 
     def change(uow: UnitOfWork, order: Order, task: Task, ground: CampusGround) -> None:
         if order.status is OrderStatus.CARRYING:
@@ -99,11 +100,12 @@ async def picked_up(ctx: Context, who: Principal, order_id: str, tap: PickUp) ->
         goods = _goods(order, tap)
         if not _has_pickup(order):
             raise WrongState("this errand has nothing to pick up")
+        at = tapped_at(tap, uow.now, order.assigned_at)
         picked = replace(
             order,
             status=next_status(order.status, OrderMove.PICK_UP),
             version=order.version + 1,
-            picked_up_at=tapped_at(tap, uow.now, order.assigned_at),
+            picked_up_at=at,
             goods_actual_fen=goods,
             goods_runner_id=None if goods is None else who.account_id,
         )
@@ -116,7 +118,9 @@ async def picked_up(ctx: Context, who: Principal, order_id: str, tap: PickUp) ->
             picked,
             carrying,
             actor_id=who.account_id,
-            **_where(order, StopRole.PICKUP, tap),
+            at_ms=ms(at),
+            **_served(uow, order, StopRole.PICKUP, who.account_id, at),
+            **where(order, StopRole.PICKUP, spot, ground.campus.settings.credit.far_m),
         )
 
     return await _carry(ctx, who, order_id, change)
@@ -124,6 +128,7 @@ async def picked_up(ctx: Context, who: Principal, order_id: str, tap: PickUp) ->
 
 async def delivered(ctx: Context, who: Principal, order_id: str, tap: Deliver) -> OrderView:
     """Handed over. The code proves it; five wrong ones lock the code, and a photo is asked for instead."""
+    spot = await locate(ctx, who, tap)
 
     def change(uow: UnitOfWork, order: Order, task: Task, ground: CampusGround) -> Refusal | None:
         if order.status is not OrderStatus.ASSIGNED and order.status is not OrderStatus.CARRYING:
@@ -133,7 +138,7 @@ async def delivered(ctx: Context, who: Principal, order_id: str, tap: Deliver) -
         refusal = _check_proof(uow, order, tap)
         if refusal is not None:
             return refusal
-        _deliver(uow, order, task, tap, who.account_id, ground)
+        _deliver(uow, order, task, tap, spot, who.account_id, ground)
         return None
 
     return await _carry(ctx, who, order_id, change)
@@ -156,7 +161,9 @@ def _check_proof(uow: UnitOfWork, order: Order, tap: Deliver) -> Refusal | None:
     return WrongPin(field="pin", tries_left=PIN_TRIES - tries)
 
 
-def _deliver(uow: UnitOfWork, order: Order, task: Task, tap: Deliver, runner_id: str, ground: CampusGround) -> None:
+def _deliver(
+    uow: UnitOfWork, order: Order, task: Task, tap: Deliver, spot: Spot | None, runner_id: str, ground: CampusGround
+) -> None:
     at = tapped_at(tap, uow.now, order.picked_up_at or order.assigned_at)
     done = replace(
         order, status=next_status(order.status, OrderMove.DELIVER), version=order.version + 1, delivered_at=at
@@ -169,6 +176,7 @@ def _deliver(uow: UnitOfWork, order: Order, task: Task, tap: Deliver, runner_id:
         "auto_confirm", order.id, uow.now + timedelta(seconds=ground.campus.settings.auto_confirm_after_s)
     )
     role = order.stops[-1].role if order.stops else StopRole.PLACE
+    place = where(order, role, spot, ground.campus.settings.credit.far_m)
     tell(
         uow,
         EventKind.ORDER_DELIVERED,
@@ -178,8 +186,20 @@ def _deliver(uow: UnitOfWork, order: Order, task: Task, tap: Deliver, runner_id:
         at_ms=ms(at),
         proof="photo" if tap.photo_id else "pin",
         is_late=at > order.promised_at,
-        **_where(order, role, tap),
+        **_served(uow, order, role, runner_id, at),
+        **place,
     )
+    # The right code proves the hand-over, wherever the phone believes to be; a photo does not.
+    far_m = beyond_doubt_m(place) if tap.photo_id else None
+    credit_delivery(uow, done, runner_id, ground.campus.settings, distance_m=far_m)
+
+
+def _served(uow: UnitOfWork, order: Order, role: StopRole, runner_id: str, at: datetime) -> dict[str, Any]:
+    """The visit of this stop ends; how many seconds it took, where its beginning is known."""
+    if all(stop.role is not role for stop in order.stops):
+        return {}
+    took_s = uow.stop_visits.finish(order, role, runner_id, at).service_s
+    return {} if took_s is None else {"service_s": round(took_s)}
 
 
 async def add_photo(ctx: Context, who: Principal, order_id: str, content_type: str, body: bytes) -> PhotoView:
@@ -242,28 +262,6 @@ def reencode(body: bytes) -> tuple[bytes, int, int]:
         if out.tell() <= MAX_PHOTO_OUT:
             return out.getvalue(), picture.width, picture.height
     raise TooLarge("the photo cannot be made small enough", limit_bytes=MAX_PHOTO_OUT)
-
-
-def tapped_at(tap: Tap, now: datetime, not_before: datetime | None) -> datetime:
-    """When the button was pressed: the runner's word, within what is possible."""
-    if tap.tapped_at_ms is None:
-        return now
-    earliest = max(now - MAX_TAP_AGE, not_before) if not_before is not None else now - MAX_TAP_AGE
-    # Compared as numbers: a device's idea of the time need not be a date at all.
-    if tap.tapped_at_ms >= ms(now):
-        return now
-    if tap.tapped_at_ms <= ms(earliest):
-        return min(earliest, now)
-    return datetime.fromtimestamp(tap.tapped_at_ms / 1000, UTC)
-
-
-def _where(order: Order, role: StopRole, tap: Tap) -> dict[str, Any]:
-    """How far from the stop the button was pressed, where the phone said where it was."""
-    stop = next((stop for stop in order.stops if stop.role is role), None)
-    if stop is None or tap.lat is None or tap.lon is None:
-        return {}
-    here = to_wgs84(Point(tap.lat, tap.lon), Datum(tap.datum))
-    return {"distance_m": round(distance_m(here, Point(stop.lat, stop.lon)))}
 
 
 def _goods(order: Order, tap: PickUp) -> Fen | None:

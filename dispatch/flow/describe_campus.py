@@ -115,6 +115,10 @@ def _edited(settings: CampusSettings, request: EditCampus) -> CampusSettings:
         settings = replace(settings, closes=time.fromisoformat(request.closes))
     if request.max_tasks_per_runner is not UNSET:
         settings = replace(settings, max_tasks_per_runner=request.max_tasks_per_runner)
+    if request.cool_down_s is not UNSET:
+        settings = replace(settings, cool_down=replace(settings.cool_down, first_s=request.cool_down_s))
+    if request.wish_s is not UNSET:
+        settings = replace(settings, wish_s=request.wish_s)
     runner = settings.split.runner if request.runner_percent is UNSET else request.runner_percent
     campus = settings.split.campus if request.campus_percent is UNSET else request.campus_percent
     if runner + campus > 100:
@@ -130,5 +134,7 @@ def _shown(campus: Campus) -> dict[str, Any]:
         "opens": settings.opens.strftime("%H:%M"),
         "closes": settings.closes.strftime("%H:%M"),
         "max_tasks_per_runner": settings.max_tasks_per_runner,
+        "cool_down_s": settings.cool_down.first_s,
+        "wish_s": settings.wish_s,
         "split": [settings.split.runner, settings.split.campus, settings.split.platform],
     }

@@ -15,7 +15,7 @@ from geo.point import Point
 from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.account import RunnerStatus
-from ..model.campus import AssignMode, CampusSettings
+from ..model.campus import CampusSettings
 from ..model.errors import NotPermitted
 from ..model.event import EventKind
 from ..model.offer import Offer, OfferStatus, is_expired
@@ -24,11 +24,14 @@ from ..model.requests import SetDuty
 from ..model.views import HallItem, HallView, OfferView, RunnerStateView, StopView, WalletLine, WalletView
 from ..store.unit_of_work import UnitOfWork
 from .answer_offer import give_back
+from .availability import rules_of_runner, rules_of_waiting
 from .campus_ground import CampusGround
 from .context import Context
+from .credit_limits import credit_limits
 from .order_view import People, Viewer, ms, order_view, stop_view
 from .place_order import intent_id
 from .read_orders import convert
+from .route import next_first
 from .settle_order import due_to_fen, runner_pay_fen
 from .tell import tell_about_account
 
@@ -45,8 +48,10 @@ async def set_duty(ctx: Context, who: Principal, request: SetDuty) -> RunnerStat
             raise NotPermitted("the campus team has not approved you as a runner yet")
         if (member.is_on_duty, member.vehicle) != (request.is_on, request.vehicle):
             uow.memberships.save(replace(member, is_on_duty=request.is_on, vehicle=request.vehicle))
-            pending = uow.offers.pending_of_runner(who.account_id)
-            if pending is not None and not request.is_on:
+            pause = uow.runner_plans.pause(who.account_id)
+            if request.is_on and not member.is_on_duty and pause.break_until is not None:
+                uow.runner_plans.save_pause(replace(pause, break_until=None))
+            for pending in [] if request.is_on else uow.offers.pending_of_runner(who.account_id):
                 # Nobody waits out the deadline of an offer to somebody who has left.
                 give_back(uow, pending, OfferStatus.DECLINED, reason="off_duty")
             kind = EventKind.RUNNER_ON_DUTY if request.is_on else EventKind.RUNNER_OFF_DUTY
@@ -69,19 +74,20 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
 
     def read(uow: UnitOfWork) -> RunnerStateView:
         member = uow.memberships.get(who.account_id)
-        pending = uow.offers.pending_of_runner(who.account_id)
-        if pending is not None and is_expired(pending, uow.now):
-            pending = None
+        offers = _offers(uow, who, ground, fix)
         carried = _carried_orders(uow, who)
         people = People.of(uow, carried)
         tasks = uow.tasks.by_orders([one.id for one in carried])
         settings = ground.campus.settings
+        limits = credit_limits(member, settings)
         since = _day_start(ground, uow.now)
+        rules, pause = rules_of_runner(uow, settings, member), uow.runner_plans.pause(who.account_id)
         done, _, on_time, late = uow.statistics.runner_day(who.account_id, since)
         return RunnerStateView(
             is_on_duty=member.is_on_duty,
             vehicle=member.vehicle,
-            offer=offer_view(uow.orders.get(pending.order_id), pending, ground, fix) if pending else None,
+            offer=offers[0] if offers else None,
+            offers=offers,
             orders=[order_view(one, tasks.get(one.id), people, Viewer.RUNNER, settings, uow.now) for one in carried],
             today_orders=done,
             today_fen=sum(runner_pay_fen(one, settings) for one in _done_today(uow, who.account_id, since)),
@@ -89,21 +95,43 @@ async def state(ctx: Context, who: Principal, datum: str = "wgs84") -> RunnerSta
             credit=member.credit,
             report_every_ms=round(ctx.clock.real_s(ctx.options.report_every_s) * 1000),
             runner_status=str(member.runner_status),
+            credit_level=str(limits.level),
+            max_tasks=limits.max_tasks if limits.may_take else 0,
+            excluded=None if rules.excluded is None else str(rules.excluded),
+            until_ms=rules.until_ms,
+            break_until_ms=_still(pause.break_until, uow.now),
+            cool_until_ms=_still(pause.cool_until, uow.now),
         )
 
     view = await ctx.store.read(who.campus_id, read)
     wanted = Datum(datum)
     if wanted is Datum.WGS84:
         return view
-    offer = view.offer
-    if offer is not None:
-        offer = msgspec.structs.replace(offer, stops=_converted(offer.stops, wanted))
-    return msgspec.structs.replace(view, offer=offer, orders=[convert(one, wanted) for one in view.orders])
+    offers = [msgspec.structs.replace(offer, stops=_converted(offer.stops, wanted)) for offer in view.offers]
+    orders = [convert(one, wanted) for one in view.orders]
+    return msgspec.structs.replace(view, offer=offers[0] if offers else None, offers=offers, orders=orders)
+
+
+def _offers(uow: UnitOfWork, who: Principal, ground: CampusGround, fix: Fix | None) -> list[OfferView]:
+    """What the runner may answer now, the soonest to expire first."""
+    pending = [offer for offer in uow.offers.pending_of_runner(who.account_id) if not is_expired(offer, uow.now)]
+    orders = uow.orders.many(offer.order_id for offer in pending)
+    return [offer_view(orders[offer.order_id], offer, ground, fix) for offer in pending]
+
+
+def _still(at: datetime | None, now: datetime) -> int | None:
+    """The instant while it lies ahead."""
+    return ms(at) if at is not None and at > now else None
 
 
 def _carried_orders(uow: UnitOfWork, who: Principal) -> list[Order]:
-    held = uow.orders.many(task.order_id for task in uow.tasks.held_by(who.account_id))
-    return sorted(held.values(), key=lambda order: order.assigned_at or order.placed_at)
+    """What the runner carries, the one whose stop is next first."""
+    tasks = uow.tasks.held_by(who.account_id)
+    orders = uow.orders.many(task.order_id for task in tasks)
+    hand = [(task, orders[task.order_id]) for task in tasks]
+    hand.sort(key=lambda each: each[1].assigned_at or each[1].placed_at)
+    route = uow.planned_routes.of([who.account_id]).get(who.account_id, ())
+    return next_first(hand, route)
 
 
 def _done_today(uow: UnitOfWork, runner_id: str, since: datetime) -> list[Order]:
@@ -166,23 +194,38 @@ def hall_item(order: Order, ground: CampusGround, fix: Fix | None) -> HallItem:
 
 
 async def hall(ctx: Context, who: Principal, datum: str = "wgs84") -> HallView:
-    """All orders that nobody has yet, the nearest pick-up first; empty where the campus gives them out by itself."""
+    """The orders that this runner may take, the nearest pick-up first; where the campus or a zone gives orders out by
+    itself, only those that nobody came for."""
     who.require(Permission.TASKS_CARRY)
     ground = await ctx.grounds.get(who.campus_id)
-    mode = ground.campus.settings.mode
-    if mode is AssignMode.DISPATCH:
-        return HallView(items=[], mode=str(mode))
+    settings = ground.campus.settings
     fix = (await ctx.presence.get(who.campus_id, [who.account_id])).get(who.account_id)
 
     def read(uow: UnitOfWork) -> list[HallItem]:
-        orders = uow.orders.many(task.order_id for task in uow.tasks.takeable()).values()
-        items = [hall_item(order, ground, fix) for order in orders if order.student_id != who.account_id]
+        member = uow.memberships.get(who.account_id)
+        limits = credit_limits(member, settings)
+        shown_from = uow.now - timedelta(seconds=limits.hall_delay_s)
+        tasks = [task for task in uow.tasks.takeable() if task.opened_at <= shown_from] if limits.may_take else []
+        orders = uow.orders.many(task.order_id for task in tasks)
+        rules = rules_of_waiting(uow, settings, [(task, orders[task.order_id]) for task in tasks])
+        zones = rules_of_runner(uow, settings, member).zones if tasks else None
+        shown = (
+            orders[task.order_id]
+            for task in tasks
+            if rules[task.id].is_in_hall and rules[task.id].may_have(who.account_id, zones)
+        )
+        items = [
+            hall_item(order, ground, fix)
+            for order in shown
+            if order.student_id != who.account_id and not limits.forbids(order.quote.total_fen)
+        ]
         return sorted(items, key=lambda item: (item.pickup_m if item.pickup_m is not None else 10**6, item.order_id))
 
     items = (await ctx.store.read(who.campus_id, read))[:HALL_LIMIT]
     wanted = Datum(datum)
     return HallView(
-        items=[msgspec.structs.replace(item, stops=_converted(item.stops, wanted)) for item in items], mode=str(mode)
+        items=[msgspec.structs.replace(item, stops=_converted(item.stops, wanted)) for item in items],
+        mode=str(settings.mode),
     )
 
 

@@ -104,7 +104,7 @@ async def block_account(ctx: Context, who: Principal, account_id: str, request: 
     def block(unit: GlobalUnit) -> tuple[Account, Membership]:
         uow = unit.at(who.campus_id)
         before, membership = _both(uow, account_id)
-        _check_rank(who, membership)
+        check_rank(who, membership)
         if any(one.roles & _STAFF for one in unit.memberships_of(account_id) if one.campus_id != who.campus_id):
             # A block holds on every campus.
             raise NotPermitted("this account is on the team of another campus, where the block would hold too")
@@ -132,7 +132,7 @@ async def review_runner(ctx: Context, who: Principal, account_id: str, request: 
 
     def review(uow: UnitOfWork) -> tuple[Account, Membership]:
         account, before = _both(uow, account_id)
-        _check_rank(who, before)
+        check_rank(who, before)
         if before.runner_status is RunnerStatus.NONE and status is not RunnerStatus.REMOVED:
             raise WrongState("this account has not applied", status=str(before.runner_status))
         is_runner = status is RunnerStatus.APPROVED
@@ -188,7 +188,8 @@ def _off_duty(uow: UnitOfWork, membership: Membership, who: Principal) -> Member
     return membership
 
 
-def _check_rank(who: Principal, membership: Membership) -> None:
+def check_rank(who: Principal, membership: Membership) -> None:
+    """Raises :class:`NotPermitted` unless this operator may decide about this member."""
     if membership.account_id == who.account_id:
         raise NotPermitted("nobody decides about themselves; ask somebody else of the campus team")
     if membership.roles & _STAFF and not who.may(Permission.CAMPUS_MANAGE):

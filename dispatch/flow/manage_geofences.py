@@ -31,8 +31,9 @@ from ..model.geofence import (
     drawn,
     instant,
 )
-from ..model.geofence_views import DwellReport, DwellRow, GeofenceList, GeofenceView, StayPage, StayView
+from ..model.geofence_views import DwellReport, DwellRow, GeofenceList, GeofenceView, StayPage, StayView, ZoneView
 from ..model.requests import DrawGeofence, ReplaceGeofence
+from ..model.zone import Zone
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
 from .order_view import ms
@@ -52,7 +53,11 @@ async def geofences(ctx: Context, who: Principal, datum: str = "wgs84") -> Geofe
         inside: dict[str, list[str]] = {}
         for stay in uow.geofence_stays.open_stays():
             inside.setdefault(stay.fence_id, []).append(stay.runner_id)
-        return [geofence_view(fence, Datum(datum), inside.get(fence.id, [])) for fence in uow.geofences.active()]
+        zones = {zone.fence_id: zone for zone in uow.zones.all()}
+        return [
+            geofence_view(fence, Datum(datum), inside.get(fence.id, []), zones.get(fence.id))
+            for fence in uow.geofences.active()
+        ]
 
     return GeofenceList(geofences=await ctx.store.read(who.campus_id, read))
 
@@ -93,8 +98,8 @@ async def replace_geofence(ctx: Context, who: Principal, fence_id: str, request:
     who.require(Permission.CAMPUS_MANAGE_SETTINGS)
     shape = await _checked_shape(ctx, who.campus_id, request)
 
-    def change(uow: UnitOfWork) -> tuple[CampusFence, list[str]]:
-        before = _at_version(uow, fence_id, request.version)
+    def change(uow: UnitOfWork) -> tuple[CampusFence, list[str], Zone | None]:
+        before = at_version(uow, fence_id, request.version)
         after = replace(
             before,
             name=_name(request.name, "name"),
@@ -107,11 +112,12 @@ async def replace_geofence(ctx: Context, who: Principal, fence_id: str, request:
         )
         uow.geofences.save(after)
         uow.audit.add(who.account_id, "replace_geofence", fence_id, "", _shown(before), _shown(after))
-        return after, [stay.runner_id for stay in uow.geofence_stays.open_stays() if stay.fence_id == fence_id]
+        inside = [stay.runner_id for stay in uow.geofence_stays.open_stays() if stay.fence_id == fence_id]
+        return after, inside, next((zone for zone in uow.zones.all() if zone.fence_id == fence_id), None)
 
-    after, inside = await ctx.store.run(who.campus_id, change)
+    after, inside, zone = await ctx.store.run(who.campus_id, change)
     await ctx.bus.wake(WAKE, who.campus_id)
-    return geofence_view(after, Datum(request.datum), inside)
+    return geofence_view(after, Datum(request.datum), inside, zone)
 
 
 async def delete_geofence(ctx: Context, who: Principal, fence_id: str, version: int) -> None:
@@ -119,7 +125,7 @@ async def delete_geofence(ctx: Context, who: Principal, fence_id: str, version: 
     who.require(Permission.CAMPUS_MANAGE_SETTINGS)
 
     def delete(uow: UnitOfWork) -> None:
-        before = _at_version(uow, fence_id, version)
+        before = at_version(uow, fence_id, version)
         after = replace(
             before, is_active=False, version=before.version + 1, updated_at=uow.now, updated_by=who.account_id
         )
@@ -199,11 +205,14 @@ async def dwell_report(
     return DwellReport(since_ms=ms(since), until_ms=ms(until), rows=await ctx.store.read(who.campus_id, read))
 
 
-def geofence_view(fence: CampusFence, datum: Datum, inside: list[str]) -> GeofenceView:
+def geofence_view(fence: CampusFence, datum: Datum, inside: list[str], zone: Zone | None = None) -> GeofenceView:
     """A fence as operators see it."""
+    shown = None
+    if zone is not None:
+        shown = ZoneView(mode=str(zone.mode), runner_ids=None if zone.runner_ids is None else list(zone.runner_ids))
     return GeofenceView(
         id=fence.id, name=fence.name, name_en=fence.name_en, shape=_moved(fence.shape, lambda p: from_wgs84(p, datum)),
-        dwell_s=fence.dwell_s, version=fence.version, updated_at_ms=ms(fence.updated_at), inside=inside,
+        dwell_s=fence.dwell_s, version=fence.version, updated_at_ms=ms(fence.updated_at), inside=inside, zone=shown,
     )  # fmt: skip
 
 
@@ -216,7 +225,8 @@ def _stay_view(stay: FenceStay, names: Mapping[str, str], runner_name: str) -> S
     )  # fmt: skip
 
 
-def _at_version(uow: UnitOfWork, fence_id: str, version: int) -> CampusFence:
+def at_version(uow: UnitOfWork, fence_id: str, version: int) -> CampusFence:
+    """The fence if it is as it was seen; raises :class:`NotFound` and :class:`StaleVersion`."""
     fence = uow.geofences.get(fence_id)
     if not fence.is_active:
         raise NotFound("this geofence was deleted")

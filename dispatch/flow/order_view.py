@@ -10,6 +10,7 @@ from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.account import Account, Membership, masked_name, masked_phone
 from ..model.campus import CampusSettings
+from ..model.credit import CreditLevel, CreditRules
 from ..model.errors import NotFound
 from ..model.order import LIVE, Order, OrderStatus
 from ..model.quote import Quote
@@ -19,6 +20,8 @@ from ..model.views import EtaView, OrderView, QuoteLineView, QuoteView, RunnerCa
 from ..store.orders import Parties
 from ..store.unit_of_work import UnitOfWork
 from .cancel_price import cancel_price_fen
+from .instants import ms as ms
+from .progress_view import NO_PROGRESS, Progress
 
 #: Students meet their runner only while the order is live, and a little after, to say thanks or complain.
 RUNNER_SHOWN = LIVE | {OrderStatus.DELIVERED}
@@ -28,15 +31,13 @@ RUNNER_SHOWN = LIVE | {OrderStatus.DELIVERED}
 _FEW = 4
 
 
+_USUAL = CreditRules()
+
+
 class Viewer(StrEnum):
     STUDENT = "student"
     RUNNER = "runner"
     OPERATOR = "operator"
-
-
-def ms(at: datetime) -> int:
-    """Unix milliseconds."""
-    return round(at.timestamp() * 1000)
 
 
 def viewer_of(order: Order | Parties, who: Principal) -> Viewer:
@@ -105,19 +106,27 @@ def steps_of(order: Order) -> list[StepView]:
 
 
 class People:
-    """Names and standings of everybody on a page of orders, read at once."""
+    """Names and standings of everybody on a page of orders, and how far their errands are, read at once."""
 
-    def __init__(self, accounts: Mapping[str, Account], members: Mapping[str, Membership], stars: Mapping[str, float]):
+    def __init__(
+        self,
+        accounts: Mapping[str, Account],
+        members: Mapping[str, Membership],
+        stars: Mapping[str, float],
+        progress: Progress = NO_PROGRESS,
+    ) -> None:
         self.accounts = accounts
         self.members = members
         self.stars = stars
+        self.progress = progress
 
     @classmethod
     def of(cls, uow: UnitOfWork, orders: list[Order]) -> People:
         """Read the people of ``orders``; ratings only for the few runners among them."""
         runners = {order.runner_id for order in orders if order.runner_id}
         accounts = uow.accounts.many(runners | {order.student_id for order in orders})
-        return cls(accounts, _members(uow, runners), uow.statistics.stars(runners) if runners else {})
+        stars = uow.statistics.stars(runners) if runners else {}
+        return cls(accounts, _members(uow, runners), stars, Progress.of(uow, orders))
 
     def name(self, account_id: str | None) -> str:
         account = self.accounts.get(account_id or "")
@@ -132,7 +141,8 @@ def _members(uow: UnitOfWork, runners: set[str]) -> dict[str, Membership]:
     return {runner: known.get(runner) or uow.memberships.get(runner) for runner in runners}
 
 
-def runner_card(people: People, runner_id: str) -> RunnerCard | None:
+def runner_card(people: People, runner_id: str, rules: CreditRules = _USUAL) -> RunnerCard | None:
+    """What the order's parties see of its runner."""
     account, member = people.accounts.get(runner_id), people.members.get(runner_id)
     if account is None or member is None:
         return None
@@ -143,6 +153,7 @@ def runner_card(people: People, runner_id: str) -> RunnerCard | None:
         credit=member.credit,
         stars=people.stars.get(runner_id),
         phone=masked_phone(account.phone),
+        has_badge=rules.level_of(member.credit) is CreditLevel.GOOD,
     )
 
 
@@ -193,7 +204,9 @@ def order_view(
         promised_at_ms=ms(order.promised_at),
         steps=steps_of(order),
         eta=eta,
-        runner=runner_card(people, order.runner_id) if shows_runner and order.runner_id else None,
+        near=people.progress.near(order, task),
+        delay=people.progress.delay(order, now),
+        runner=runner_card(people, order.runner_id, settings.credit) if shows_runner and order.runner_id else None,
         student_id=order.student_id if not is_carrier else None,
         student_name=masked_name(student.name) if student and not is_student else student.name if student else None,
         student_phone=masked_phone(student.phone) if student and not is_student else None,

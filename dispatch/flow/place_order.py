@@ -28,6 +28,7 @@ from .context import Context
 from .make_quote import Demand, make_quote
 from .order_view import People, Viewer, order_view, quote_view
 from .tell import tell
+from .wish_runner import wish_for
 
 #: One student may have this many orders waiting for their payment.
 MAX_UNPAID = 5
@@ -68,6 +69,8 @@ async def place_order(ctx: Context, who: Principal, request: PlaceOrder, key: st
             raise QuoteExpired(field="expected_total_fen", total_fen=quote.total_fen)
         order = _new_order(uow, who, request, quote, stops, ground.campus.settings)
         _open(uow, order, ground, channels)
+        if request.wish_runner_id is not None:
+            wish_for(uow, order, request.wish_runner_id)
         people = People.of(uow, [order])
         view = order_view(order, None, people, Viewer.STUDENT, ground.campus.settings, uow.now)
         answer = msgspec.json.encode(view)

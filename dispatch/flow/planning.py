@@ -15,6 +15,8 @@ from ..assign.state import Method, Plan, RunnerIn, TaskIn, Ways
 from ..ticks.record import ShadowNote, pairs, plan_digest
 from ..ticks.recorder import Recorder
 from ..ticks.variant import Variant
+from .context import Context
+from .standing import Standings
 
 log = logging.getLogger(__name__)
 
@@ -116,11 +118,11 @@ class Answer:
 
 
 class Desk:
-    """What a planner keeps from tick to tick: the seats of its threads, its recorder, its shadow."""
+    """What a planner keeps from tick to tick: the seats of its threads, its recorder, its shadow, how runners stand."""
 
     def __init__(
         self,
-        monotonic_s: Callable[[], float],
+        ctx: Context,
         *,
         deadline_s: float = DEADLINE_S,
         recorder: Recorder | None = None,
@@ -130,7 +132,8 @@ class Desk:
         self.deadline_s = deadline_s
         self.recorder = recorder
         self.shadow = shadow
-        self.monotonic_s = monotonic_s
+        self.monotonic_s = ctx.clock.monotonic_s
+        self.standings = Standings(ctx.store, ctx.clock)
         self._plan = planner
         self._acting: Bench[Plan] = Bench("plan")
         self._shadowing: Bench[Plan] = Bench("shadow-plan")

@@ -17,7 +17,7 @@ from geo.point import Point
 from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.errors import InvalidInput, NotFound, NotPermitted
-from ..model.event import Event, EventKind
+from ..model.event import Event, EventKind, is_for_parties
 from ..model.order import LIVE, Order, OrderStatus
 from ..model.task import Task
 from ..model.views import EtaView, EventView, OrderPage, OrderView, TimelineView, TrackView
@@ -203,13 +203,6 @@ def _statuses(text: str | None) -> list[OrderStatus] | None:
         raise InvalidInput("no such status", field="status", known=[str(one) for one in OrderStatus]) from None
 
 
-#: What students and runners need not read: the search for a runner is the operators' business.
-_INTERNAL = frozenset({
-    EventKind.TASK_OFFERED, EventKind.OFFER_DECLINED, EventKind.OFFER_EXPIRED, EventKind.OFFER_WITHDRAWN,
-    EventKind.MONEY_ALERT,
-})  # fmt: skip
-
-
 async def timeline(ctx: Context, who: Principal, order_id: str) -> TimelineView:
     """What happened to the order, oldest first."""
 
@@ -226,7 +219,7 @@ async def timeline(ctx: Context, who: Principal, order_id: str) -> TimelineView:
                 data=dict(event.payload),
             )
             for event in events
-            if viewer is Viewer.OPERATOR or event.kind not in _INTERNAL
+            if viewer is Viewer.OPERATOR or is_for_parties(event.kind)
         ]
 
     return TimelineView(events=await ctx.store.read(who.campus_id, read))

@@ -25,6 +25,8 @@ from ..store.unit_of_work import UnitOfWork
 from .assign_tasks import why_waiting
 from .cancel_order import withdraw_offer
 from .context import Context
+from .escalate import begin_waiting
+from .move_credit import credit_given_back, credit_taken_back
 from .order_view import ms
 from .read_orders import REASSIGNED, last_forced, read_one
 from .situation import gather, task_in
@@ -79,6 +81,7 @@ async def reassign(ctx: Context, who: Principal, order_id: str, request: Reassig
         if request.runner_id == order.runner_id and order.runner_id is not None:
             raise WrongState("this runner has it already", field="runner_id")
         before = {"runner_id": order.runner_id, "status": str(order.status), "version": order.version}
+        credit_taken_back(uow, order, request.reason, ground.campus.settings)
         if request.runner_id is None:
             changed = _take_away(uow, order, task, who.account_id)
         else:
@@ -110,6 +113,9 @@ async def undo(ctx: Context, who: Principal, order_id: str, request: UndoReassig
         else:
             _check_approved(uow, last.former_runner_id)
             changed = _force(uow, order, task, last.former_runner_id, who.account_id, "undo", is_undo=True)
+            credit_given_back(
+                uow, order, last.former_runner_id, last.version - 1, ground.campus.settings, who.account_id
+            )
         after = {"runner_id": changed.runner_id, "status": str(changed.status), "version": changed.version}
         uow.audit.add(who.account_id, "order.reassign.undo", order.id, "undo", before, after)
         return read_one(uow, order_id, who, ground, timedelta(0)).view
@@ -183,6 +189,7 @@ def _take_away(uow: UnitOfWork, order: Order, task: Task, actor_id: str, *, is_u
     )
     uow.tasks.save(waiting)
     uow.orders.save(reopened)
+    begin_waiting(uow, reopened, waiting, is_again=True)
     extra: dict[str, Any] = {"is_undo": True} if is_undo else {}
     tell(
         uow,

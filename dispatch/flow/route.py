@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from ..model.order import Order
 from ..model.stop import Stop, StopRole
 from ..model.task import Task, TaskStatus
-
-#: Of a planned route: the task's id, and the role of its stop.
-Visit = tuple[str, str]
+from ..store.planned_routes import Visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +42,11 @@ def in_planned_order(hand: Sequence[tuple[Task, Order]], planned: Sequence[Visit
         if (stop := left.pop(visit, None)) is not None:
             found.append(stop)
     return found
+
+
+def next_first(hand: Sequence[tuple[Task, Order]], planned: Sequence[Visit]) -> list[Order]:
+    """The orders in hand: that of the counter or door at which the runner stands, then in the order in which their
+    stops come; those without stops last."""
+    here = [order for task, order in hand if task.status in (TaskStatus.AT_PICKUP, TaskStatus.AT_DROPOFF)]
+    in_order = [*here, *(left.order for left in in_planned_order(hand, planned)), *(order for _, order in hand)]
+    return list({order.id: order for order in in_order}.values())

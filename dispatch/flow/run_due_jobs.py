@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from ..model.errors import Refusal
-from ..model.event import EventKind
 from ..model.job import Job
 from ..model.money import Fen
 from ..model.offer import OfferStatus, is_expired
@@ -22,8 +21,11 @@ from .campus_ground import CampusGround
 from .cancel_order import cancel_in
 from .confirm_order import confirm_in
 from .context import Context
+from .escalate import END_PIN, ESCALATE, end_pin, escalate
+from .move_credit import FADE, credit_answer, fade_credit
+from .raise_alert import raise_alert
 from .settle_order import command_settlement
-from .tell import tell
+from .tell_delay import tell_broken_promise
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ def expire_offer(uow: UnitOfWork, offer_id: str, ground: CampusGround) -> None:
         return
     if is_expired(offer, uow.now):
         give_back(uow, offer, OfferStatus.EXPIRED)
+        credit_answer(uow, offer, OfferStatus.EXPIRED, ground.campus.settings)
     else:
         # The clock of whoever leased the job is ahead of ours.
         uow.jobs.schedule("expire_offer", offer.id, offer.expires_at)
@@ -54,14 +57,13 @@ def expire_unpaid(uow: UnitOfWork, order_id: str, ground: CampusGround) -> None:
 
 
 def check_late(uow: UnitOfWork, order_id: str, ground: CampusGround) -> None:
-    """The promise was not kept: both sides and the campus team hear of it, once."""
+    """The promise was not kept: the campus team hears of it, and both sides unless they knew it before."""
     order = uow.orders.get(order_id)
     if order.status in LIVE or order.status is OrderStatus.OPEN:
         code = order.id[-6:]
-        if uow.alerts.raise_once(
-            "order_late", order.id, f"订单 {code} 已超过承诺时间", f"Order {code} is past its promise"
-        ):
-            tell(uow, EventKind.ORDER_LATE, order, uow.tasks.by_order(order.id))
+        text_zh, text_en = f"订单 {code} 已超过承诺时间", f"Order {code} is past its promise"
+        if raise_alert(uow, "order_late", order.id, text_zh, text_en, order):
+            tell_broken_promise(uow, order, ground)
 
 
 def auto_confirm(uow: UnitOfWork, order_id: str, ground: CampusGround) -> None:
@@ -76,12 +78,20 @@ def settle(uow: UnitOfWork, order_id: str, ground: CampusGround) -> None:
     command_settlement(uow, uow.orders.get(order_id), ground)
 
 
+def fade(uow: UnitOfWork, account_id: str, ground: CampusGround) -> None:
+    """Nothing moved this runner's credit for a while."""
+    fade_credit(uow, account_id, ground.campus.settings)
+
+
 HANDLERS: dict[str, Handler] = {
     "expire_offer": expire_offer,
     "expire_unpaid": expire_unpaid,
     "check_late": check_late,
     "auto_confirm": auto_confirm,
     "settle": settle,
+    FADE: fade,
+    ESCALATE: escalate,
+    END_PIN: end_pin,
 }
 
 
@@ -125,5 +135,5 @@ async def _again(ctx: Context, job: Job, problem: str) -> None:
     if is_last:
         text_zh, text_en = f"任务 {job.kind} 一直失败:{problem}", f"Job {job.kind} keeps failing: {problem}"
         await ctx.store.run(
-            job.campus_id, lambda uow: uow.alerts.raise_once(f"job_{job.kind}", job.subject_id, text_zh, text_en)
+            job.campus_id, lambda uow: raise_alert(uow, f"job_{job.kind}", job.subject_id, text_zh, text_en)
         )

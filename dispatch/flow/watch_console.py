@@ -14,7 +14,6 @@ from geo.point import Point
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
-from ..model.alert import Alert
 from ..model.operator_views import AlertView, ConsoleRunner, ConsoleView, KpiView, MoneyView
 from ..model.order import Order
 from ..model.views import EtaView, OrderView
@@ -23,6 +22,7 @@ from .arrival import arrivals, hands_of
 from .campus_ground import CampusGround
 from .context import Context
 from .order_view import People, Viewer, ms, order_view
+from .raise_alert import alert_view
 from .read_orders import convert, recently_forced, undo_deadline
 
 ALERT_LIMIT = 100
@@ -59,6 +59,7 @@ async def console(ctx: Context, who: Principal, datum: str = "wgs84") -> Console
                     order_ids=[order.id for order in carried],
                     position=[fix.lat, fix.lon, float(fix.fixed_at_ms)] if fix else None,
                     is_late=any(order.promised_at < uow.now for order in carried),
+                    credit_level=str(ground.campus.settings.credit.level_of(member.credit)),
                 )
             )
         online = sum(1 for fix in fixes.values() if now_ms - fix.fixed_at_ms <= fresh_ms)
@@ -120,18 +121,6 @@ def _kpis(uow: UnitOfWork, ground: CampusGround, online: int, runners: int) -> K
         done_yesterday=counts["done_yesterday"],
         turnover_today_fen=counts["turnover_today_fen"],
         students_today=counts["students_today"],
-    )
-
-
-def alert_view(alert: Alert) -> AlertView:
-    return AlertView(
-        id=alert.id,
-        kind=alert.kind,
-        at_ms=ms(alert.raised_at),
-        order_id=alert.order_id,
-        text_zh=alert.text_zh,
-        text_en=alert.text_en,
-        is_acknowledged=alert.is_acknowledged,
     )
 
 

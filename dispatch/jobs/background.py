@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from ..flow.apply_payments import apply_payments
 from ..flow.compare_intents import compare_intents
 from ..flow.context import Context
+from ..flow.learn_arrivals import ArrivalLearner
+from ..flow.look_after_orders import LOOK_EVERY_S, Lookout
 from ..flow.publish_events import Streams, publish_events
 from ..flow.record_crossings import end_stays_of_absent
 from ..flow.run_due_jobs import run_due_jobs
@@ -18,6 +20,9 @@ log = logging.getLogger(__name__)
 
 #: Real seconds between looks when nobody wakes us.
 POLL_S, SWEEP_S, STAYS_S, COMPARE_S, RETENTION_S = 0.25, 5.0, 60.0, 300.0, 3_600.0
+
+#: Business seconds between two looks at what is under way, to learn from how it arrives.
+LEARN_S = 60.0
 
 Work = Callable[[], Awaitable[int]]
 
@@ -36,12 +41,17 @@ class Background:
         self.results = Loop("results", self._apply, poll_s, clock)
         self.due = Loop("due", lambda: run_due_jobs(ctx, holder), poll_s, clock)
         self.sweep = Loop("sweep", self._sweep, min(SWEEP_S, max(0.5, clock.real_s(30.0))), clock)
+        look_s = min(LOOK_EVERY_S, max(1.0, clock.real_s(LOOK_EVERY_S)))
+        self._lookout = Lookout(ctx)
+        self.lookout = Loop("lookout", self._look, look_s, clock)
         self.stays = Loop("stays", self._end_stays, STAYS_S, clock)
+        self.learner = ArrivalLearner(ctx, holder)
+        self.arrivals = Loop("arrivals", self._learn, max(1.0, clock.real_s(LEARN_S)), clock)
         self.compare = Loop("compare", self._compare, COMPARE_S, clock)
         self.retention = Loop("retention", self._retention, RETENTION_S, clock)
         self.loops = (
-            self.relay, self.commands, self.payments, self.results, self.due, self.sweep, self.stays, self.compare,
-            self.retention,
+            self.relay, self.commands, self.payments, self.results, self.due, self.sweep, self.lookout, self.stays,
+            self.compare, self.retention, self.arrivals,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -57,6 +67,7 @@ class Background:
     async def stop(self) -> None:
         for loop in self.loops:
             await loop.stop()
+        await self.learner.stop()
 
     async def _send(self) -> int:
         sent = await send_commands(self._ctx)
@@ -79,11 +90,20 @@ class Background:
             await self._ctx.bus.publish_gone(campus.id, gone)
         return 0
 
+    async def _look(self) -> int:
+        """Look after the orders under way; what was found makes no further look due."""
+        await self._lookout.look()
+        return 0
+
     async def _end_stays(self) -> int:
         """Whoever is in a geofence and nowhere on the map, at two looks, is not in it any more."""
         for campus in await self._ctx.store.read_global(lambda unit: unit.campuses.all()):
             before = self._absent.get(campus.id, set())
             self._absent[campus.id] = await end_stays_of_absent(self._ctx, campus.id, before)
+        return 0
+
+    async def _learn(self) -> int:
+        await self.learner.look()
         return 0
 
     async def _compare(self) -> int:

@@ -37,7 +37,7 @@ class Planner:
         self._holder = holder
         self._params = params or Params()
         self._on_tick = on_tick
-        self.desk = desk or Desk(ctx.clock.monotonic_s)
+        self.desk = desk or Desk(ctx)
         self._fences: dict[str, int] = {}
         self._renewed_s: dict[str, float] = {}
         self.waiting: dict[str, Mapping[str, str]] = {}

@@ -45,6 +45,7 @@ class Membership:
     credit: int = 80
     vehicle: str = "walk"  # walk | e_bike
     is_on_duty: bool = False
+    credit_lines: int = 0  # lines of the credit's history, of which ``credit`` is the sum
 
 
 def masked_name(name: str) -> str:

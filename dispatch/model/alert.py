@@ -8,7 +8,8 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """``subject_id`` is the order, account or job that it is about; it is raised once per (kind, subject)."""
+    """``subject_id`` is the order, account or job that it is about, or an order and its runner, ``order:runner``; it is
+    raised once per (kind, subject)."""
 
     id: str
     campus_id: str
@@ -27,4 +28,4 @@ class Alert:
     @property
     def order_id(self) -> str | None:
         """The order that it is about, if it is about one."""
-        return self.subject_id if self.subject_id.startswith("ord_") else None
+        return self.subject_id.partition(":")[0] if self.subject_id.startswith("ord_") else None

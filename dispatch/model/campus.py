@@ -8,8 +8,12 @@ from datetime import datetime, time
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from .alarm import AlarmRules
+from .credit import CreditRules
+from .escalation import Ladder
 from .order_type import DEFAULT_TYPES, OrderType
 from .quote import CancelRules, PricingRules, SplitRules
+from .shift import CoolDown
 
 
 class AssignMode(StrEnum):
@@ -30,10 +34,16 @@ class CampusSettings:
     split: SplitRules = field(default_factory=SplitRules)
     cancel: CancelRules = field(default_factory=CancelRules)
     types: Mapping[str, OrderType] = field(default_factory=lambda: DEFAULT_TYPES)
+    credit: CreditRules = field(default_factory=CreditRules)
     max_tasks_per_runner: int = 3
     settle_after_s: int = 86_400
     auto_confirm_after_s: int = 86_400
     unpaid_ttl_s: int = 900
+    cool_down: CoolDown = field(default_factory=CoolDown)
+    #: Seconds for which a runner whom the student wished for is waited for.
+    wish_s: int = 120
+    ladder: Ladder = field(default_factory=Ladder)
+    alarms: AlarmRules = field(default_factory=AlarmRules)
 
     def local_time(self, now: datetime) -> time:
         return now.astimezone(ZoneInfo(self.time_zone)).time()

@@ -13,7 +13,7 @@ class Decision:
     """``mode``: optimizer | greedy | grab | forced. ``regret_s``: what the runner-up would have cost more, in seconds.
 
     ``candidates`` holds the chosen, the runner-up and the best of the rest, each with its cost terms in seconds or the
-    rule that excluded it.
+    rule that excluded it. ``tick_id``: the record of the tick that it was made in, as long as that is kept.
     """
 
     id: str
@@ -27,3 +27,4 @@ class Decision:
     fence: int
     candidates: Sequence[Mapping[str, Any]] = ()
     note: str = ""
+    tick_id: str | None = None

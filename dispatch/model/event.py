@@ -21,6 +21,8 @@ class EventKind(StrEnum):
     TASK_ASSIGNED = "task_assigned"
     TASK_REASSIGNED = "task_reassigned"
     TASK_REOPENED = "task_reopened"  # taken from a runner, waits again
+    RUNNER_ARRIVING = "runner_arriving"  # will be at the drop-off within a minute
+    RUNNER_AT_STOP = "runner_at_stop"  # by position; the runner is asked to confirm
     RUNNER_ARRIVED = "runner_arrived"
     ORDER_PICKED_UP = "order_picked_up"
     ORDER_DELIVERED = "order_delivered"
@@ -30,13 +32,21 @@ class EventKind(StrEnum):
     ORDER_CLOSED = "order_closed"
     ORDER_RATED = "order_rated"
     MONEY_ALERT = "money_alert"  # a release, refund or payout failed: a person looks
-    ORDER_LATE = "order_late"
+    ORDER_LATE = "order_late"  # the promise is broken, or will be by what is expected now
+    ALERT_RAISED = "alert_raised"  # a person of the campus team should look
     RUNNER_ON_DUTY = "runner_on_duty"
     RUNNER_OFF_DUTY = "runner_off_duty"
     ACCOUNT_BLOCKED = "account_blocked"
     GEOFENCE_ENTERED = "geofence_entered"
     GEOFENCE_LEFT = "geofence_left"
     GEOFENCE_DWELLED = "geofence_dwelled"  # was inside for as long as the fence asks
+    CREDIT_CHANGED = "credit_changed"
+    ORDER_ESCALATED = "order_escalated"  # nobody took it for so long that the next step began
+    ORDER_CALLED = "order_called"  # whoever is free is called to it
+    ORDER_FREED = "order_freed"  # it is not kept for one runner any more
+    ORDER_HELD = "order_held"  # the campus team keeps it for one runner
+    WAIT_OR_CANCEL = "wait_or_cancel"  # nobody comes: the student may wait on or have everything back
+    RUNNER_PAUSED = "runner_paused"  # a break began or ended
     ACCESS_CHANGED = "access_changed"  # a session ended or roles changed: every worker asks the books again
 
 
@@ -94,19 +104,29 @@ def console_topic(campus_id: str) -> str:
 _K = EventKind
 _STUDENT_SEES = frozenset(EventKind) - {
     _K.TASK_OFFERED, _K.OFFER_DECLINED, _K.OFFER_EXPIRED, _K.OFFER_WITHDRAWN, _K.MONEY_ALERT,
-    _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY, _K.ACCOUNT_BLOCKED, _K.ACCESS_CHANGED,
-    _K.GEOFENCE_ENTERED, _K.GEOFENCE_LEFT, _K.GEOFENCE_DWELLED,
+    _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY, _K.ACCOUNT_BLOCKED, _K.ACCESS_CHANGED, _K.CREDIT_CHANGED,
+    _K.GEOFENCE_ENTERED, _K.GEOFENCE_LEFT, _K.GEOFENCE_DWELLED, _K.ORDER_ESCALATED, _K.ORDER_CALLED, _K.ORDER_FREED,
+    _K.ORDER_HELD, _K.RUNNER_PAUSED, _K.ALERT_RAISED,
 }  # fmt: skip
 _RUNNER_SEES = frozenset({
     _K.TASK_OFFERED, _K.OFFER_EXPIRED, _K.OFFER_WITHDRAWN, _K.OFFER_DECLINED, _K.TASK_ASSIGNED, _K.TASK_REASSIGNED,
-    _K.RUNNER_ARRIVED, _K.ORDER_PICKED_UP, _K.ORDER_DELIVERED, _K.ORDER_CONFIRMED, _K.ORDER_CANCELLED,
-    _K.ORDER_SETTLED, _K.ORDER_RATED, _K.ORDER_LATE, _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY, _K.ACCOUNT_BLOCKED,
+    _K.RUNNER_AT_STOP, _K.RUNNER_ARRIVED, _K.ORDER_PICKED_UP, _K.ORDER_DELIVERED, _K.ORDER_CONFIRMED,
+    _K.ORDER_CANCELLED, _K.ORDER_SETTLED, _K.ORDER_RATED, _K.ORDER_LATE, _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY,
+    _K.ACCOUNT_BLOCKED, _K.CREDIT_CHANGED, _K.RUNNER_PAUSED,
 })  # fmt: skip
-_HALL_SEES = frozenset({_K.ORDER_PAID, _K.TASK_REOPENED, _K.TASK_ASSIGNED, _K.TASK_REASSIGNED, _K.ORDER_CANCELLED})
+_HALL_SEES = frozenset({
+    _K.ORDER_PAID, _K.TASK_REOPENED, _K.TASK_ASSIGNED, _K.TASK_REASSIGNED, _K.ORDER_CANCELLED, _K.ORDER_CALLED,
+    _K.ORDER_FREED,
+})  # fmt: skip
 #: The hall learns that an order may be taken or is gone; who took it and why it was cancelled is its parties' business.
 _HALL_KEYS = ("order_id", "version", "status")
 _STARTS_WATCH = frozenset({_K.TASK_ASSIGNED, _K.TASK_REASSIGNED})
 _ENDS_WATCH = frozenset({_K.TASK_REOPENED, _K.ORDER_DELIVERED, _K.ORDER_CANCELLED})
+
+
+def is_for_parties(kind: EventKind) -> bool:
+    """Whether the student of an order may read of it; the search for a runner is the campus team's business."""
+    return kind in _STUDENT_SEES
 
 
 def publications(event: Event) -> Iterator[Publication]:

@@ -6,6 +6,13 @@ from .geofence import CircleShape, PolygonShape
 from .views import View
 
 
+class ZoneView(View, frozen=True, kw_only=True):
+    """How orders in a zone find their runner; ``runner_ids``: the only ones who work there, None: everybody."""
+
+    mode: str
+    runner_ids: list[str] | None
+
+
 class GeofenceView(View, frozen=True, kw_only=True):
     """A geofence, in the datum that was asked for."""
 
@@ -17,6 +24,7 @@ class GeofenceView(View, frozen=True, kw_only=True):
     version: int
     updated_at_ms: int
     inside: list[str]  # ids of the runners who are in it
+    zone: ZoneView | None = None  # None: as the campus does it
 
 
 class GeofenceList(View, frozen=True, kw_only=True):

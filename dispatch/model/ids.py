@@ -12,6 +12,7 @@ ACCOUNT, CAMPUS, ORDER, TASK, STOP, OFFER = "acc", "cmp", "ord", "tsk", "stp", "
 EVENT, COMMAND, INTENT, JOB, DECISION, SESSION = "evt", "cmd", "int", "job", "dec", "ses"
 PHOTO, QUOTE, AUDIT, PLACE, LINK, ALERT = "pho", "quo", "aud", "plc", "lnk", "alr"
 GEOFENCE, STAY, TICK = "fen", "sty", "tic"
+CREDIT, APPEAL = "crd", "apl"
 
 #: Hands out new ids: ``new_id("ord") -> "ord_01J…"``.
 NewId = Callable[[str], str]

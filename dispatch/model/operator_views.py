@@ -17,6 +17,7 @@ class ConsoleRunner(View, frozen=True, kw_only=True):
     order_ids: list[str]
     position: list[float] | None  # [lat, lon, fixed_at_ms]
     is_late: bool = False
+    credit_level: str = "normal"
 
 
 class KpiView(View, frozen=True, kw_only=True):

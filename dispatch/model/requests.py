@@ -107,6 +107,8 @@ class PlaceOrder(QuoteRequest, frozen=True, kw_only=True):
     expected_total_fen: AmountFen
     channel: Short | None = None
     pickup_after_ms: EpochMs | None = None
+    #: A runner who carried for the student before, and is asked first.
+    wish_runner_id: IdText | None = None
 
 
 class PayOrder(Request, frozen=True, kw_only=True):
@@ -154,18 +156,22 @@ class SetDuty(Request, frozen=True, kw_only=True):
 
 
 class Tap(Request, frozen=True, kw_only=True):
-    """Where and when the runner pressed the button; a tap made offline arrives later with its own time."""
+    """Where and when the runner pressed the button; a tap made offline arrives later with its own time. Without a
+    position the runner's track says where it was."""
 
     tapped_at_ms: EpochMs | None = None
     lat: Lat | None = None
     lon: Lon | None = None
+    accuracy_m: Annotated[float, Meta(ge=0, le=100_000)] | None = None
     datum: DatumName = "wgs84"
 
 
 class DeclineOffer(Request, frozen=True, kw_only=True):
-    """Decline an offer."""
+    """Decline an offer. ``ask_again_s``: busy, ask me again after so many seconds; that counts as no refusal in a
+    row."""
 
     reason: Annotated[str, Meta(max_length=200)] = ""
+    ask_again_s: Annotated[int, Meta(ge=60, le=7200)] | None = None
 
 
 class PickUp(Tap, frozen=True, kw_only=True):
@@ -246,6 +252,8 @@ class EditCampus(Request, frozen=True, kw_only=True):
     max_tasks_per_runner: Annotated[int, Meta(ge=1, le=10)] | UnsetType = UNSET
     runner_percent: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
     campus_percent: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
+    cool_down_s: Annotated[int, Meta(ge=0, le=3600)] | UnsetType = UNSET
+    wish_s: Annotated[int, Meta(ge=0, le=900)] | UnsetType = UNSET
 
 
 class DrawGeofence(Request, frozen=True, kw_only=True):

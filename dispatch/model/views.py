@@ -124,6 +124,7 @@ class RunnerCard(View, frozen=True, kw_only=True):
     credit: int
     stars: float | None
     phone: str  # masked or virtual number
+    has_badge: bool = False  # of the good level of credit
     position: list[float] | None = None  # [lat, lon, fixed_at_ms]
 
 
@@ -135,12 +136,35 @@ class StepView(View, frozen=True, kw_only=True):
 
 
 class EtaView(View, frozen=True, kw_only=True):
-    """Arrival as a range, after whatever the runner carries besides; ``warnings`` from ``stale_position`` (nobody knows
-    where the runner is now) and ``not_picked_up`` (the runner comes by way of the pick-up)."""
+    """Arrival as a range in which four of five end, after whatever the runner carries besides; ``at_ms``: the middle.
+
+    ``warnings`` from ``stale_position`` (nobody knows where the runner is now), ``off_route`` (they are going away from
+    every stop of theirs), ``not_picked_up`` (they come by way of the pick-up) and ``low_confidence`` (the range is
+    wider than the time that is left). ``location_age_ms``: of the position that it is reckoned from; None without one.
+    """
 
     from_ms: int
     to_ms: int
     warnings: list[str]
+    at_ms: int = 0
+    location_age_ms: int | None = None
+
+
+class NearView(View, frozen=True, kw_only=True):
+    """Where the runner is by position: ``near`` a stop (``role``: pickup, dropoff, place) or ``there`` since then;
+    ``is_confirmed``: they have said so themselves."""
+
+    role: str
+    state: str
+    since_ms: int
+    is_confirmed: bool
+
+
+class DelayView(View, frozen=True, kw_only=True):
+    """Both sides were told that it will be late; the promise stays beside it as it was given."""
+
+    expected_ms: int
+    told_ms: int
 
 
 class PaymentView(View, frozen=True, kw_only=True):
@@ -152,6 +176,20 @@ class PaymentView(View, frozen=True, kw_only=True):
     credential: dict[str, Any] | None
     expires_at_ms: int | None
     reason: str | None = None
+
+
+class DispatchView(View, frozen=True, kw_only=True):
+    """How an order that waits is doing, for the campus team. ``state``: waiting | offered | escalated | failed (the
+    ladder is at its end); ``step`` of ``model.escalation``. ``pinned_runner_id``: the only one who may have it."""
+
+    state: str
+    step: str
+    since_ms: int
+    refusals: int
+    mode: str
+    zone_id: str | None = None
+    pinned_runner_id: str | None = None
+    pinned_until_ms: int | None = None
 
 
 class OrderView(View, frozen=True, kw_only=True):
@@ -176,6 +214,8 @@ class OrderView(View, frozen=True, kw_only=True):
     promised_at_ms: int
     steps: list[StepView]
     eta: EtaView | None = None
+    near: NearView | None = None
+    delay: DelayView | None = None
     runner: RunnerCard | None = None
     student_id: str | None = None
     student_name: str | None = None
@@ -196,6 +236,8 @@ class OrderView(View, frozen=True, kw_only=True):
     confirmed_at_ms: int | None = None
     photo_ids: list[str] = []
     undo_until_ms: int | None = None  # a forced reassignment can be taken back until then
+    dispatch: DispatchView | None = None
+    is_choice: bool = False  # nobody comes: the student may wait on or have everything back
 
 
 class OrderPage(View, frozen=True, kw_only=True):
@@ -261,11 +303,13 @@ class HallView(View, frozen=True, kw_only=True):
 
 
 class RunnerStateView(View, frozen=True, kw_only=True):
-    """Everything that a runner's page shows after a (re)load."""
+    """Everything that a runner's page shows after a (re)load. ``offers``: all that wait for an answer, the soonest to
+    expire first; ``offer`` is the first of them. ``orders``: the one whose stop is next first."""
 
     is_on_duty: bool
     vehicle: str
     offer: OfferView | None
+    offers: list[OfferView]
     orders: list[OrderView]
     today_orders: int
     today_fen: int
@@ -273,6 +317,12 @@ class RunnerStateView(View, frozen=True, kw_only=True):
     credit: int
     report_every_ms: int
     runner_status: str
+    excluded: str | None = None  # why no offers come now, and until when they do
+    until_ms: int | None = None
+    break_until_ms: int | None = None
+    cool_until_ms: int | None = None
+    credit_level: str = "normal"  # good | normal | warned | limited | removed
+    max_tasks: int = 0  # at once, as the level has it
 
 
 class WalletLine(View, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ from .tables import memberships as m
 #: A search by name opens sealed names one by one; no campus of ours has more members than this.
 _NAMES_SEARCHED = 50_000
 _MEMBERSHIP = tuple(Membership.__dataclass_fields__)
+#: Only a line of its history moves the score: whoever saves a membership may have read it before that.
+_CREDIT = ("credit", "credit_lines")
 
 
 class Accounts:
@@ -64,12 +66,11 @@ class Memberships:
             raise InvalidInput("this account is a member already, or is none", field="account_id") from error
 
     def save(self, membership: Membership) -> None:
-        """Raises :class:`NotFound`."""
+        """Everything but the credit, which its history moves; raises :class:`NotFound`."""
         self._scope.check(membership.campus_id)
+        values = {name: value for name, value in _membership_values(membership).items() if name not in _CREDIT}
         changed = self._sql.execute(
-            update(m)
-            .where(self._scope.mine(m), m.c.account_id == membership.account_id)
-            .values(_membership_values(membership))
+            update(m).where(self._scope.mine(m), m.c.account_id == membership.account_id).values(values)
         )
         if changed.rowcount != 1:
             raise NotFound("there is no such account here")

@@ -31,6 +31,12 @@ class Alerts:
             raise NotFound("there is no such alert here")
         return Alert(**row._mapping)
 
+    def find(self, kind: str, subject_id: str) -> Alert | None:
+        """The alert of this kind about that subject."""
+        query = select(t).where(self._scope.mine(t), t.c.kind == kind, t.c.subject_id == subject_id)
+        row = self._sql.execute(query).first()
+        return None if row is None else Alert(**row._mapping)
+
     def open_alerts(self, limit: int = 100) -> list[Alert]:
         """Not yet acknowledged, newest first."""
         query = select(t).where(self._scope.mine(t), t.c.acknowledged_at.is_(None)).order_by(t.c.id.desc())

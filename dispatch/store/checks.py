@@ -10,7 +10,7 @@ from ..model.offer import OfferStatus
 from ..model.order import LIVE, TERMINAL, OrderStatus
 from ..model.task import HELD, TAKEABLE
 from .scope import Scope
-from .tables import offers, orders, tasks
+from .tables import credit_entries, memberships, offers, orders, tasks
 
 _LIMIT = 100
 
@@ -61,6 +61,23 @@ _RULES: dict[str, Select[Any]] = {
     "offer_pending_for_taken_task": select(offers.c.id)
     .join(tasks, tasks.c.id == offers.c.task_id)
     .where(and_(offers.c.status == OfferStatus.PENDING, tasks.c.status.not_in(list(TAKEABLE)))),
+    "credit_is_not_the_sum_of_its_lines": select(memberships.c.account_id)
+    .join(
+        credit_entries,
+        and_(
+            credit_entries.c.campus_id == memberships.c.campus_id,
+            credit_entries.c.account_id == memberships.c.account_id,
+        ),
+        isouter=True,
+    )
+    .where(memberships.c.credit_lines > 0)
+    .group_by(memberships.c.account_id, memberships.c.campus_id, memberships.c.credit, memberships.c.credit_lines)
+    .having(
+        or_(
+            memberships.c.credit != func.coalesce(func.sum(credit_entries.c.delta), 0),
+            memberships.c.credit_lines != func.count(credit_entries.c.id),
+        )
+    ),
     "task_offered_twice_to_a_runner": select(offers.c.task_id)
     .group_by(offers.c.task_id, offers.c.runner_id)
     .having(func.count() > 1),

@@ -8,12 +8,17 @@ from sqlalchemy import ColumnElement, Table, and_, delete, or_, text
 
 from ..model.geofence import STAY_KEPT
 from ..model.photo import PHOTO_KEPT
+from ..model.visit import VISIT_KEPT
 from . import tables
+from .arrivals import PACE_KEPT
 from .idempotency import KEY_KEPT
+from .planned_routes import ROUTE_KEPT
 from .scope import Scope
 
 DECISION_KEPT = timedelta(days=30)
 COMMAND_KEPT = timedelta(days=30)
+#: Longer than any order waits.
+PIN_KEPT = timedelta(days=7)
 #: Sign-in remains are kept a day beyond their end, for whoever asks what happened yesterday.
 SIGN_IN_KEPT = timedelta(days=1)
 #: In the words of the index that finds them.
@@ -36,6 +41,12 @@ class Retention:
             (tables.commands, tables.commands.c.sent_at <= now - COMMAND_KEPT),
             (tables.geofence_stays, tables.geofence_stays.c.left_at <= now - STAY_KEPT),
             (tables.events, and_(_TOLD_OF_FENCES, tables.events.c.at <= now - STAY_KEPT, is_published)),
+            (tables.stop_visits, tables.stop_visits.c.begun_at <= now - VISIT_KEPT),
+            (tables.planned_routes, tables.planned_routes.c.planned_at <= now - ROUTE_KEPT),
+            (tables.runner_paces, tables.runner_paces.c.learned_at <= now - PACE_KEPT),
+            (tables.delays, tables.delays.c.told_at <= now - VISIT_KEPT),
+            (tables.pins, tables.pins.c.placed_at <= now - PIN_KEPT),
+            (tables.escalations, tables.escalations.c.since <= now - PIN_KEPT),
             (tables.sign_in_codes, tables.sign_in_codes.c.expires_at <= ended),
             (tables.links, tables.links.c.expires_at <= ended),
             (tables.lockouts, tables.lockouts.c.failed_at <= ended),

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import case, func, select
+from sqlalchemy import BigInteger, case, func, select, type_coerce
 
 from ..model.money import Fen
+from .columns import from_micros
 from .scope import CampusScope
 from .tables import orders as t
 
@@ -20,6 +21,14 @@ class RunnerDay(NamedTuple):
     service_fen: Fen
     on_time: int
     late: int
+
+
+class WorkedDay(NamedTuple):
+    """What a runner has done since the day began: from the taking of each errand to its delivery, added up."""
+
+    runner_id: str
+    worked_s: float
+    last_at: datetime
 
 
 class Statistics:
@@ -36,6 +45,21 @@ class Statistics:
         ).one()  # fmt: skip
         orders, service_fen, on_time = (int(value) for value in row)
         return RunnerDay(orders, Fen(service_fen), on_time, orders - on_time)
+
+    def days(self, day_start: datetime) -> list[WorkedDay]:
+        """Of everybody who has delivered something from ``day_start`` on."""
+        # As plain numbers: a difference of two instants is none.
+        taken, done = type_coerce(t.c.assigned_at, BigInteger), type_coerce(t.c.delivered_at, BigInteger)
+        query = (
+            select(t.c.runner_id, func.sum(done - taken), func.max(done))
+            .where(self._scope.mine(t), t.c.runner_id.is_not(None), t.c.delivered_at >= day_start)
+            .where(t.c.assigned_at.is_not(None))
+            .group_by(t.c.runner_id)
+        )
+        return [
+            WorkedDay(runner_id, float(worked) / 1e6, from_micros(int(last)))
+            for runner_id, worked, last in self._sql.execute(query)
+        ]
 
     def stars(self, runner_ids: Iterable[str]) -> dict[str, float]:
         """The mean of the ratings of each of these runners who has any."""

@@ -8,13 +8,16 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text
 
 from ..model.account import Role, RunnerStatus
-from ..model.campus import CampusSettings
+from ..model.campus import AssignMode, CampusSettings
+from ..model.credit import AppealStatus, CreditReason
 from ..model.event import EventKind
 from ..model.geofence import FenceShape
 from ..model.offer import OfferStatus
 from ..model.order import OrderStatus
+from ..model.pin import PinKind
 from ..model.quote import Quote
-from ..model.stop import Stop
+from ..model.shift import Timetable
+from ..model.stop import Stop, StopRole
 from ..model.task import TaskStatus
 from .columns import EnumText, Instant, Json
 
@@ -68,7 +71,21 @@ memberships = Table(
     "memberships", metadata,
     _key("account_id"), _key("campus_id"), _json("roles", frozenset[Role]),
     Column("runner_status", EnumText(RunnerStatus), nullable=False), _int("credit"), _text("vehicle"),
-    Column("is_on_duty", Boolean, nullable=False),
+    Column("is_on_duty", Boolean, nullable=False), _int("credit_lines"),
+)  # fmt: skip
+
+credit_entries = Table(
+    "credit_entries", metadata,
+    _key("id"), _text("campus_id"), _text("account_id"), _int("number"), _at("at"), _int("delta"), _int("balance"),
+    Column("reason", EnumText(CreditReason), nullable=False), _text("subject_id"), _text("rule_version"),
+    _text("order_id", nullable=True), _json("facts", dict[str, Any]), _text("note"), _text("actor_id", nullable=True),
+)  # fmt: skip
+
+credit_appeals = Table(
+    "credit_appeals", metadata,
+    _key("id"), _text("campus_id"), _text("account_id"), _text("entry_id"), _at("made_at"), _text("text"),
+    Column("status", EnumText(AppealStatus), nullable=False), _at("decided_at", nullable=True),
+    _text("decided_by", nullable=True), _text("answer"),
 )  # fmt: skip
 
 #: The sums are beside the quote so that statistics need not open every record.
@@ -106,7 +123,7 @@ decisions = Table(
     "decisions", metadata,
     _key("id"), _text("campus_id"), _text("task_id"), _text("order_id"), _at("at"), _text("mode"),
     _text("runner_id", nullable=True), Column("regret_s", Float, nullable=True), _int("fence"),
-    _json("candidates", list[dict[str, Any]]), _text("note"),
+    _json("candidates", list[dict[str, Any]]), _text("note"), _text("tick_id", nullable=True),
 )  # fmt: skip
 
 events = Table(
@@ -171,6 +188,48 @@ geofence_stays = Table(
     _at("left_at", nullable=True), Column("has_dwelled", Boolean, nullable=False),
 )  # fmt: skip
 
+stop_visits = Table(
+    "stop_visits", metadata,
+    _key("campus_id"), _key("order_id"), Column("role", EnumText(StopRole), primary_key=True), _key("runner_id"),
+    _text("type_code"), _at("begun_at"), _text("place_id", nullable=True), _at("near_at", nullable=True),
+    _at("arrived_at", nullable=True), _at("left_at", nullable=True), _at("confirmed_at", nullable=True),
+    _at("done_at", nullable=True), _int("times"),
+)  # fmt: skip
+
+delays = Table(
+    "delays", metadata,
+    _key("campus_id"), _key("order_id"), _at("expected_at"), _at("first_told_at"), _at("told_at"), _int("times"),
+)  # fmt: skip
+
+runner_plans = Table(
+    "runner_plans", metadata,
+    _key("campus_id"), _key("runner_id"), _int("version"), _json("timetable", Timetable),
+    _json("zones", tuple[str, ...], nullable=True), _at("updated_at"),
+)  # fmt: skip
+
+runner_pauses = Table(
+    "runner_pauses", metadata,
+    _key("campus_id"), _key("runner_id"), _at("break_until", nullable=True), _at("cool_until", nullable=True),
+    _int("declines"), _at("declined_at", nullable=True),
+)  # fmt: skip
+
+zones = Table(
+    "zones", metadata,
+    _key("campus_id"), _key("fence_id"), Column("mode", EnumText(AssignMode), nullable=False),
+    _json("runner_ids", tuple[str, ...], nullable=True),
+)  # fmt: skip
+
+pins = Table(
+    "pins", metadata,
+    _key("campus_id"), _key("order_id"), Column("kind", EnumText(PinKind), nullable=False), _text("runner_id"),
+    _at("placed_at"), _text("placed_by"), _at("until", nullable=True),
+)  # fmt: skip
+
+escalations = Table(
+    "escalations", metadata,
+    _key("campus_id"), _key("order_id"), _at("since"), _int("told"), _int("calls"), _at("called_at", nullable=True),
+)  # fmt: skip
+
 sessions = Table(
     "sessions", metadata,
     _key("id"), _text("account_id"), _text("campus_id"), _bytes("refresh_hash"), _at("created_at"), _at("expires_at"),
@@ -193,4 +252,17 @@ lockouts = Table(
     "lockouts", metadata,
     Column("key_hash", LargeBinary, primary_key=True), _int("failures"), _at("failed_at"),
     _at("locked_until", nullable=True),
+)  # fmt: skip
+
+planned_routes = Table(
+    "planned_routes", metadata,
+    _key("campus_id"), _key("runner_id"), _json("visits", tuple[tuple[str, str], ...]), _at("planned_at"),
+)  # fmt: skip
+
+#: What is learned about arrivals; the records are spelt out in ``store.arrivals``.
+arrival_models = Table("arrival_models", metadata, _key("campus_id"), _text("body"), _at("learned_at"))
+
+runner_paces = Table(
+    "runner_paces", metadata,
+    _key("campus_id"), _key("runner_id"), _key("vehicle"), _text("pace"), _at("learned_at"),
 )  # fmt: skip

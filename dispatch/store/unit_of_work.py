@@ -11,11 +11,14 @@ from ..model.account import Membership
 from ..model.ids import NewId
 from .accounts import Accounts, AllAccounts, Memberships
 from .alerts import Alerts
+from .arrivals import Arrivals
 from .audit import Audit
 from .campuses import Campuses
 from .checks import Checks
 from .commands import Commands, Courier
+from .credit import Credit, CreditAppeals
 from .decisions import Decisions
+from .delays import Delays
 from .geofence_stays import GeofenceStays
 from .geofences import Geofences
 from .idempotency import Idempotency
@@ -26,13 +29,17 @@ from .offers import Offers
 from .orders import Orders
 from .outbox import Outbox, Relayed
 from .photos import Photos
+from .planned_routes import PlannedRoutes
 from .resealing import Resealing
 from .retention import Retention
+from .runner_plans import RunnerPlans
 from .scope import CampusScope, Scope
 from .sessions import Codes, Links, Lockouts, Sessions
 from .statistics import Statistics
+from .stop_visits import StopVisits
 from .tasks import Tasks
 from .vault import Vault
+from .zones import Escalations, Pins, Zones
 
 
 class UnitOfWork:
@@ -47,6 +54,7 @@ class UnitOfWork:
         self.tasks = Tasks(scope)
         self.offers = Offers(scope)
         self.decisions = Decisions(scope)
+        self.planned_routes = PlannedRoutes(scope)
         self.outbox = Outbox(scope)
         self.commands = Commands(scope)
         self.inbox = Inbox(scope)
@@ -59,7 +67,16 @@ class UnitOfWork:
         self.accounts = Accounts(scope)
         self.statistics = Statistics(scope)
         self.geofences = Geofences(scope)
+        self.arrivals = Arrivals(scope)
         self.geofence_stays = GeofenceStays(scope)
+        self.runner_plans = RunnerPlans(scope)
+        self.zones = Zones(scope)
+        self.pins = Pins(scope)
+        self.escalations = Escalations(scope)
+        self.stop_visits = StopVisits(scope)
+        self.delays = Delays(scope)
+        self.credit = Credit(scope)
+        self.credit_appeals = CreditAppeals(scope)
 
 
 class GlobalUnit:

@@ -34,6 +34,7 @@ _PARTIES = {
     "party": " Only its student, its runner, and operators.",
     "carrier": " Only the runner who carries it.",
     "offered": " Only the runner to whom it was offered.",
+    "self": " Only whose it is.",
     "": "",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -53,6 +54,12 @@ class ListAudit(Request, frozen=True, kw_only=True):
     before: IdText | None = None
 
 
+class ReadPlan(Request, frozen=True, kw_only=True):
+    """``term_starts``: a day of the term's first week, for a table that counts weeks and does not say it."""
+
+    term_starts: date | None = None
+
+
 class AtVersion(Request, frozen=True, kw_only=True):
     """The version that was seen of what is to be deleted."""
 
@@ -68,6 +75,13 @@ class ListStays(Request, frozen=True, kw_only=True):
     until: Moment | None = None
     limit: Limit = 50
     before: IdText | None = None
+
+
+class ListCredit(Request, frozen=True, kw_only=True):
+    """Lines of a credit's history, newest first; ``before`` is the number of the last line of the page before."""
+
+    limit: Limit = 30
+    before: Annotated[int, Meta(ge=1, le=2**53)] | None = None
 
 
 class InTime(Request, frozen=True, kw_only=True):

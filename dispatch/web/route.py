@@ -32,7 +32,7 @@ class Anyone(StrEnum):
 Needs = Anyone | Permission | tuple[Permission, ...]
 
 #: Whose thing it must be besides the permission; the flow checks it against the books.
-Party = Literal["", "owner", "party", "carrier", "offered"]
+Party = Literal["", "owner", "party", "carrier", "offered", "self"]
 
 
 class Nothing(Request, frozen=True, kw_only=True):

@@ -13,26 +13,36 @@ from ..flow import (
     describe_campus,
     go_on_duty,
     manage_accounts,
+    manage_credit,
     manage_geofences,
     pay_order,
+    pin_order,
     place_order,
+    plan_shifts,
     read_audit,
     read_orders,
     reassign_task,
     reveal_personal,
+    set_zone,
     sign_in,
     watch_console,
+    wish_runner,
 )
+from ..model import credit_views as cv
 from ..model import geofence_views as gv
 from ..model import operator_views as ov
 from ..model import requests as rq
+from ..model import shift_requests as sr
+from ..model import shift_views as sv
 from ..model import views as vw
+from ..model.timetable_files import MAX_BYTES
 from . import queries as qs
 from . import session_routes as session
 from .route import CALLBACK_LIMIT, PHOTO_LIMIT, Accepted, Anyone, Call, Raw, Route
 
 _PUBLIC, _SIGNED_IN = Anyone.PUBLIC, Anyone.SIGNED_IN
 _READS = (P.ORDERS_READ_OWN, P.ORDERS_READ_ANY)
+_TIMETABLES = ("text/calendar", "text/csv")
 _PHOTOS = ("image/jpeg", "image/png", "image/webp")
 
 
@@ -61,6 +71,11 @@ async def _callback(call: Call) -> Raw:
 async def _add_photo(call: Call) -> vw.PhotoView:
     media = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return await deliver_task.add_photo(call.ctx, call.me, call.id, media, call.body)
+
+
+async def _read_plan(call: Call) -> sv.ReadPlanView:
+    media = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return await plan_shifts.read_plan(call.ctx, call.me, media, call.body, call.query.term_starts)
 
 
 async def _orders(call: Call) -> vw.OrderPage:
@@ -124,6 +139,8 @@ ROUTES: tuple[Route, ...] = (
           vw.QuoteView, "What an errand would cost", request=rq.QuoteRequest),
     Route("POST", "/orders", P.ORDERS_PLACE, _place, vw.OrderView,
           "Place an order; its payment follows over the hub", request=rq.PlaceOrder, status=202, key="flow"),
+    Route("GET", "/me/runners", P.ORDERS_PLACE, lambda c: wish_runner.known_runners(c.ctx, c.me), sv.KnownRunners,
+          "Runners who carried for one before"),
     Route("GET", "/orders", _READS, _orders, vw.OrderPage, "Orders, newest first", query=qs.ListOrders),
     Route("GET", "/orders/{id}", _READS, lambda c: read_orders.order(c.ctx, c.me, c.id, c.query.datum),
           vw.OrderView, "One order", query=qs.InDatum, party="party"),
@@ -153,6 +170,21 @@ ROUTES: tuple[Route, ...] = (
           vw.HallView, "Orders to take", query=qs.InDatum),
     Route("GET", "/runner/wallet", P.TASKS_CARRY, lambda c: go_on_duty.wallet(c.ctx, c.me), vw.WalletView,
           "Earned, pending and paid out"),
+    Route("GET", "/me/credit", _SIGNED_IN,
+          lambda c: manage_credit.own_credit(c.ctx, c.me, limit=c.query.limit, before=c.query.before), cv.CreditView,
+          "One's own credit, what it allows and what moved it, line by line", query=qs.ListCredit),
+    Route("POST", "/credit-lines/{id}/appeal", _SIGNED_IN,
+          lambda c: manage_credit.appeal(c.ctx, c.me, c.id, c.body), cv.CreditLineView,
+          "Say why a line of one's own is wrong", request=cv.AppealCredit, party="self", key="optional"),
+    Route("GET", "/runner/plan", P.TASKS_CARRY, lambda c: plan_shifts.plan(c.ctx, c.me), sv.PlanView,
+          "One's week: classes, shifts, zones, break"),
+    Route("PUT", "/runner/plan", P.TASKS_CARRY, lambda c: plan_shifts.save_plan(c.ctx, c.me, c.body), sv.PlanView,
+          "Write one's week anew", request=sr.SavePlan, key="optional"),
+    Route("POST", "/runner/plan/read", P.TASKS_CARRY, _read_plan, sv.ReadPlanView,
+          "What a calendar or table file says, to be saved", query=qs.ReadPlan, media=_TIMETABLES,
+          limit=MAX_BYTES),
+    Route("POST", "/runner/break", P.TASKS_CARRY, lambda c: plan_shifts.take_break(c.ctx, c.me, c.body),
+          sv.PlanView, "Take a break, or end it", request=sr.TakeBreak, key="optional"),
     Route("POST", "/offers/{id}/accept", P.TASKS_CARRY, lambda c: answer_offer.accept(c.ctx, c.me, c.id),
           vw.OrderView, "Accept an offer", party="offered", key="optional"),
     Route("POST", "/offers/{id}/decline", P.TASKS_CARRY,
@@ -185,6 +217,11 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/orders/{id}/reassign/undo", P.ORDERS_REASSIGN,
           lambda c: reassign_task.undo(c.ctx, c.me, c.id, c.body), vw.OrderView,
           "Take that back, within 10 seconds", request=rq.UndoReassign, key="optional"),
+    Route("POST", "/orders/{id}/hold", P.ORDERS_REASSIGN,
+          lambda c: pin_order.hold(c.ctx, c.me, c.id, c.body), sv.HoldView,
+          "Keep it for one runner before it is offered", request=sr.HoldOrder, key="optional"),
+    Route("DELETE", "/orders/{id}/hold", P.ORDERS_REASSIGN, lambda c: pin_order.release(c.ctx, c.me, c.id), None,
+          "Keep it for nobody any more", key="optional"),
     Route("POST", "/orders/{id}/operator-cancel", P.ORDERS_REASSIGN,
           lambda c: cancel_order.operator_cancel(c.ctx, c.me, c.id, c.body), vw.OrderView,
           "Cancel it as an operator", request=rq.OperatorCancel, key="optional"),
@@ -202,6 +239,24 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/accounts/{id}/runner-review", P.ACCOUNTS_MANAGE,
           lambda c: manage_accounts.review_runner(c.ctx, c.me, c.id, c.body), vw.AccountView,
           "Decide on a runner's application", request=rq.ReviewRunner, key="optional"),
+    Route("GET", "/accounts/{id}/credit", P.ACCOUNTS_MANAGE,
+          lambda c: manage_credit.credit_of(c.ctx, c.me, c.id, limit=c.query.limit, before=c.query.before),
+          cv.CreditView, "A runner's credit, line by line", query=qs.ListCredit),
+    Route("POST", "/accounts/{id}/credit", P.ACCOUNTS_MANAGE,
+          lambda c: manage_credit.record(c.ctx, c.me, c.id, c.body), cv.CreditView,
+          "Correct a runner's credit, or record what was lost or damaged; audited", request=cv.RecordCredit,
+          key="optional"),
+    Route("POST", "/credit-lines/{id}/reverse", P.ACCOUNTS_MANAGE,
+          lambda c: manage_credit.reverse_line(c.ctx, c.me, c.id, c.body), cv.CreditView,
+          "Take a line back; audited", request=cv.ReverseCredit, key="optional"),
+    Route("POST", "/credit-appeals/{id}/decide", P.ACCOUNTS_MANAGE,
+          lambda c: manage_credit.decide_appeal(c.ctx, c.me, c.id, c.body), cv.CreditView,
+          "Grant or refuse a runner's appeal; audited", request=cv.DecideAppeal, key="optional"),
+    Route("GET", "/accounts/{id}/plan", P.ACCOUNTS_MANAGE, lambda c: plan_shifts.plan_of(c.ctx, c.me, c.id),
+          sv.PlanView, "A runner's week"),
+    Route("PUT", "/accounts/{id}/plan", P.ACCOUNTS_MANAGE,
+          lambda c: plan_shifts.save_plan_of(c.ctx, c.me, c.id, c.body), sv.PlanView,
+          "Plan a runner's week for them", request=sr.SavePlan, key="optional"),
     Route("POST", "/accounts/{id}/roles", P.CAMPUS_MANAGE,
           lambda c: manage_accounts.set_roles(c.ctx, c.me, c.id, c.body), vw.AccountView,
           "Give an account its roles", request=rq.SetRoles, key="optional"),
@@ -222,6 +277,9 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/geofences/{id}", P.CAMPUS_MANAGE_SETTINGS,
           lambda c: manage_geofences.replace_geofence(c.ctx, c.me, c.id, c.body), gv.GeofenceView,
           "Draw it anew", request=rq.ReplaceGeofence, key="optional"),
+    Route("PUT", "/geofences/{id}/zone", P.CAMPUS_MANAGE_SETTINGS,
+          lambda c: set_zone.set_zone(c.ctx, c.me, c.id, c.body), gv.GeofenceView,
+          "Make it a zone with a way of its own, or none", request=sr.SetZone, key="optional"),
     Route("DELETE", "/geofences/{id}", P.CAMPUS_MANAGE_SETTINGS,
           lambda c: manage_geofences.delete_geofence(c.ctx, c.me, c.id, c.query.version), None,
           "Delete it", query=qs.AtVersion, key="optional"),

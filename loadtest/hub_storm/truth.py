@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 ON_ORDER = frozenset({
     "order_placed", "payment_ready", "payment_failed", "order_paid", "task_assigned", "task_reassigned",
-    "task_reopened", "runner_arrived", "order_picked_up", "order_delivered", "order_confirmed", "order_rated",
-    "order_cancelled", "order_settled", "order_closed", "order_late",
+    "task_reopened", "runner_arriving", "runner_at_stop", "runner_arrived", "order_picked_up", "order_delivered",
+    "order_confirmed", "order_rated", "order_cancelled", "order_settled", "order_closed", "order_late",
 })  # fmt: skip
 ON_RUNNER = frozenset({
     "task_offered", "offer_declined", "offer_expired", "offer_withdrawn", "task_assigned", "task_reassigned",
-    "runner_arrived", "order_picked_up", "order_delivered", "order_confirmed", "order_rated", "order_cancelled",
-    "order_settled", "order_late", "runner_on_duty", "runner_off_duty", "account_blocked",
+    "runner_at_stop", "runner_arrived", "order_picked_up", "order_delivered", "order_confirmed", "order_rated",
+    "order_cancelled", "order_settled", "order_late", "runner_on_duty", "runner_off_duty", "account_blocked",
 })  # fmt: skip
 ON_HALL = frozenset({"order_paid", "task_assigned", "task_reassigned", "task_reopened", "order_cancelled"})
 _GIVES, _TAKES = ("task_assigned", "task_reassigned"), ("task_reopened", "order_delivered", "order_cancelled")

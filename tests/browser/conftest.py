@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
@@ -15,7 +14,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
-from tests.e2e_server import Server, make_server
+from tests.e2e_server import Server, running_server
 
 #: Business seconds per real second, and how long an offer stands: 20 real seconds, time enough for a browser.
 TIME_SCALE = 15
@@ -40,16 +39,9 @@ def find_browser() -> str:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server with the demo campus, its people, and nobody simulated."""
     folder = tmp_path_factory.mktemp("pages")
-    made = make_server(folder / "data", time_scale=TIME_SCALE, DISPATCH_OFFER_TTL_S=str(OFFER_TTL_S))
-    plan = folder / "plan.json"
-    made.command("demo-setup", "--plan", str(plan), "--students", "4", "--runners", "4")
-    made.plan = json.loads(plan.read_text())
-    made.start()
-    try:
+    extra = {"DISPATCH_OFFER_TTL_S": str(OFFER_TTL_S)}
+    with running_server(folder, students=4, runners=4, time_scale=TIME_SCALE, **extra) as made:
         yield made
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            made.stop()
 
 
 @dataclass

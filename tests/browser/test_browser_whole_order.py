@@ -40,7 +40,7 @@ async def test_an_order_through_three_pages(stage: Stage) -> None:
     row = console.locator(".row", has_text=code)
     await expect(row).to_be_visible()
 
-    await runner.locator("#accept").click(timeout=PATIENCE_MS)
+    await runner.locator(".offer .accept").click(timeout=PATIENCE_MS)
     await expect(student.locator(".runner-panel")).to_be_visible()
     await expect(student.locator(".status-title")).to_contain_text("预计")
     await expect(student.locator(".runner-dot")).to_be_visible()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e_server import Server, make_server
+from tests.e2e_server import Server, running_server
 
 
 @pytest.fixture(params=["embedded", "postgres-2-workers"])
@@ -23,13 +21,6 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
             "REDIS_URL": request.getfixturevalue("redis_url"),
             "DISPATCH_WORKERS": "2",
         }
-    made = make_server(tmp_path / "data", time_scale=20, DISPATCH_OFFER_TTL_S="120", **extra)
-    plan = tmp_path / "plan.json"
-    made.command("--inherit", "demo-setup", "--plan", str(plan), "--students", "4", "--runners", "4")
-    made.plan = json.loads(plan.read_text())
-    made.start()
-    try:
+    extra["DISPATCH_OFFER_TTL_S"] = "120"
+    with running_server(tmp_path, students=4, runners=4, time_scale=20, **extra) as made:
         yield made
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            made.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
-from tests.e2e_server import ROOT, Server, make_server, wait_until
+from tests.e2e_server import ROOT, Server, running_server, wait_until
 
 #: Real seconds of trouble; the long form is for `make soak`.
 TROUBLE_S = 600 if os.environ.get("SOAK") else 20
@@ -26,22 +25,17 @@ SCALE = 20
 @pytest.fixture
 def busy(tmp_path: Path) -> Iterator[Server]:
     """A server on which students order and runners carry, over the real interfaces."""
-    server = make_server(tmp_path / "data", time_scale=SCALE, DISPATCH_OFFER_TTL_S="60")
-    plan = tmp_path / "plan.json"
-    server.command("--inherit", "demo-setup", "--plan", str(plan), "--students", "12", "--runners", "8")
-    server.plan = json.loads(plan.read_text())
-    server.start()
-    people = subprocess.Popen(
-        [sys.executable, "-m", "loadtest", "demo", "--plan", str(plan), "--url", server.url, "--seed", "7"],
-        env=server.environ, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        wait_until(lambda: count(server, "order_delivered") >= 1, 60, "the first delivery")
-        yield server
-    finally:
-        people.terminate()
-        people.wait(20)
-        server.stop()
+    with running_server(tmp_path, students=12, runners=8, time_scale=SCALE, DISPATCH_OFFER_TTL_S="60") as server:
+        people = subprocess.Popen(
+            [sys.executable, "-m", "loadtest", "demo", "--plan", server.plan["path"], "--url", server.url, "--seed=7"],
+            env=server.environ, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            wait_until(lambda: count(server, "order_delivered") >= 1, 60, "the first delivery")
+            yield server
+        finally:
+            people.terminate()
+            people.wait(20)
 
 
 def count(server: Server, kind: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import re
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from dispatch import __version__
-from dispatch.__main__ import main
+from dispatch.__main__ import ACTS, main
+from dispatch.command_line import command_line
 from dispatch.flow.sign_in import exchange_link
 from dispatch.model.requests import ExchangeLink
 from dispatch.parts import open_parts
@@ -47,6 +49,17 @@ def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([*command, "--help"])
     assert "usage: dispatch" in capsys.readouterr().out
+
+
+def commands_of(parser: argparse.ArgumentParser) -> set[str]:
+    below = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        return {parser.get_default("command")}
+    return {name for choices in below for command in choices.values() for name in commands_of(command)}
+
+
+def test_every_command_of_the_command_line_does_something_and_nothing_else_is_done():
+    assert commands_of(command_line()) == set(ACTS)
 
 
 def test_the_version_is_the_package_s(capsys):

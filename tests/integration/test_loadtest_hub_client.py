@@ -14,7 +14,7 @@ import aiohttp
 from dispatch.wire.hub_server import HubOptions
 from loadtest.figures import Figures
 from loadtest.hub_client import HubClient
-from tests.hub_world import CAMPUS, OPTIONS, Server, World, event, now_ms
+from tests.hub_world import CAMPUS, World, event, now_ms, running
 
 TOPIC, CONSOLE = "order:ord_1", f"console:{CAMPUS}"
 PATIENCE_S = 20
@@ -50,22 +50,12 @@ class Someone:
 async def someone(port: int, token: str, **more: Any) -> AsyncIterator[Someone]:
     async with aiohttp.ClientSession() as session:
         made = Someone(session, port, token, **more)
-        running = asyncio.create_task(made.client.run())
+        life = asyncio.create_task(made.client.run())
         try:
             yield made
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-
-@contextlib.asynccontextmanager
-async def serving(redis_url: str, world: World, options: HubOptions = OPTIONS, port: int = 0) -> AsyncIterator[Server]:
-    server = Server(redis_url, world, options, port=port)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
 
 
 def ordered() -> World:
@@ -76,7 +66,7 @@ def ordered() -> World:
 
 async def test_fixes_are_acknowledged_after_the_token_was_renewed(redis_url: str) -> None:
     async with (
-        serving(redis_url, World(), HubOptions(hello_lasts_s=4)) as server,
+        running(redis_url, World(), HubOptions(hello_lasts_s=4)) as server,
         someone(server.port, "acc_r/runner", wants_acks=True) as runner,
     ):
         await runner.until(lambda: len(runner.all("welcome")) >= 2)
@@ -89,7 +79,7 @@ async def test_fixes_are_acknowledged_after_the_token_was_renewed(redis_url: str
 
 async def test_events_of_an_outage_are_told_once_each_by_the_next_server(redis_url: str) -> None:
     world = ordered()
-    async with serving(redis_url, world) as first:
+    async with running(redis_url, world) as first:
         port = first.port
         async with someone(port, "acc_s/student") as student:
             student.client.follow(TOPIC)
@@ -98,7 +88,7 @@ async def test_events_of_an_outage_are_told_once_each_by_the_next_server(redis_u
             await student.until(lambda: len(student.all("event")) == 2)
             await first.stop()
             await student.until(lambda: not student.client.connected.is_set())
-            async with serving(redis_url, world, port=port) as second:
+            async with running(redis_url, world, port=port) as second:
                 await second.streams.publish_many(CAMPUS, [event(n, TOPIC) for n in (2, 3, 4)])
                 await student.until(lambda: len(student.all("event")) >= 4)
                 await second.streams.publish_many(CAMPUS, [event(5, TOPIC)])
@@ -112,7 +102,7 @@ async def test_events_of_an_outage_are_told_once_each_by_the_next_server(redis_u
 
 async def test_fixes_of_an_outage_come_after_it_newest_first(redis_url: str) -> None:
     world = World()
-    async with serving(redis_url, world) as first:
+    async with running(redis_url, world) as first:
         port = first.port
         async with (
             someone(port, "acc_r/runner", wants_acks=True) as runner,
@@ -131,7 +121,7 @@ async def test_fixes_of_an_outage_come_after_it_newest_first(redis_url: str) -> 
                 assert not runner.client.report({"at": at, "lat": 30.5 + 1e-5 * index, "lon": 114.4})
             operator.heard.clear()
             runner.heard.clear()
-            async with serving(redis_url, world, port=port):
+            async with running(redis_url, world, port=port):
                 await runner.until(lambda: len(runner.client.fixes) == 0)
                 assert sum(frame["accepted"] for frame in runner.all("ack")) == len(kept)
                 await runner.until(lambda: any(row[3] == kept[-1] for f in operator.all("pos") for row in f["p"]))
@@ -141,7 +131,7 @@ async def test_fixes_of_an_outage_come_after_it_newest_first(redis_url: str) -> 
 
 async def test_who_is_turned_away_with_503_waits_as_long_as_it_says(redis_url: str) -> None:
     options = HubOptions(drain_s=0.2, close_timeout_s=1, max_connections=1)
-    async with serving(redis_url, World(), options) as server, contextlib.AsyncExitStack() as leaving:
+    async with running(redis_url, World(), options) as server, contextlib.AsyncExitStack() as leaving:
         first = await leaving.enter_async_context(someone(server.port, "acc_a/student"))
         await first.until(first.client.connected.is_set)
         async with someone(server.port, "acc_b/student") as second:
@@ -156,7 +146,7 @@ async def test_who_is_turned_away_with_503_waits_as_long_as_it_says(redis_url: s
 
 async def test_a_drained_client_stays_away_as_long_as_it_was_told(redis_url: str) -> None:
     world, options = ordered(), HubOptions(drain_s=3.0, close_timeout_s=1)
-    async with serving(redis_url, world, options) as first:
+    async with running(redis_url, world, options) as first:
         port = first.port
         async with someone(port, "acc_s/student") as student:
             student.client.follow(TOPIC)
@@ -166,14 +156,14 @@ async def test_a_drained_client_stays_away_as_long_as_it_was_told(redis_url: str
             assert student.figures.counts["closed_4000"] == 1
             await draining
             await first.stop()
-            async with serving(redis_url, world, port=port):
+            async with running(redis_url, world, port=port):
                 await student.until(lambda: len(student.all("followed")) == 2)
                 assert student.all("followed")[-1]["recovered"]
 
 
 async def test_a_view_holds_on_the_next_connection(redis_url: str) -> None:
     async with (
-        serving(redis_url, World()) as server,
+        running(redis_url, World()) as server,
         someone(server.port, "acc_r/runner", wants_acks=True) as runner,
         someone(server.port, "acc_o/operator") as operator,
     ):

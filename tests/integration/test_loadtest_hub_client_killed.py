@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -19,22 +18,15 @@ from loadtest.api_client import ApiClient, open_session, server_clock
 from loadtest.figures import Figures
 from loadtest.hub_client import HubClient
 from loadtest.people import PlanFile, read_plan
-from tests.e2e_server import Server, make_server
+from tests.e2e_server import Server, running_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    made = make_server(tmp_path / "data", time_scale=1)
-    plan = tmp_path / "plan.json"
-    made.command("demo-setup", "--plan", str(plan), "--students", "1", "--runners", "1")
-    made.plan = json.loads(plan.read_text()) | {"path": str(plan)}
-    made.start()
-    try:
+    with running_server(tmp_path, students=1, runners=1, time_scale=1) as made:
         yield made
-    finally:
-        made.stop()
 
 
 async def until(holds: Callable[[], object], seconds: float = 40) -> None:

@@ -6,7 +6,17 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from . import m0001_first_tables, m0002_order_codes, m0003_sealed_answers, m0004_geofences
+from . import (
+    m0001_first_tables,
+    m0002_order_codes,
+    m0003_sealed_answers,
+    m0004_geofences,
+    m0005_credit,
+    m0006_shifts,
+    m0007_stop_visits,
+    m0008_arrivals,
+    m0009_bundles,
+)
 
 #: Changes one database by one version. Frozen once shipped: it never uses the tables of the present.
 Migration = Callable[[Connection], None]
@@ -17,5 +27,10 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0002_order_codes.upgrade,
     m0003_sealed_answers.upgrade,
     m0004_geofences.upgrade,
+    m0005_credit.upgrade,
+    m0006_shifts.upgrade,
+    m0007_stop_visits.upgrade,
+    m0008_arrivals.upgrade,
+    m0009_bundles.upgrade,
 )
 LATEST = len(MIGRATIONS)

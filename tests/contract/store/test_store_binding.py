@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dispatch.model.account import Role, RunnerStatus
+from dispatch.model.credit import CreditAppeal, CreditEntry, CreditReason
 from dispatch.model.decision import Decision
 from dispatch.model.errors import NotFound
 from dispatch.model.geofence import CampusFence, CircleShape
@@ -26,7 +27,8 @@ from dispatch.store.unit_of_work import UnitOfWork
 Ask = Callable[[UnitOfWork, SimpleNamespace], Any]
 REPOSITORIES = (
     "orders", "tasks", "offers", "decisions", "outbox", "commands", "inbox", "jobs", "audit", "idempotency", "photos",
-    "alerts", "memberships", "accounts", "statistics", "geofences", "geofence_stays",
+    "alerts", "memberships", "accounts", "statistics", "geofences", "geofence_stays", "credit",
+    "credit_appeals", "planned_routes",
 )  # fmt: skip
 
 #: What a unit of work of ``here`` asks about the rows of ``there``.
@@ -55,6 +57,7 @@ ASKED: dict[str, Ask] = {
     "offers.pending_of_runner": lambda uow, x: uow.offers.pending_of_runner(x.account.id),
     "offers.pending_of_task": lambda uow, x: uow.offers.pending_of_task(x.open_task.id),
     "offers.pending": lambda uow, x: uow.offers.pending(),
+    "planned_routes.of": lambda uow, x: uow.planned_routes.of([x.account.id]),
     "offers.offered_runners": lambda uow, x: uow.offers.offered_runners(),
     "decisions.for_order": lambda uow, x: uow.decisions.for_order(x.order.id),
     "outbox.timeline": lambda uow, x: uow.outbox.timeline(x.order.id),
@@ -98,6 +101,19 @@ ASKED: dict[str, Ask] = {
     "geofence_stays.runners_inside": lambda uow, x: uow.geofence_stays.runners_inside(),
     "geofence_stays.page": lambda uow, x: uow.geofence_stays.page(fence_id=x.geofence.id),
     "geofence_stays.figures": lambda uow, x: uow.geofence_stays.figures(x.now - timedelta(1), x.now + timedelta(1)),
+    "credit.get": lambda uow, x: uow.credit.get(x.credit.id),
+    "credit.find": lambda uow, x: uow.credit.find(x.account.id, x.credit.reason, x.credit.subject_id),
+    "credit.last": lambda uow, x: uow.credit.last(x.account.id),
+    "credit.page": lambda uow, x: uow.credit.page(x.account.id),
+    "credit.moved_since": lambda uow, x: uow.credit.moved_since(x.account.id, x.credit.reason, x.now),
+    "credit.reversed_among": lambda uow, x: uow.credit.reversed_among([replace(x.credit, id=x.credit.subject_id)]),
+    "credit_appeals.get": lambda uow, x: uow.credit_appeals.get(x.appeal.id),
+    "credit_appeals.decide": lambda uow, x: uow.credit_appeals.decide(replace(x.appeal, campus_id=uow.campus_id)),
+    "credit_appeals.count_open": lambda uow, x: uow.credit_appeals.count_open(x.account.id),
+    "credit_appeals.of_entries": lambda uow, x: uow.credit_appeals.of_entries([x.credit.id]),
+    "offers.answers": lambda uow, x: uow.offers.answers(),
+    "offers.answers_of": lambda uow, x: sum(uow.offers.answers_of(x.account.id)),
+    "offers.count_of_runner": lambda uow, x: uow.offers.count_of_runner(x.account.id, OfferStatus.PENDING, x.now),
 }
 #: Writing into another campus is a bug in the caller, not a question.
 REFUSED: dict[str, Ask] = {
@@ -113,11 +129,13 @@ REFUSED: dict[str, Ask] = {
     "photos.insert": lambda uow, x: uow.photos.insert(replace(x.photo, id="pho_new")),
     "memberships.insert": lambda uow, x: uow.memberships.insert(x.membership),
     "memberships.save": lambda uow, x: uow.memberships.save(x.membership),
+    "credit.append": lambda uow, x: uow.credit.append(replace(x.credit, number=2)),
+    "credit_appeals.insert": lambda uow, x: uow.credit_appeals.insert(replace(x.appeal, entry_id="crd_new")),
     "geofences.insert": lambda uow, x: uow.geofences.insert(replace(x.geofence, id="fen_new")),
     "geofences.save": lambda uow, x: uow.geofences.save(replace(x.geofence, version=2)),
 }
 #: Takes no id of an existing row and writes the unit's own campus: proved by the rows it leaves.
-OWN = {"audit.add"}
+OWN = {"audit.add", "planned_routes.save"}
 
 
 async def fill(books: Any) -> SimpleNamespace:
@@ -134,6 +152,11 @@ async def fill(books: Any) -> SimpleNamespace:
     geofence = CampusFence(
         books.new_id("fen"), there, "南门", None, CircleShape(30.5, 114.4, 50.0), 60, 1, True, now, now, account.id
     )
+    # Of the kind that says of which line it is, so that every question finds it.
+    credit = CreditEntry(
+        books.new_id("crd"), there, account.id, 1, now, 1, 81, CreditReason.REVERSED, "crd_other", "v1"
+    )
+    appeal = CreditAppeal(books.new_id("apl"), there, account.id, credit.id, now, "下雨")
     photo = Photo(books.new_id("pho"), there, order.id, account.id, now, b"jpeg", 1, 1)
 
     def insert(uow: UnitOfWork) -> tuple[Any, Any]:
@@ -145,15 +168,18 @@ async def fill(books: Any) -> SimpleNamespace:
         uow.audit.add(account.id, "did", order.id, "why")
         uow.idempotency.store(account.id, "key", b"hash", b"theirs")
         uow.photos.insert(photo)
+        uow.planned_routes.save(account.id, [(task.id, "dropoff")])
         uow.geofences.insert(geofence)
         assert uow.geofence_stays.enter(geofence.id, account.id, now)
         uow.alerts.raise_once("late", order.id, "晚", "late")
+        uow.credit.append(credit)
+        assert uow.credit_appeals.insert(appeal)
         return uow.alerts.open_alerts()[0], uow.memberships.get(account.id)
 
     alert, membership = await books.store.run(there, insert)
     return SimpleNamespace(
         account=account, order=order, task=task, open_task=open_task, offer=offer, decision=decision, event=event,
-        photo=photo, alert=alert, membership=membership, now=now, geofence=geofence,
+        photo=photo, alert=alert, membership=membership, now=now, geofence=geofence, credit=credit, appeal=appeal,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ async def test_an_offer_is_answered_once(books: Any) -> None:
     offer = await books.offer(task, "acc_r", decision_id="dec_1")
     read, run = books.store.read, books.store.run
     assert await read(books.here, lambda uow: uow.offers.get(offer.id)) == offer
-    assert await read(books.here, lambda uow: uow.offers.pending_of_runner("acc_r")) == offer
+    assert await read(books.here, lambda uow: uow.offers.pending_of_runner("acc_r")) == [offer]
     assert await read(books.here, lambda uow: uow.offers.pending_of_task(task.id)) == offer
     accepted = replace(offer, status=OfferStatus.ACCEPTED)
     await run(books.here, lambda uow: uow.offers.save(accepted, OfferStatus.PENDING))
@@ -36,20 +36,33 @@ async def test_an_offer_is_answered_once(books: Any) -> None:
     with pytest.raises(NotFound):
         await read(books.here, lambda uow: uow.offers.get("ofr_x"))
     assert await read(books.here, lambda uow: uow.offers.get(offer.id)) == accepted
-    assert await read(books.here, lambda uow: uow.offers.pending_of_runner("acc_r")) is None
+    assert await read(books.here, lambda uow: uow.offers.pending_of_runner("acc_r")) == []
     assert await read(books.here, lambda uow: uow.offers.pending_of_task(task.id)) is None
 
 
-async def test_one_pending_offer_per_task_and_per_runner(books: Any) -> None:
+async def test_one_pending_offer_per_task_and_several_per_runner(books: Any) -> None:
     first, second = [await books.task(await books.order()) for _ in range(2)]
     offer = await books.offer(first, "acc_r")
-    for clash in (books.make_offer(first, "acc_q"), books.make_offer(second, "acc_r")):
-        with pytest.raises(StaleVersion):
-            await books.store.run(books.here, lambda uow, clash=clash: uow.offers.insert(clash))
+    with pytest.raises(StaleVersion):
+        await books.store.run(books.here, lambda uow: uow.offers.insert(books.make_offer(first, "acc_q")))
+    sooner = await books.offer(second, "acc_r", expires_at=offer.expires_at - timedelta(seconds=1))
+    assert await books.store.read(books.here, lambda uow: uow.offers.pending_of_runner("acc_r")) == [sooner, offer]
     declined = replace(offer, status=OfferStatus.DECLINED)
     await books.store.run(books.here, lambda uow: uow.offers.save(declined, OfferStatus.PENDING))
     await books.offer(first, "acc_q")
-    await books.offer(second, "acc_r")
+
+
+async def test_the_newest_planned_route_of_a_runner_replaces_the_one_before(books: Any) -> None:
+    def plan(uow: Any) -> None:
+        uow.planned_routes.save("acc_r", [("tsk_1", "pickup"), ("tsk_1", "dropoff")])
+        uow.planned_routes.save("acc_r", [("tsk_2", "place")])
+        uow.planned_routes.save("acc_q", [])
+
+    await books.store.run(books.here, plan)
+    asked = ["acc_r", "acc_q", "acc_none"]
+    found = await books.store.read(books.here, lambda uow: uow.planned_routes.of(asked))
+    assert found == {"acc_r": (("tsk_2", "place"),), "acc_q": ()}
+    assert await books.store.read(books.there, lambda uow: uow.planned_routes.of(asked)) == {}
 
 
 async def test_pending_offers_come_soonest_to_expire_first(books: Any) -> None:

@@ -95,6 +95,31 @@ def test_a_populated_database_of_version_3_gets_geofences_and_keeps_its_events(e
         connection.execute(text(stay), {"id": "sty_2", "at": 6, "no": False})
 
 
+def test_a_populated_database_of_version_4_gets_histories_of_credit_and_keeps_the_scores(
+    engine: Engine, books_now: Any
+) -> None:
+    assert migrate.migrate(engine, books_now, target=4) == [1, 2, 3, 4]
+    account = (
+        "INSERT INTO accounts (id, name_sealed, phone_sealed, phone_hash, key_id, language, is_blocked, created_at)"
+        " VALUES ('acc_r', :b, :b, :b, 'k', 'en', :no, 1)"
+    )
+    member = "INSERT INTO memberships VALUES ('acc_r', 'cmp_1', '[\"runner\"]', 'approved', 63, 'walk', :no)"
+    with engine.begin() as connection:
+        connection.execute(text(account), {"b": b"x", "no": False})
+        connection.execute(text(member), {"no": False})
+    assert migrate.migrate(engine, books_now) == list(range(5, LATEST + 1))
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT credit, credit_lines FROM memberships")).one() == (63, 0)
+        line = (
+            "INSERT INTO credit_entries VALUES (:id, 'cmp_1', 'acc_r', :number, 5, 63, 63, 'opening', :of, 'v', NULL,"
+            " '{}', '', NULL)"
+        )
+        connection.execute(text(line), {"id": "crd_1", "number": 1, "of": "acc_r"})
+    for twice in ({"number": 1, "of": "other"}, {"number": 2, "of": "acc_r"}):
+        with pytest.raises(IntegrityError), engine.begin() as connection:
+            connection.execute(text(line), {"id": "crd_2", **twice})
+
+
 def test_migrating_again_does_nothing(engine: Engine, books_now: Any) -> None:
     migrate.migrate(engine, books_now)
     assert migrate.migrate(engine, books_now) == []

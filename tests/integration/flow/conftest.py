@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fenced_world import Fenced, fenced_of
 from tests.flow_world import World, open_world
 
 
@@ -26,3 +27,17 @@ async def home(tmp_path: Path, redis_url: str) -> AsyncIterator[World]:
     urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("dispatch", "payments", "bank")]
     async with open_world(*urls, redis_url) as opened:
         yield opened
+
+
+@pytest.fixture
+async def fenced(world: World) -> AsyncIterator[Fenced]:
+    """With a geofence, on both databases."""
+    async with fenced_of(world) as made:
+        yield made
+
+
+@pytest.fixture
+async def yard(home: World) -> AsyncIterator[Fenced]:
+    """With a geofence, on SQLite alone."""
+    async with fenced_of(home) as made:
+        yield made

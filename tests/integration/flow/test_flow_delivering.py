@@ -66,7 +66,7 @@ async def test_each_step_is_told_with_the_distance_from_its_stop(world: World) -
     view = await deliver_task.arrived(world.ctx, runner, order_id, tap)
     assert view.task_status == "at_pickup"
     told = await _payload(world, order_id, "runner_arrived")
-    assert told["distance_m"] <= 1
+    assert told["distance_from_stop_m"] <= 1
     assert told["at_ms"] == pressed_ms, "a tap that was made offline counts from when it was made"
     again = await deliver_task.arrived(world.ctx, runner, order_id, tap)
     assert again.version == view.version, "pressing it twice is harmless"
@@ -78,7 +78,7 @@ async def test_each_step_is_told_with_the_distance_from_its_stop(world: World) -
     done = await deliver_task.delivered(world.ctx, runner, order_id, Deliver(pin=order.pin, lat=far.lat, lon=far.lon))
     assert done.status == "delivered" and done.pin is None
     told = await _payload(world, order_id, "order_delivered")
-    assert told["distance_m"] > 100 and told["proof"] == "pin" and told["is_late"] is False
+    assert told["distance_from_stop_m"] > 100 and told["proof"] == "pin" and told["is_late"] is False
     again = await deliver_task.delivered(world.ctx, runner, order_id, Deliver(pin=order.pin))
     assert again.version == done.version
     with pytest.raises(WrongState):
@@ -95,7 +95,7 @@ async def test_queueing_has_one_place_and_no_pick_up(home: World) -> None:
     at = home.map.place(place).point
     await deliver_task.arrived(home.ctx, runner, order_id, Tap(lat=at.lat, lon=at.lon))
     told = await _payload(home, order_id, "runner_arrived")
-    assert told["stop_role"] == "place" and told["distance_m"] == 0
+    assert told["stop_role"] == "place" and told["distance_from_stop_m"] == 0
     with pytest.raises(WrongState, match="nothing to pick up"):
         await deliver_task.picked_up(home.ctx, runner, order_id, PickUp())
     pin = (await home.order(order_id)).pin

@@ -7,9 +7,7 @@ from datetime import timedelta
 from dispatch.flow import answer_offer, confirm_order, deliver_task, go_on_duty
 from dispatch.model.order import OrderStatus
 from dispatch.model.requests import ConfirmOrder, Deliver, PickUp, Tap
-from tests.flow_world import World
-
-DAY_S = 86_400
+from tests.flow_world import DAY_S, World
 
 
 async def test_an_order_goes_the_whole_way_and_its_money_is_divided(world: World) -> None:

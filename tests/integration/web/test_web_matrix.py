@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 
 from dispatch.access.permissions import Permission, permissions_of
+from dispatch.flow.move_credit import move
 from dispatch.model.account import Role
+from dispatch.model.campus import CampusSettings
+from dispatch.model.credit import CreditAppeal, CreditCause, CreditReason
 from dispatch.model.ids import OFFER
 from dispatch.model.offer import Offer, OfferStatus
 from dispatch.model.order import OrderStatus
@@ -60,6 +63,10 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "POST /alerts/{id}/acknowledge": _nothing,
     "POST /accounts/{id}/block": lambda s: {"is_blocked": False, "reason": "was a mistake"},
     "POST /accounts/{id}/runner-review": lambda s: {"status": "removed"},
+    "POST /accounts/{id}/credit": lambda s: {"kind": "corrected", "delta": 1, "reason": "a good deed"},
+    "POST /credit-lines/{id}/appeal": lambda s: {"text": "it rained"},
+    "POST /credit-lines/{id}/reverse": lambda s: {"reason": "it did rain"},
+    "POST /credit-appeals/{id}/decide": lambda s: {"is_granted": False, "answer": "it did not"},
     "POST /accounts/{id}/roles": lambda s: {"roles": ["student"]},
     "PATCH /campus": lambda s: {"version": 0},
     "POST /geofences": lambda s: s.fence,
@@ -79,6 +86,7 @@ PARTIES = {
     "party": {"student", "carrier", "operator", "admin"},
     "carrier": {"carrier"},
     "offered": {"carrier"},
+    "self": {"carrier"},
 }
 
 
@@ -110,7 +118,7 @@ class Scene:
         made = await self.house.call("POST", "/geofences", self.fence, who=self.people["operator"])
         self.ids["geofences"] = made.json["id"]
 
-    async def renew(self, number: int) -> None:
+    async def renew(self, number: int, *, is_credit: bool) -> None:
         """A fresh carried order with an offer and a photo, so that no route lives off what another one did."""
         student, carrier = self.people["student"], self.people["carrier"]
         self.order = await self.house.carried(student, carrier, f"order-{number}")
@@ -120,6 +128,20 @@ class Scene:
         )
         self.ids |= {"orders": order_id, "photos": photo.json["id"], "accounts": self.people["other student"].id}
         self.ids["offers"] = await self.house.ctx.store.run(self.house.campus_id, self._offer)
+        if is_credit:
+            await self.house.ctx.store.run(self.house.campus_id, self._credit)
+
+    def _credit(self, uow: Any) -> None:
+        """Two lines of the carrier's: one to appeal, one that is appealed; somebody else has a line to correct."""
+        settings, carrier = CampusSettings(), self.people["carrier"]
+        for name, person in (("credit-lines", carrier), ("appealed", carrier), ("", self.people["other student"])):
+            cause = CreditCause(CreditReason.CORRECTED, -1)
+            line = move(uow, settings, person.id, cause, subject_id=uow.new_id("crd"))
+            assert line is not None
+            self.ids[name] = line.id
+        appeal = CreditAppeal(uow.new_id("apl"), uow.campus_id, carrier.id, self.ids["appealed"], uow.now, "it rained")
+        assert uow.credit_appeals.insert(appeal)
+        self.ids["credit-appeals"] = appeal.id
 
     def _offer(self, uow: Any) -> str:
         task = uow.tasks.by_order(self.order["id"])
@@ -171,7 +193,7 @@ async def test_every_route_lets_in_whom_it_says_and_nobody_else(house: Any) -> N
     ordered = sorted(ROUTES, key=lambda route: f"{route.method} {route.path}" == LAST)
     for number, route in enumerate(ordered):
         if "{id}" in route.path and not route.path.startswith("/campuses"):
-            await scene.renew(number)
+            await scene.renew(number, is_credit="credit" in route.path)
         # Those who may do it come last: what they do may change who may.
         for name in sorted(EVERYBODY, key=lambda name: permitted(route, name) and is_theirs(route, name)):
             said = await _try(scene, route, name)

@@ -99,7 +99,8 @@ class RunnerPage {
   }
 
   take(state) {
-    const isNewOffer = state.offer && state.offer.id !== this.state?.offer?.id;
+    const known = new Set((this.state?.offers ?? []).map((offer) => offer.id));
+    const isNewOffer = state.offers.some((offer) => !known.has(offer.id));
     this.state = state;
     this.position.vehicle = state.vehicle;
     if (state.is_on_duty && !this.position.isOn) this.startPosition();
@@ -110,12 +111,13 @@ class RunnerPage {
 
   hear({ kind, data }) {
     if (kind === "task_offered" && data.offer && this.state) {
-      this.state = { ...this.state, offer: data.offer };
+      this.state = { ...this.state, offers: [...this.offersBut(data.offer.id), data.offer] };
       this.greetOffer();
       return this.changed();
     }
-    if (OFFER_ENDS.has(kind) && this.state?.offer?.order_id === data.order_id) {
-      this.state = { ...this.state, offer: null };
+    const ended = this.state?.offers.find((offer) => offer.order_id === data.order_id);
+    if (OFFER_ENDS.has(kind) && ended) {
+      this.state = { ...this.state, offers: this.offersBut(ended.id) };
       if (kind === "offer_expired") toast(t("offer.expired"));
       if (kind === "offer_withdrawn") toast(t("offer.withdrawn"));
     }
@@ -147,12 +149,17 @@ class RunnerPage {
     this.paint();
   }
 
+  offersBut(id) {
+    return this.state.offers.filter((offer) => offer.id !== id);
+  }
+
   greetOffer() {
     play("offer");
     navigator.vibrate?.([200, 100, 200]);
     this.tab = "now";
-    this.map.fitPoints([...this.state.offer.stops, this.position.last].filter(Boolean));
-    requestAnimationFrame(() => document.getElementById("accept")?.focus({ preventScroll: true }));
+    const stops = this.state.offers.flatMap((offer) => offer.stops);
+    this.map.fitPoints([...stops, this.position.last].filter(Boolean));
+    requestAnimationFrame(() => document.querySelector(".offer .accept")?.focus({ preventScroll: true }));
   }
 
   answered(order) {
@@ -199,8 +206,7 @@ class RunnerPage {
     }
   }
 
-  async actOnOffer(act) {
-    const { offer } = this.state;
+  async actOnOffer(offer, act) {
     this.busyId = offer.id;
     this.paint();
     try {
@@ -213,7 +219,7 @@ class RunnerPage {
       toastError(error);
     }
     this.busyId = null;
-    if (this.state.offer?.id === offer.id) this.state = { ...this.state, offer: null };
+    this.state = { ...this.state, offers: this.offersBut(offer.id) };
     this.refetch();
   }
 
@@ -263,10 +269,8 @@ class RunnerPage {
       .map((order) => this.queue.project(order))
       .filter((order) => nextStep(order));
     return (
-      orders.find((order) => order.id === this.chosenId) ??
-      orders.find((order) => order.status === "carrying") ??
-      orders[0] ??
-      null
+      // The server says which stop is next.
+      orders.find((order) => order.id === this.chosenId) ?? orders[0] ?? null
     );
   }
 
@@ -274,16 +278,17 @@ class RunnerPage {
   async changed() {
     this.paint();
     if (!this.state || !this.map) return;
-    const { offer } = this.state;
-    const shown = offer ? [{ id: offer.order_id, stops: offer.stops }] : this.current ? [this.current] : [];
+    const { offers } = this.state;
+    const asked = offers.map((offer) => ({ id: offer.order_id, stops: offer.stops }));
+    const shown = asked.length ? asked : this.current ? [this.current] : [];
     this.stopLayer.keepOnly(new Set(shown.map((order) => order.id)));
-    for (const order of shown) this.stopLayer.put(order.id, order.stops, { isJoined: Boolean(offer) });
+    for (const order of shown) this.stopLayer.put(order.id, order.stops, { isJoined: asked.length > 0 });
     await this.drawWay();
   }
 
   /** Nothing to walk to: the map shows where the runner stands, once, and then is theirs again. */
   lookAround() {
-    const isFree = Boolean(this.state) && !this.state.offer && !this.current;
+    const isFree = Boolean(this.state) && !this.state.offers.length && !this.current;
     if (isFree && !this.isAround && this.position.last) {
       this.map.fitPoints([this.position.last], { maxZoom: 16.5 });
       this.isAround = true;
@@ -318,8 +323,9 @@ class RunnerPage {
       this.own.show(last, last.acc);
     }
     this.lookAround();
-    if (this.state?.offer && now() >= this.state.offer.expires_at_ms + 1000 * timeScale()) {
-      this.state = { ...this.state, offer: null };
+    const isOver = (offer) => now() >= offer.expires_at_ms + 1000 * timeScale();
+    if (this.state?.offers.some(isOver)) {
+      this.state = { ...this.state, offers: this.state.offers.filter((offer) => !isOver(offer)) };
       this.refetch();
     }
     this.paint();

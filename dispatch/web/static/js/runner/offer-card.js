@@ -80,8 +80,7 @@ export function offerCard({ offer, isBusy, onAccept, onDecline }) {
         "button",
         {
           type: "button",
-          class: "button primary big grow",
-          id: "accept",
+          class: "accept button primary big grow",
           disabled: isBusy || left <= 0,
           onclick: onAccept,
         },

@@ -74,22 +74,25 @@ export function dutyBar(page) {
   );
 }
 
-/** The offer, the errand in hand and the ones after it, the day, the position. */
+/** The offers, the errand in hand and the ones after it, the day, the position. */
 export function nowView(page) {
   const { state } = page;
   const order = page.current;
   const waiting = state.orders.filter((other) => other.id !== order?.id && nextStep(page.queue.project(other)));
   return [
-    state.offer &&
+    state.offers.length > 1 &&
+      h("p", { class: "note", key: "bundle", role: "status" }, icon("info"), t("offer.several", { n: state.offers.length })),
+    state.offers.map((offer) =>
       offerCard({
-        offer: state.offer,
-        isBusy: page.busyId === state.offer.id,
-        onAccept: () => page.actOnOffer("accept"),
-        onDecline: () => page.actOnOffer("decline"),
+        offer,
+        isBusy: page.busyId === offer.id,
+        onAccept: () => page.actOnOffer(offer, "accept"),
+        onDecline: () => page.actOnOffer(offer, "decline"),
       }),
+    ),
     order
       ? page.taskCard.view(order)
-      : !state.offer &&
+      : !state.offers.length &&
         h(
           "section",
           { class: "rest card", key: "rest" },

@@ -15,6 +15,7 @@ export const runner = {
   "duty.off": "Off duty",
   "duty.vehicle": "How you move",
   "offer.title": "New offer",
+  "offer.several": "{n} errands on one way: answer each",
   "offer.pickup": "{d} to pick-up",
   "offer.trip": "{d} trip",
   "offer.by": "by {at}",

@@ -15,6 +15,7 @@ export const runner = {
   "duty.off": "已下线",
   "duty.vehicle": "出行方式",
   "offer.title": "新订单",
+  "offer.several": "顺路 {n} 单,请逐单选择",
   "offer.pickup": "距取件 {d}",
   "offer.trip": "全程 {d}",
   "offer.by": "{at} 前",

@@ -1,0 +1,123 @@
+"""How wrong expected times turn out, learned from arrivals: the range within which four of five fall.
+
+An arrival's error is the logarithm of (actual + c) / (expected + c): twice as long and half as long are equally far
+off, and near the end, where nothing is left to walk, seconds count. Errors are counted in bins that slowly forget.
+Where a case has been seen seldom its quantiles lean on those of all cases, and these on a prior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import erf, exp, log, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from .eta import Eta
+from .point import Floats
+
+#: The range that is told: from the 10 % quantile of arrivals to the 90 %.
+LOW, HIGH = 0.1, 0.9
+#: Added to both sides of the ratio.
+FLOOR_S = 60.0
+#: Errors beyond these count as these; bins between them.
+_LEAST, _MOST, _BINS = -2.0, 3.0, 125
+_WIDTH = (_MOST - _LEAST) / _BINS
+#: A case keeps the memory of about so many arrivals; what it leans on counts as so many.
+REMEMBERED, PARENT_COUNTS = 1_500.0, 25.0
+#: Different cases that are told apart; more would be one, "other".
+MOST_CASES = 256
+#: The ends of the bands into which expected times are divided, in seconds.
+BANDS_S = (120.0, 300.0, 600.0, 1_200.0, 2_400.0)
+_ALL, _OTHER = "*", "other"
+
+
+class Spread(NamedTuple):
+    """A prior: normal errors with another width below and above the middle."""
+
+    middle: float = 0.02
+    below: float = 0.22
+    above: float = 0.30
+
+
+def band(expected_s: float) -> int:
+    """0 for the shortest."""
+    return sum(expected_s >= end for end in BANDS_S)
+
+
+def error_of(expected_s: float, actual_s: float) -> float:
+    """0 where it was just right, above 0 where it took longer."""
+    return log((max(0.0, actual_s) + FLOOR_S) / (max(0.0, expected_s) + FLOOR_S))
+
+
+class Calibration:
+    """Quantiles of errors by case; a case is a name (how far the errand has come) and a band of expected times."""
+
+    def __init__(self, prior: Spread = Spread(), remembered: float = REMEMBERED) -> None:  # noqa: B008
+        self._prior = _prior_bins(prior)
+        self._remembered = remembered
+        self._bins: dict[str, Floats] = {}
+
+    def learn(self, case: str, expected_s: float, actual_s: float, weight: float = 1.0) -> None:
+        """An arrival that was expected in ``expected_s`` seconds happened after ``actual_s``."""
+        place = (error_of(expected_s, actual_s) - _LEAST) / _WIDTH
+        index = min(_BINS - 1, max(0, int(place)))
+        for name in (_ALL, case, f"{case}/{band(expected_s)}"):
+            bins = self._bins.get(name)
+            if bins is None:
+                if len(self._bins) >= MOST_CASES:
+                    name = _OTHER
+                bins = self._bins.setdefault(name, np.zeros(_BINS))
+            bins *= max(0.0, 1.0 - weight / self._remembered)
+            bins[index] += weight
+
+    def range_of(self, case: str, expected_s: float) -> Eta:
+        """The expected time, corrected by what is usual, and its range."""
+        low, middle, high = self.quantiles(case, expected_s, (LOW, 0.5, HIGH))
+        return Eta(*(max(0.0, (max(0.0, expected_s) + FLOOR_S) * exp(z) - FLOOR_S) for z in (middle, low, high)))
+
+    def quantiles(self, case: str, expected_s: float, shares: Sequence[float]) -> list[float]:
+        """Of the errors of a case, ascending with ``shares``."""
+        known = self._prior
+        for name in (_ALL, case, f"{case}/{band(expected_s)}"):
+            bins = self._bins.get(name)
+            if bins is not None:
+                known = bins + known * (PARENT_COUNTS / known.sum())
+        upto = np.concatenate(([0.0], np.cumsum(known)))
+        edges = np.linspace(_LEAST, _MOST, _BINS + 1)
+        return [float(np.interp(share * upto[-1], upto, edges)) for share in shares]
+
+    def seen(self, case: str = _ALL) -> float:
+        """How many arrivals a case still remembers."""
+        bins = self._bins.get(case)
+        return float(bins.sum()) if bins is not None else 0.0
+
+    def to_json(self) -> dict[str, list[float]]:
+        """By case: first bin that is not empty, then the counts up to the last such."""
+        found = {}
+        for name, bins in self._bins.items():
+            filled = np.flatnonzero(bins > 1e-3)
+            if filled.size:
+                counts = bins[filled[0] : filled[-1] + 1]
+                found[name] = [float(filled[0]), *(round(float(count), 3) for count in counts)]
+        return found
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Sequence[float]]) -> Calibration:
+        """What :meth:`to_json` gave; anything beyond the bounds is left out."""
+        made = cls()
+        for name, (first, *counts) in list(body.items())[:MOST_CASES]:
+            bins, start = np.zeros(_BINS), int(first)
+            if start >= 0 and start + len(counts) <= _BINS:
+                bins[start : start + len(counts)] = counts
+                made._bins[name] = bins
+        return made
+
+
+def _prior_bins(prior: Spread) -> Floats:
+    """The prior as shares of the bins."""
+    edges = np.linspace(_LEAST, _MOST, _BINS + 1)
+    below = np.array([erf(min(0.0, edge - prior.middle) / prior.below / sqrt(2)) for edge in edges])
+    above = np.array([erf(max(0.0, edge - prior.middle) / prior.above / sqrt(2)) for edge in edges])
+    shares = np.diff(below + above)
+    return np.asarray(shares / shares.sum(), dtype=np.float64)
