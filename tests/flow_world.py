@@ -15,7 +15,7 @@ from typing import Any
 
 from dispatch.access.principal import Principal
 from dispatch.access.tokens import Tokens
-from dispatch.assign.state import Params
+from dispatch.assign.params import Params
 from dispatch.clock import ManualClock
 from dispatch.flow import answer_offer, deliver_task, go_on_duty, pay_order, place_order, read_orders
 from dispatch.flow.apply_payments import apply_payments

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dispatch.assign.state import Params
+from dispatch.assign.params import Params
 from dispatch.flow.assign_tasks import assign_tasks
 from dispatch.jobs.planner import LEASE_S, Planner
 from dispatch.model.errors import StaleVersion
