@@ -1,4 +1,4 @@
-"""The `dispatch` command: serve, demo, campus, admin, link, sandbox, migrate, doctor."""
+"""The `dispatch` command: serve, demo, campus, admin, link, sandbox, migrate, doctor, replay."""
 
 from __future__ import annotations
 
@@ -233,6 +233,14 @@ def _worker(told: argparse.Namespace) -> int:
     return 0
 
 
+def _replay(told: argparse.Namespace) -> int:
+    from dispatch.ticks import command
+
+    # Without a word it is this server's own record.
+    told.where = told.where or _settings(told, "replay").effective_record_dir
+    return command.run(told)
+
+
 # What each command of the command line does.
 ACTS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "serve": _serve,
@@ -249,6 +257,7 @@ ACTS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "migrate": _migrate,
     "doctor": _doctor,
     "load-accounts": _load_accounts,
+    "replay": _replay,
     "worker": _worker,
     "demo-setup": _demo_setup,
 }

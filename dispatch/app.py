@@ -23,7 +23,9 @@ from dispatch.administration import (
     load_accounts,
     migrate,
 )
+from dispatch.assign.params import Params
 from dispatch.flow.follow_topic import may_follow_many, read_topics
+from dispatch.flow.planning import Desk
 from dispatch.flow.sign_in import ask_standings
 from dispatch.flow.track_runner import LiveTable
 from dispatch.flow.watch_geofences import FenceWatch
@@ -32,8 +34,11 @@ from dispatch.hub_metrics import HubMetrics
 from dispatch.jobs.background import Background
 from dispatch.jobs.planner import Planner
 from dispatch.parts import Parts, open_parts
+from dispatch.planner_metrics import PlannerMetrics
 from dispatch.processes import spare_what_stays
 from dispatch.settings import Settings
+from dispatch.ticks.recorder import recorder_of
+from dispatch.ticks.variant import parse_variant
 from dispatch.web.application import make_application
 from dispatch.web.client_address import client_address
 from dispatch.web.headers import WebSettings
@@ -190,7 +195,18 @@ def hub_of(parts: Parts, fences: Fences) -> HubServer:
 
 
 async def _planner(parts: Parts, listen_fd: int | None, ready: Callable[[], None], stopping: asyncio.Event) -> None:
-    planner = Planner(parts.ctx, parts.holder, parts.settings.planning_tick_s)
+    settings = parts.settings
+    shadow, params = parse_variant(settings.shadow_params), parse_variant(settings.plan_params)
+    desk = Desk(
+        parts.ctx,
+        deadline_s=settings.plan_deadline_s,
+        recorder=recorder_of(settings.effective_record_dir, parts.holder, settings.record_days, settings.record_mb),
+        shadow=shadow if settings.shadow_params else None,
+        method=params.method,
+    )
+    planner = Planner(
+        parts.ctx, parts.holder, settings.planning_tick_s, params.params(Params()), desk, PlannerMetrics(desk).on_tick
+    )
     parts.ctx.bus.on_wake("planner", lambda _: planner.loop.wake())
     planner.start()
     ready()

@@ -29,6 +29,7 @@ def command_line() -> argparse.ArgumentParser:
     _add_admin(commands)
     _add_sandbox(commands)
     _add_upkeep(commands)
+    _add_replay(commands)
     _add_internal(commands)
     return parser
 
@@ -155,6 +156,26 @@ def _add_upkeep(commands: Commands) -> None:
     load.add_argument("--operators", type=int, default=1, help="(%(default)s)")
     load.add_argument("--campus", help="id or name of the campus; needed when there are several")
     load.add_argument("--plan", type=Path, required=True, metavar="FILE", help="where phones and passwords are written")
+
+
+def _add_replay(commands: Commands) -> None:
+    replay = _command(commands, "replay", "Plan recorded ticks again, also under other settings, side by side.")
+    about = "a .ticks file, or a folder of them (what this server recorded)"
+    replay.add_argument("where", type=Path, nargs="?", metavar="FILE|FOLDER", help=about)
+    replay.add_argument("--params", nargs="+", default=[], metavar="NAME=VALUE", help="settings to plan with instead")
+    replay.add_argument("--method", choices=("optimizer", "greedy"), help="method to plan with instead")
+    replay.add_argument("--campus", metavar="ID", help="whose ticks, where the folder holds several campuses'")
+    replay.add_argument("--from", dest="from_at", metavar="TIME", help="first tick, as 2026-03-02T11:00:00+08:00")
+    replay.add_argument("--until", dest="until_at", metavar="TIME", help="only the ticks before this time")
+    replay.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth tick (%(default)s)")
+    replay.add_argument("--most", type=int, metavar="N", help="at most so many ticks")
+    about = "also play the day on: runners do what each plan says, instead of what they did"
+    replay.add_argument("--closed", action="store_true", help=about)
+    about = "fail unless every recorded plan comes out again, byte for byte"
+    replay.add_argument("--check", action="store_true", help=about)
+    replay.add_argument("--out", type=Path, metavar="FILE.html", help="write a page with the tables and the plot")
+    replay.add_argument("--plot", type=Path, metavar="FILE", help="write the plot (png, svg, pdf); needs matplotlib")
+    replay.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def _add_internal(commands: Commands) -> None:

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 
 from dispatch import parse
 from dispatch.clock import ScaledClock, real_clock
+from dispatch.ticks.variant import parse_variant
 
 ROLES = ("web", "planner", "jobs")
 # Channels where no real money moves: only these may run in a demo or in scaled time.
@@ -35,6 +36,12 @@ def _setting(env: str, read: parse.Reader[Any], default: Any, about: str) -> Any
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def _variant(said: str) -> str:
+    """Settings of the optimizer, as they were written once it is known that there are such."""
+    parse_variant(said)
+    return said.strip()
 
 
 def _default_data_dir() -> Path:
@@ -84,6 +91,12 @@ class Settings:
     flush_ms: int = _setting("DISPATCH_FLUSH_MS", parse.integer(5, 5000), 50, "rhythm of the hub, real milliseconds")
     planning_tick_s: float = _setting("DISPATCH_PLANNING_TICK_S", parse.number(0.1, 60), 2.0, "rhythm of the planner")
     offer_ttl_s: float = _setting("DISPATCH_OFFER_TTL_S", parse.number(3, 600), 15.0, "how long an offer stands")
+    plan_deadline_s: float = _setting("DISPATCH_PLAN_DEADLINE_S", parse.number(0.01, 60), 1.0,
+        "real seconds that a plan may take before the greedy one acts instead")  # fmt: skip
+    plan_params: str = _setting("DISPATCH_PLAN_PARAMS", _variant, "",
+        "settings of the optimizer, as lateness_weight=3,nearest=40; try them with `dispatch replay`")  # fmt: skip
+    shadow_params: str = _setting("DISPATCH_SHADOW_PARAMS", _variant, "",
+        "a second optimizer that plans every tick and never acts: settings as above, or greedy")  # fmt: skip
 
     # Time and money
     channels: tuple[str, ...] = _setting("DISPATCH_CHANNELS", parse.each(parse.one_of(*SANDBOX_CHANNELS)),
@@ -129,6 +142,12 @@ class Settings:
     # What is kept and told
     track_days: int = _setting("DISPATCH_TRACK_DAYS", parse.integer(1, 30), 1,
         "days until the track of a silent runner is forgotten; it holds at most three hours")  # fmt: skip
+    record_days: int = _setting("DISPATCH_RECORD_DAYS", parse.integer(0, 90), 2,
+        "days for which the planner's ticks are kept, to be planned again; 0: none is recorded")  # fmt: skip
+    record_mb: int = _setting("DISPATCH_RECORD_MB", parse.integer(1, 1_000_000), 512,
+        "megabytes of recorded ticks per campus; the oldest go first")  # fmt: skip
+    record_dir: Path | None = _setting("DISPATCH_RECORD_DIR", parse.folder, None,
+        "folder of the recorded ticks; empty: ticks, in the data folder")  # fmt: skip
     log_level: str = _setting("DISPATCH_LOG_LEVEL", parse.one_of("debug", "info", "warning", "error"), "info",
         "least important message that is logged")  # fmt: skip
     log_format: str = _setting("DISPATCH_LOG_FORMAT", parse.one_of("auto", "json", "text"), "auto",
@@ -156,6 +175,10 @@ class Settings:
         if self.database_url.startswith("postgresql"):
             return self.database_url
         return f"sqlite:///{self.data_dir / 'payments.db'}"
+
+    @property
+    def effective_record_dir(self) -> Path:
+        return self.record_dir or self.data_dir / "ticks"
 
     @property
     def is_tls(self) -> bool:

@@ -20,7 +20,14 @@ CAMPUS = "cmp_00000000000000000000000001"
 class Samples:
     """The same seed gives the same ticks, two business seconds apart."""
 
-    def __init__(self, seed: int = 1, tasks: int = 12, runners: int = 9) -> None:
+    def __init__(
+        self,
+        seed: int = 1,
+        tasks: int = 12,
+        runners: int = 9,
+        at: Point = Point(30.305, 120.085),  # noqa: B008
+    ) -> None:
+        self._center = at
         self._luck = random.Random(seed)
         self._at = START
         self._places = [self._near() for _ in range(60)]
@@ -31,7 +38,9 @@ class Samples:
         return make_id(prefix, self._at, self._luck.randbytes(10))
 
     def _near(self) -> Point:
-        return Point(30.30 + self._luck.random() * 0.01, 120.08 + self._luck.random() * 0.01)
+        return Point(
+            self._center.lat + (self._luck.random() - 0.5) * 0.01, self._center.lon + (self._luck.random() - 0.5) * 0.01
+        )
 
     @property
     def now_ms(self) -> int:

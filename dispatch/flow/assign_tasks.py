@@ -56,7 +56,7 @@ async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params,
     desk = desk or Desk(ctx)
     ground = await ctx.grounds.get(campus_id)
     situation = await gather(ctx, campus_id, ground, desk.standings)
-    question = _question(situation, ground, params)
+    question = _question(situation, ground, params, desk)
     answer = await desk.think(question)
     planned_s = desk.monotonic_s()
     this = _Round(ctx, situation, answer, ctx.new_id(ids.TICK), fence)
@@ -85,12 +85,15 @@ async def why_waiting(ctx: Context, campus_id: str, order_id: str) -> str | None
     task = next((one for one in situation.task_of.values() if one.order_id == order_id), None)
     if task is None or task.status is not TaskStatus.OPEN:
         return None
-    answer = await Desk(ctx).think(_question(situation, ground, Params()))
+    desk = Desk(ctx)
+    answer = await desk.think(_question(situation, ground, Params(), desk))
     return (situation.left_to_grab() | dict(answer.plan.unassigned)).get(task.id)
 
 
-def _question(situation: Situation, ground: CampusGround, params: Params) -> Question:
-    return Question(situation.to_plan(), situation.runners, ground.walkways.among, situation.now_ms, params)
+def _question(situation: Situation, ground: CampusGround, params: Params, desk: Desk) -> Question:
+    return Question(
+        situation.to_plan(), situation.runners, ground.walkways.among, situation.now_ms, params, desk.method
+    )
 
 
 # --- offers -----------------------------------------------------------------------------------------------------------

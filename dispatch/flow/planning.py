@@ -127,11 +127,13 @@ class Desk:
         deadline_s: float = DEADLINE_S,
         recorder: Recorder | None = None,
         shadow: Variant | None = None,
+        method: str | None = None,
         planner: Planner = plan,
     ) -> None:
         self.deadline_s = deadline_s
         self.recorder = recorder
         self.shadow = shadow
+        self.method: Method = "greedy" if method == "greedy" else "optimizer"
         self.monotonic_s = ctx.clock.monotonic_s
         self.standings = Standings(ctx.store, ctx.clock)
         self._plan = planner

@@ -31,7 +31,7 @@ class Planner:
         tick_s: float,
         params: Params | None = None,
         desk: Desk | None = None,
-        on_tick: Callable[[Tick], None] = lambda tick: None,
+        on_tick: Callable[[str, Tick], None] = lambda campus_id, tick: None,
     ) -> None:
         self._ctx = ctx
         self._holder = holder
@@ -67,7 +67,7 @@ class Planner:
                 log.exception("planning failed; the next tick tries again", extra={"fields": {"campus": campus.id}})
                 continue
             self.waiting[campus.id] = tick.waiting or {}
-            self._on_tick(tick)
+            self._on_tick(campus.id, tick)
         self.ticks += 1
         return 0
 

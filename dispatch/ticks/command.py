@@ -12,29 +12,10 @@ from pathlib import Path
 from .closed_loop import Day, play_on
 from .replay import CannotReplay, Comparison, Recording, Span, replay
 from .report import as_html, as_json, as_text
-from .variant import METHODS, Variant, parse_variant
+from .variant import Variant, parse_variant
 
 EXIT_FAILED, EXIT_WRONG_COMMAND = 1, 2
 _SAY_EVERY = 50
-
-
-def add_flags(command: argparse.ArgumentParser) -> None:
-    """The command line of ``replay``."""
-    command.add_argument("where", type=Path, metavar="FILE|FOLDER", help="a .ticks file, or a folder of them")
-    command.add_argument("--params", nargs="+", default=[], metavar="NAME=VALUE", help="settings to plan with instead")
-    command.add_argument("--method", choices=METHODS, help="method to plan with instead")
-    command.add_argument("--campus", metavar="ID", help="whose ticks, where the folder holds several campuses'")
-    command.add_argument("--from", dest="from_at", metavar="TIME", help="first tick, as 2026-03-02T11:00:00+08:00")
-    command.add_argument("--until", dest="until_at", metavar="TIME", help="the ticks before this time")
-    command.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth tick (%(default)s)")
-    command.add_argument("--most", type=int, metavar="N", help="at most so many ticks")
-    command.add_argument("--closed", action="store_true",
-        help="also play the day on: runners do what each plan says, instead of what they did")  # fmt: skip
-    command.add_argument("--check", action="store_true",
-        help="fail unless every recorded plan comes out again, byte for byte")  # fmt: skip
-    command.add_argument("--out", type=Path, metavar="FILE.html", help="write a page with tables and plot")
-    command.add_argument("--plot", type=Path, metavar="FILE", help="write the plot (png, svg or pdf); needs matplotlib")
-    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 @dataclass(frozen=True, slots=True)
