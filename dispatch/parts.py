@@ -28,6 +28,8 @@ from dispatch.notify.sms import NoSender, PrintingSender, SmsSender
 from dispatch.settings import Settings
 from dispatch.store.store import Store
 from dispatch.store.vault import Vault
+from dispatch.ticks.archive import TickArchive
+from dispatch.ticks.files import TickFiles
 from payments.sandboxed import DEFAULT_SHAPES, SandboxedPayments
 
 
@@ -117,6 +119,7 @@ async def open_parts(settings: Settings, name: str, announce: Callable[[], None]
         options=_options(settings),
         sandbox=payments.bank,
         announce=announce or waker.wake,
+        ticks=TickArchive(TickFiles(settings.effective_record_dir)) if settings.record_days else None,
     )
     await store.start()
     await payments.start()

@@ -19,6 +19,7 @@ from ..live.tracks import Tracks
 from ..model.ids import NewId
 from ..notify.sms import SmsSender
 from ..store.store import Store
+from ..ticks.archive import TickArchive
 from .campus_ground import CampusGrounds
 
 
@@ -74,3 +75,5 @@ class Context:
     sandbox: SandboxWallet | None = None
     #: Wakes the relay after a commit that left events or commands; losing the call costs a poll interval, no event.
     announce: Callable[[], None] = lambda: None
+    #: What the planner saw and did lately; None where it is not recorded.
+    ticks: TickArchive | None = None

@@ -131,6 +131,7 @@ class Desk:
         planner: Planner = plan,
     ) -> None:
         self.deadline_s = deadline_s
+        self.shadow_deadline_s = deadline_s
         self.recorder = recorder
         self.shadow = shadow
         self.method: Method = "greedy" if method == "greedy" else "optimizer"
@@ -139,6 +140,11 @@ class Desk:
         self._plan = planner
         self._acting: Bench[Plan] = Bench("plan")
         self._shadowing: Bench[Plan] = Bench("shadow-plan")
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether a plan, late or not, is being made."""
+        return self._acting.is_taken or self._shadowing.is_taken
 
     async def think(self, question: Question) -> Answer:
         """The plan that is to act, within the deadline."""
@@ -184,7 +190,7 @@ class Desk:
         )  # fmt: skip
         watch = Stopwatch(self.monotonic_s)
         try:
-            found = await self._shadowing.work(lambda: self._planned(other, watch), self.deadline_s)
+            found = await self._shadowing.work(lambda: self._planned(other, watch), self.shadow_deadline_s)
         except TimeoutError:
             watch.is_over = True
             return ShadowNote(words, skipped="deadline")

@@ -194,6 +194,18 @@ class TickReader:
                 return self._record(frame)
         return None
 
+    def last(self) -> TickRecord | None:
+        """The newest record of the file."""
+        whole = last = None
+        for frame in self.frames():
+            whole = frame if frame.kind == _WHOLE else whole
+            last = frame
+        if last is None:
+            return None
+        if whole is not None and whole is not last:
+            self._record(whole)
+        return self._record(last)
+
     def _record(self, frame: Frame) -> TickRecord | None:
         self._file.seek(frame.offset + _FRAME.size)
         body = self._file.read(frame.length)
@@ -259,6 +271,21 @@ class TickFiles:
                         return record
                 finally:
                     reader.close()
+        return None
+
+    def latest(self, campus_id: str) -> TickRecord | None:
+        """The newest record of a campus: that of whoever recorded last."""
+        paths = [path for path in self.of_campus(campus_id) if path.exists()]
+        for path in sorted(paths, key=lambda path: (path.stat().st_mtime, path.name), reverse=True):
+            try:
+                reader = TickReader(path)
+            except (NoTicks, OSError):
+                continue
+            try:
+                if (record := reader.last()) is not None:
+                    return record
+            finally:
+                reader.close()
         return None
 
     def sweep(self, campus_id: str, oldest_s: float, most_bytes: int) -> int:
