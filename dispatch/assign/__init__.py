@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from .explain import WhatIf, WhyNot, what_if, what_if_cost, why_not
+from .explain import WhatIf, WhyNot, what_if, why_not
+from .params import Params
 from .solver import plan
-from .state import Assignment, Candidate, Exclusion, Params, Plan, RunnerIn, TaskIn, Waiting
+from .state import (
+    Assignment,
+    Candidate,
+    Exclusion,
+    Plan,
+    PlannedStop,
+    RouteStop,
+    RunnerIn,
+    TaskIn,
+    Waiting,
+    Ways,
+)  # fmt: skip
 
 __all__ = [
-    "Assignment", "Candidate", "Exclusion", "Params", "Plan", "RunnerIn", "TaskIn", "Waiting", "WhatIf", "WhyNot",
-    "plan", "what_if", "what_if_cost", "why_not",
+    "Assignment", "Candidate", "Exclusion", "Params", "Plan", "PlannedStop", "RouteStop", "RunnerIn", "TaskIn",
+    "Waiting", "Ways", "WhatIf", "WhyNot", "plan", "what_if", "why_not",
 ]  # fmt: skip

@@ -1,118 +1,139 @@
-"""Who could carry what: the rules that exclude a runner from a task, and the metres to the task for all others."""
+"""Who could carry what: the pairs worth looking at, and the rule that keeps anybody else out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from geo.point import LocalPlane, Point, lat_lon_array
+from geo.point import LocalPlane, Point
 
-from .state import Exclusion, Floats, Params, RunnerIn, TaskIn, WalkM
+from .ground import Flags, Ground
+from .params import Params
+from .routes import Fleet
+from .state import Exclusion, Floats, Rows, RunnerIn, TaskIn
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """``pickup_m[t, r]``: metres from where runner ``r`` starts to the first stop of task ``t``, inf where ``r`` is no
-    candidate; ``is_near[t, r]``: the walking distance was asked for; ``trip_m[t]``: metres from first to last stop."""
+class Pairs:
+    """Rows of tasks and runners, sorted by task, then runner."""
 
-    pickup_m: Floats
-    is_near: NDArray[np.bool_]
-    trip_m: Floats
+    task: Rows
+    runner: Rows
 
-    @property
-    def is_candidate(self) -> NDArray[np.bool_]:
-        return np.isfinite(self.pickup_m)
+    def __len__(self) -> int:
+        return len(self.task)
 
 
 def exclusion(task: TaskIn, runner: RunnerIn) -> Exclusion | None:
-    """The first rule that keeps ``runner`` from ``task``, wherever either of them is."""
+    """The first rule that keeps ``runner`` from ``task``, wherever either of them is and whatever it would cost."""
+    if runner.excluded is not None:
+        return runner.excluded
     if task.pinned is not None and runner.id != task.pinned:
         return Exclusion.PINNED_TO_ANOTHER
     if runner.id in task.forbidden:
         return Exclusion.OFFERED_BEFORE
-    if runner.is_stale:
-        return Exclusion.STALE_POSITION
     if runner.load >= runner.max_tasks:
         return Exclusion.AT_CAPACITY
-    if runner.carried_g + task.weight_g > runner.capacity_g:
+    if task.zone is not None and runner.zones is not None and task.zone not in runner.zones:
+        return Exclusion.OTHER_ZONE
+    if task.weight_g > runner.capacity_g:
         return Exclusion.TOO_HEAVY
+    if task.volume_ml > runner.capacity_ml:
+        return Exclusion.TOO_BULKY
     return None
 
 
 def is_due(task: TaskIn, now_ms: int, params: Params) -> bool:
-    """Whether it is time to find somebody: an order for later waits, so that its runner is chosen by then's facts."""
+    """Whether it is time to plan it: an order for later waits, so that its runner is chosen by then's facts."""
     return task.ready_at_ms is None or task.ready_at_ms - now_ms <= params.look_ahead_s * 1000
 
 
-def reach(tasks: Sequence[TaskIn], runners: Sequence[RunnerIn], walk_m: WalkM, now_ms: int, params: Params) -> Reach:
-    """Metres for every pair worth looking at: walking distances are asked for the nearest runners of a task alone."""
-    shape = (len(tasks), len(runners))
-    pickup_m = np.full(shape, np.inf)
-    is_near = np.zeros(shape, dtype=np.bool_)
-    trip_m = np.array([_trip_m(task, walk_m) for task in tasks], dtype=np.float64)
-    starts = lat_lon_array([runner.start for runner in runners])
-    able = [i for i, runner in enumerate(runners) if not runner.is_stale and runner.load < runner.max_tasks]
-    if not tasks or not able:
-        return Reach(pickup_m, is_near, trip_m)
-    near = _Nearest(starts, np.array(able, dtype=np.intp))
-    place = {runners[i].id: position for position, i in enumerate(able)}
-    spare_g = np.array([runners[i].capacity_g - runners[i].carried_g for i in able])
-    for row, task in enumerate(tasks):
-        if not is_due(task, now_ms, params):
+def pairs(ground: Ground, fleet: Fleet, params: Params) -> Pairs:
+    """The pairs to be looked at: for each task the nearest runners of those whom no rule keeps from it."""
+    due = np.array([is_due(task, ground.now_ms, params) for task in ground.tasks.given], dtype=np.bool_)
+    able = ground.runners.is_able & (fleet.load < ground.runners.max_tasks)
+    able &= ground.runners.available_s <= params.runner_ahead_s
+    tasks, runners = np.flatnonzero(due), np.flatnonzero(able)
+    if not len(tasks) or not len(runners):
+        return Pairs(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp))
+    if len(runners) <= params.nearest:
+        t, r = np.repeat(tasks, len(runners)), np.tile(runners, len(tasks))
+        keep = _may(ground, t, r)
+        return Pairs(t[keep], r[keep])
+    t, r = _nearest(ground, fleet, tasks, runners, params)
+    keep = _may(ground, t, r)
+    t, r = t[keep], r[keep]
+    # Where the rules leave few of the nearest, everybody else is looked at.
+    few = tasks[np.bincount(t, minlength=len(ground.tasks))[tasks] < params.nearest // 4 + 1]
+    if len(few):
+        more_t, more_r = np.repeat(few, len(runners)), np.tile(runners, len(few))
+        more = _may(ground, more_t, more_r)
+        rest = ~np.isin(t, few)
+        t, r = np.concatenate((t[rest], more_t[more])), np.concatenate((r[rest], more_r[more]))
+    order = np.lexsort((r, t))
+    return Pairs(t[order], r[order])
+
+
+def _nearest(ground: Ground, fleet: Fleet, tasks: Rows, runners: Rows, params: Params) -> tuple[Rows, Rows]:
+    """By the straight line from wherever a runner is or will be on their route to the task's first stop."""
+    mid = ground.places.mean(axis=0)
+    xy = LocalPlane(Point(float(mid[0]), float(mid[1]))).xy_many(ground.places)
+    here = [ground.runners.place[runners]]
+    who = [runners]
+    for k in range(fleet.stops.place.shape[1]):
+        on = runners[fleet.count[runners] > k]
+        here.append(fleet.stops.place[on, k])
+        who.append(on)
+    owner = np.concatenate(who)
+    tree = cKDTree(xy[np.concatenate(here)])
+    # A runner with a route is in the tree more than once.
+    k = min(len(owner), params.nearest * 2 if len(owner) > len(runners) else params.nearest)
+    asked = np.where(ground.tasks.has_place[tasks], ground.tasks.place[tasks, 0], 0)
+    _, found = tree.query(xy[asked], k=k)
+    r = owner[np.asarray(found, dtype=np.intp).reshape(len(tasks), k)]
+    t = np.repeat(tasks, k)
+    # The first time that a runner is named for a task counts, and of those the nearest.
+    key = (t * len(ground.runners) + r.ravel()).astype(np.int64)
+    _, first = np.unique(key, return_index=True)
+    keep = np.zeros(len(t), dtype=np.bool_)
+    keep[first] = True
+    rank = np.cumsum(keep.reshape(len(tasks), k), axis=1).ravel()
+    keep &= rank <= params.nearest
+    return t[keep], r.ravel()[keep]
+
+
+def _may(ground: Ground, tasks: Rows, runners: Rows) -> Flags:
+    """The rules of ``exclusion`` over many pairs."""
+    rows, crew = ground.tasks, ground.runners
+    keep = rows.weight_g[tasks] <= crew.capacity_g[runners]
+    keep &= rows.volume_ml[tasks] <= crew.capacity_ml[runners]
+    index = {runner.id: r for r, runner in enumerate(crew.given)}
+    for t in np.unique(tasks):
+        task = rows.given[t]
+        if not task.forbidden and task.pinned is None and task.zone is None:
             continue
-        fit = _fitting(task, spare_g, place)
-        columns = near.columns(task, fit, params.nearest)
-        if len(columns) == 0:
-            continue
-        is_near[row, columns] = True
-        if not task.points:
-            pickup_m[row, columns] = 0.0
-            continue
-        metres = np.asarray(walk_m(starts[columns], task.points[0]), dtype=np.float64)
-        # A distance that is not a number or negative would poison the whole matrix: such a runner is out of reach.
-        metres = np.where((metres >= 0) & (metres <= params.max_pickup_m), metres, np.inf)
-        pickup_m[row, columns] = metres
-    return Reach(pickup_m, is_near, trip_m)
+        mine = np.flatnonzero(tasks == t) if len(tasks) < 4096 else _slice(tasks, t)
+        barred = [index[name] for name in task.forbidden if name in index]
+        good = ~np.isin(runners[mine], barred)
+        if task.pinned is not None:
+            good &= runners[mine] == index.get(task.pinned, -1)
+        if task.zone is not None:
+            good &= np.array([_works_in(crew.given[r], task.zone) for r in runners[mine]], dtype=np.bool_)
+        keep[mine] &= good
+    return keep
 
 
-def _fitting(task: TaskIn, spare_g: NDArray[np.int_], place: Mapping[str, int]) -> NDArray[np.bool_]:
-    """The rules of ``exclusion`` over all able runners at once; ``place``: their positions by id."""
-    fit = spare_g >= task.weight_g
-    if task.pinned is not None:
-        only = np.zeros_like(fit)
-        if task.pinned in place:
-            only[place[task.pinned]] = True
-        fit &= only
-    fit[[place[name] for name in task.forbidden if name in place]] = False
-    return fit
+def _slice(tasks: Rows, task: int) -> Rows:
+    """Where a task's pairs are; ``tasks`` is sorted."""
+    return np.arange(np.searchsorted(tasks, task, "left"), np.searchsorted(tasks, task, "right"))
 
 
-class _Nearest:
-    """The able runners in a k-d tree over a flat plane of metres."""
-
-    def __init__(self, starts: Floats, able: NDArray[np.intp]) -> None:
-        self._able = able
-        mid = starts[able].mean(axis=0)
-        self._plane = LocalPlane(Point(float(mid[0]), float(mid[1])))
-        self._tree = cKDTree(self._plane.xy_many(starts[able]))
-
-    def columns(self, task: TaskIn, fit: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
-        """Runner columns, the ``count`` nearest of those that fit, in the order of their columns."""
-        fitting = int(fit.sum())
-        if fitting <= count or not task.points:
-            return self._able[fit]
-        # Those that do not fit may sit among the nearest: ask for as many more as there are of them.
-        k = min(len(self._able), count + len(self._able) - fitting)
-        _, order = self._tree.query(np.array(self._plane.xy(task.points[0])), k=k)
-        order = np.atleast_1d(np.asarray(order, dtype=np.intp))
-        return np.sort(self._able[order[fit[order]][:count]])
+def _works_in(runner: RunnerIn, zone: str) -> bool:
+    return runner.zones is None or zone in runner.zones
 
 
-def _trip_m(task: TaskIn, walk_m: WalkM) -> float:
-    """Metres between the task's own stops, the same whoever carries it."""
-    legs = zip(task.points, task.points[1:], strict=False)
-    return float(sum(float(walk_m(lat_lon_array([a]), b)[0]) for a, b in legs))
+def metres_allowed(ground: Ground, tasks: Rows, params: Params) -> Floats:
+    """How far a runner may come from for each of these tasks."""
+    return params.max_pickup_m * np.array([task.reach for task in ground.tasks.given])[tasks]

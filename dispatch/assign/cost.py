@@ -1,76 +1,125 @@
-"""What giving a task to a runner costs: named terms in seconds, computed for all pairs at once."""
+"""What giving a task to a runner costs: a named function for each term, in seconds, computed for all pairs at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from .candidates import Reach
-from .state import Floats, Params, RunnerIn, TaskIn
+from .candidates import Pairs
+from .ground import Ground
+from .insertion import Insertions
+from .params import Params
+from .state import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Pairs with their best insertions: what a term may look at."""
+
+    ground: Ground
+    pairs: Pairs
+    insertions: Insertions
+    params: Params
+
+
+Term = Callable[[Case], Floats]
+
+
+def travel(case: Case) -> Floats:
+    """The way: seconds that the runner is longer on the way than without the task."""
+    return case.params.travel_weight * case.insertions.travel_s
+
+
+def wait(case: Case) -> Floats:
+    """The student's wait: seconds from now until the task is done."""
+    return case.params.wait_weight * case.insertions.done_s
+
+
+def stand(case: Case) -> Floats:
+    """The runner's wait: seconds of standing at counters until things are ready."""
+    return case.params.stand_weight * case.insertions.stand_s
+
+
+def lateness(case: Case) -> Floats:
+    """Seconds after the task's promise."""
+    return case.params.lateness_weight * case.insertions.late_s
+
+
+def detour(case: Case) -> Floats:
+    """Seconds by which everything that the runner carries already is done later."""
+    return case.insertions.delay_cost_s
+
+
+def disturbance(case: Case) -> Floats:
+    """Of those the seconds that break a promise made before."""
+    return case.insertions.moved_cost_s
+
+
+def refusal(case: Case) -> Floats:
+    """What an offer that is refused costs, times the odds of that."""
+    taken = np.array([min(1.0, max(0.05, one.acceptance)) for one in case.ground.runners.given])
+    each: Floats = case.params.refusal_s * (1.0 - taken) / taken
+    return each[case.pairs.runner]
+
+
+def credit(case: Case) -> Floats:
+    """High credit comes first."""
+    gap = np.array([100.0 - runner.credit for runner in case.ground.runners.given])
+    return (case.params.credit_s * gap)[case.pairs.runner]
+
+
+def idle(case: Case) -> Floats:
+    """Who has had nothing to carry for long comes first, but not at any price."""
+    cap, now_ms = case.params.idle_cap_s, case.ground.now_ms
+    seconds = np.array(
+        [
+            0.0 if one.load or one.idle_since_ms is None else min(max(0.0, (now_ms - one.idle_since_ms) / 1000), cap)
+            for one in case.ground.runners.given
+        ]
+    )
+    return -(case.params.idle_weight * seconds)[case.pairs.runner]
+
+
+def fairness(case: Case) -> Floats:
+    """Who has been paid for less work than the others today comes first."""
+    earned = np.array([runner.earned_s for runner in case.ground.runners.given])
+    mean = earned.mean() if len(earned) else 0.0
+    return (case.params.fairness_weight * (earned - mean))[case.pairs.runner]
+
+
+def ageing(case: Case) -> Floats:
+    """A task that has waited is cheaper for everybody alike, so it wins where there are fewer runners than tasks."""
+    return -(case.params.ageing_weight * np.maximum(0.0, case.ground.tasks.age_s))[case.pairs.task]
+
+
+#: In the order in which they are shown.
+TERMS: Mapping[str, Term] = {
+    term.__name__: term
+    for term in (
+        travel, wait, stand, lateness, detour, disturbance, refusal, credit, idle, fairness, ageing,
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """``total[t, r]`` in seconds, inf where the pair is impossible; ``terms`` by name, each broadcast to that shape."""
+    """``total_s`` of each pair, inf where it is impossible; ``terms``: what it is made of."""
 
-    total: Floats
-    terms: dict[str, Floats]
-    finish_s: Floats  # seconds from now until the task would be done
+    total_s: Floats
+    terms: Mapping[str, Floats]
 
-    def terms_of(self, row: int, column: int) -> dict[str, float]:
-        return {name: round(float(values[row, column]), 3) for name, values in self.terms.items()}
-
-
-def costs(tasks: Sequence[TaskIn], runners: Sequence[RunnerIn], reach: Reach, now_ms: int, params: Params) -> Costs:
-    """The cost of every pair within reach."""
-    shape = (len(tasks), len(runners))
-    speed = _row([max(runner.speed_mps, 0.1) for runner in runners])
-    busy_s = _row([max(runner.busy_until_s, 0.0) for runner in runners])
-    # Impossible pairs get a finite distance here and their infinity at the end: inf - inf is not a number.
-    pickup_s = np.where(reach.is_candidate, reach.pickup_m, 0.0) / speed
-    trip_s = reach.trip_m[:, None] / speed
-    arrive_s = busy_s + pickup_s
-    ready_s = _column([_until_s(task.ready_at_ms, now_ms) for task in tasks])
-    runner_wait_s = np.maximum(0.0, ready_s - arrive_s)
-    finish_s = arrive_s + runner_wait_s + trip_s + _column([task.handling_s for task in tasks])
-    promise_s = _column([(task.promised_at_ms - now_ms) / 1000 for task in tasks])
-    age_s = _column([max(0.0, (now_ms - task.opened_at_ms) / 1000) for task in tasks])
-    load = _row([float(runner.load) for runner in runners])
-    credit_gap = _row([100.0 - runner.credit for runner in runners])
-    raw = {
-        "walk": params.walk_weight * pickup_s,
-        "trip": params.trip_weight * trip_s,
-        "load": params.busy_weight * busy_s + params.load_s * load,
-        "waiting": params.runner_wait_weight * runner_wait_s,
-        # Waiting makes a task cheaper for everybody alike, so it wins where there are fewer runners than tasks.
-        "ageing": -params.ageing_weight * age_s,
-        "lateness": params.lateness_weight * np.maximum(0.0, finish_s - promise_s),
-        "credit": params.credit_s * credit_gap,
-        "idle": -params.idle_weight * _row([_idle_s(runner, now_ms, params) for runner in runners]),
-    }
-    terms = {name: np.broadcast_to(values, shape) for name, values in raw.items()}
-    total = np.zeros(shape)
-    for values in terms.values():
-        total += values
-    return Costs(np.where(reach.is_candidate, total, np.inf), terms, np.broadcast_to(finish_s, shape))
+    def terms_of(self, pair: int) -> dict[str, float]:
+        """The terms of one pair, those that are zero left out."""
+        values = ((name, round(float(column[pair]), 1)) for name, column in self.terms.items())
+        return {name: value for name, value in values if value}
 
 
-def _idle_s(runner: RunnerIn, now_ms: int, params: Params) -> float:
-    """How long the runner has had nothing to carry, capped: the longest idle comes first, but not at any price."""
-    if runner.load or runner.idle_since_ms is None:
-        return 0.0
-    return min(max(0.0, (now_ms - runner.idle_since_ms) / 1000), params.idle_cap_s)
-
-
-def _until_s(at_ms: int | None, now_ms: int) -> float:
-    return 0.0 if at_ms is None else max(0.0, (at_ms - now_ms) / 1000)
-
-
-def _row(values: Sequence[float]) -> Floats:
-    return np.asarray(values, dtype=np.float64).reshape(1, -1)
-
-
-def _column(values: Sequence[float]) -> Floats:
-    return np.asarray(values, dtype=np.float64).reshape(-1, 1)
+def costs(case: Case) -> Costs:
+    """The cost of every pair."""
+    terms = {name: term(case) for name, term in TERMS.items()}
+    total = np.zeros(len(case.pairs))
+    for column in terms.values():
+        total += column
+    return Costs(np.where(np.isfinite(case.insertions.cost_s), total, np.inf), terms)

@@ -1,0 +1,177 @@
+"""Making a plan better: a few related tasks are taken out of it and put back where they fit best, again and again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from .ground import Ground
+from .lines import Lines, Route
+from .params import Params
+from .rounds import Evaluated, Solution, solution
+from .routes import CARRIED, Fleet, Road, with_routes
+from .state import Floats, Rows
+
+
+def searched(road: Road, fleet: Fleet, first: Evaluated, best: Solution, params: Params) -> Solution:
+    """The plan after the search, where the tick is small enough for one; never worse than ``best``."""
+    seen = road.ground
+    if not params.iterations or len(seen.places) > params.searched_places or not len(first.pairs):
+        return best
+    lines = Lines(seen, fleet, params)
+    search = Search(lines, seen, fleet, first, params)
+    draft = search.draft(lines.routes_of(best.fleet), best.runner)
+    remembered = search.remembered(lines.routes_of(fleet))
+    if remembered is not None and remembered.worth_s(params) < draft.worth_s(params):
+        draft = remembered
+    search.run(draft, np.random.default_rng(params.seed))
+    numbers = {number: (CARRIED, k) for (_, k), number in lines.numbers.items()}
+    routes = [[numbers.get(stop, (stop >> 1, stop & 1)) for stop in route] for route in draft.routes]
+    made = with_routes(fleet, seen, routes)
+    found = solution(road, made, np.array(draft.runner, dtype=np.intp), np.array(draft.beside_s), params)
+    return found if found.worth_s < best.worth_s else best
+
+
+@dataclass(slots=True)
+class Draft:
+    """A plan that is being changed: routes with their costs, who has which task, what that adds to the routes' cost."""
+
+    routes: list[Route]
+    costs: list[float]
+    runner: list[int]
+    beside_s: list[float]
+
+    def worth_s(self, params: Params) -> float:
+        return sum(self.costs) + sum(self.beside_s) + params.unassigned_s * self.runner.count(-1)
+
+
+class Search:
+    """The moves over a draft. For each task those runners are looked at whom it would cost least as they are."""
+
+    def __init__(self, lines: Lines, ground: Ground, fleet: Fleet, first: Evaluated, params: Params) -> None:
+        self._lines, self._ground, self._params = lines, ground, params
+        #: How many stops each runner's route may have.
+        self._most = (fleet.count + 2 * (ground.runners.max_tasks - ground.runners.load)).tolist()
+        self._beside: dict[tuple[int, int], float] = {}
+        self._runners: list[list[int]] = [[] for _ in range(len(ground.tasks))]
+        cost_s, beside_s = first.costs.total_s, first.beside_s
+        for pair in np.lexsort((cost_s, first.pairs.task)).tolist():
+            if cost_s[pair] < inf:
+                task, runner = int(first.pairs.task[pair]), int(first.pairs.runner[pair])
+                self._beside[task, runner] = float(beside_s[pair])
+                self._runners[task].append(runner)
+        #: What is done nowhere in particular stays where the rounds have put it.
+        self.tasks = [task for task, runners in enumerate(self._runners) if runners and ground.tasks.has_place[task]]
+        self._apart = _apart(lines, ground)
+
+    def draft(self, routes: list[Route], runner: Rows) -> Draft:
+        who = [int(r) for r in runner]
+        return Draft(
+            routes,
+            [self._lines.cost(r, route) for r, route in enumerate(routes)],
+            who,
+            [self._beside.get((t, r), 0.0) if r >= 0 else 0.0 for t, r in enumerate(who)],
+        )
+
+    def remembered(self, routes: list[Route]) -> Draft | None:
+        """What the last plan had in mind, as far as it still holds, and everything else put in; None: nothing."""
+        ground = self._ground
+        row = {runner.id: r for r, runner in enumerate(ground.runners.given)}
+        known = sorted((task.foreseen[1], t, row.get(task.foreseen[0], -1))
+                       for t, task in enumerate(ground.tasks.given) if task.foreseen is not None)  # fmt: skip
+        if not known:
+            return None
+        draft = self.draft(routes, np.full(len(ground.tasks), -1, dtype=np.intp))
+        for _, task, runner in known:
+            if (task, runner) in self._beside and ground.tasks.has_place[task]:
+                self._insert(draft, {}, task, [runner])
+        for task in self.tasks:
+            if draft.runner[task] < 0:
+                self._insert(draft, {}, task)
+        return draft
+
+    def run(self, draft: Draft, luck: np.random.Generator) -> int:
+        """``params.iterations`` moves; how many of them made it better."""
+        better = 0
+        if len(self.tasks) < 2:
+            return 0
+        for _ in range(self._params.iterations):
+            out = self._ruin(draft, luck)
+            better += self._recreate(draft, out, luck)
+        return better
+
+    def _ruin(self, draft: Draft, luck: np.random.Generator) -> list[int]:
+        """Tasks that are near one another in place and time, and some that nobody has."""
+        seed = self.tasks[int(luck.integers(len(self.tasks)))]
+        count = int(luck.integers(1, self._params.ruined + 1))
+        noise = luck.random(len(self.tasks))
+        near = [self.tasks[k] for k in np.argsort(self._apart[seed][self.tasks] * (0.5 + noise))[:count]]
+        lost = [task for task in self.tasks if draft.runner[task] < 0]
+        return [*dict.fromkeys([seed, *near, *lost[:3]])]
+
+    def _recreate(self, draft: Draft, out: list[int], luck: np.random.Generator) -> bool:
+        """Take ``out`` from their routes and put each where it is cheapest; undone where that is worse."""
+        lines, p = self._lines, self._params
+        touched: dict[int, tuple[Route, float]] = {}
+        kept = {task: (draft.runner[task], draft.beside_s[task]) for task in out}
+        worth = sum(p.unassigned_s if r < 0 else beside for r, beside in kept.values())
+        for task in out:
+            r = draft.runner[task]
+            if r >= 0:
+                self._keep(draft, touched, r)
+                draft.routes[r] = [stop for stop in draft.routes[r] if stop >> 1 != task]
+                draft.runner[task] = -1
+        for r in touched:
+            draft.costs[r] = lines.cost(r, draft.routes[r])
+        order = [out[k] for k in luck.permutation(len(out))]
+        spent = 0.0
+        for task in order:
+            spent += self._insert(draft, touched, task)
+        before = worth + sum(cost for _, cost in touched.values())
+        after = spent + sum(draft.costs[r] for r in touched)
+        if after <= before + 1e-9:
+            return after < before - 1e-9
+        for r, (route, cost) in touched.items():
+            draft.routes[r], draft.costs[r] = route, cost
+        for task, (r, beside) in kept.items():
+            draft.runner[task], draft.beside_s[task] = r, beside
+        return False
+
+    def _insert(
+        self, draft: Draft, touched: dict[int, tuple[Route, float]], task: int, among: list[int] | None = None
+    ) -> float:
+        """Put one task in; gives what it costs beyond the routes."""
+        lines = self._lines
+        best, chosen = self._params.unassigned_s, (-1, 0, 0)
+        for r in among or self._runners[task][: self._params.searched]:
+            if len(draft.routes[r]) + 2 > self._most[r]:
+                continue
+            beside = self._beside[task, r]
+            whole, i, j = lines.best_place(r, draft.routes[r], task, best - beside + draft.costs[r])
+            if i >= 0:
+                best, chosen = whole - draft.costs[r] + beside, (r, i, j)
+        r, i, j = chosen
+        draft.runner[task] = r
+        draft.beside_s[task] = 0.0 if r < 0 else self._beside[task, r]
+        if r < 0:
+            return self._params.unassigned_s
+        self._keep(draft, touched, r)
+        draft.routes[r] = lines.with_task(draft.routes[r], task, i, j)
+        draft.costs[r] = lines.cost(r, draft.routes[r])
+        return draft.beside_s[task]
+
+    @staticmethod
+    def _keep(draft: Draft, touched: dict[int, tuple[Route, float]], runner: int) -> None:
+        if runner not in touched:
+            touched[runner] = (draft.routes[runner], draft.costs[runner])
+
+
+def _apart(lines: Lines, ground: Ground) -> Floats:
+    """How little two tasks have to do with one another: the metres between their places, and their times as metres."""
+    metres, place, ready_s = np.array(lines.metres), ground.tasks.place, ground.tasks.ready_s
+    pickup, last = place[:, 0], place[:, 1]
+    apart = metres[pickup[:, None], pickup[None, :]] + 0.5 * metres[last[:, None], last[None, :]]
+    hours_apart_s = np.minimum(np.abs(ready_s[:, None] - ready_s[None, :]), 7_200.0)
+    return np.asarray(np.nan_to_num(apart, posinf=1e6) + 2.0 * hours_apart_s)
