@@ -34,6 +34,7 @@ from .context import Context
 from .credit_view import LINES, credit_view, line_view
 from .manage_accounts import check_rank
 from .move_credit import move, reverse
+from .raise_alert import raise_alert
 
 _GIVEN = frozenset({EventKind.TASK_ASSIGNED, EventKind.TASK_REASSIGNED})
 
@@ -154,7 +155,8 @@ async def appeal(ctx: Context, who: Principal, entry_id: str, request: AppealCre
         if not uow.credit_appeals.insert(made):
             raise WrongState("this line has been appealed before")
         name = uow.accounts.get(who.account_id).name
-        uow.alerts.raise_once(
+        raise_alert(
+            uow,
             "credit_appeal",
             f"{who.account_id}:{entry.number}",
             f"跑腿员 {name} 申诉信用记录第 {entry.number} 条",
@@ -162,7 +164,9 @@ async def appeal(ctx: Context, who: Principal, entry_id: str, request: AppealCre
         )
         return line_view(entry, made, {}, settings, uow, is_reversed=False, is_own=True)
 
-    return await ctx.store.run(who.campus_id, change)
+    view = await ctx.store.run(who.campus_id, change)
+    ctx.announce()
+    return view
 
 
 async def decide_appeal(ctx: Context, who: Principal, appeal_id: str, request: DecideAppeal) -> CreditView:

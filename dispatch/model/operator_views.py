@@ -42,6 +42,7 @@ class AlertView(View, frozen=True, kw_only=True):
     text_zh: str
     text_en: str
     is_acknowledged: bool = False
+    account_id: str | None = None
 
 
 class ConsoleView(View, frozen=True, kw_only=True):
