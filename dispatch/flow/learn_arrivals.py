@@ -13,6 +13,7 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from geo.arrival_model import ArrivalModel
+from geo.eta import FLOOR_S, storeys
 from geo.fix import Fix
 from geo.pace import Key
 from geo.point import line_length_m, near_distance_m
@@ -69,7 +70,7 @@ class _Look:
     hands: Mapping[str, Hand]
     members: Mapping[str, Membership]
     ended: list[Order]
-    served: list[StopVisit]
+    served: list[tuple[StopVisit, Order | None]]
 
 
 class ArrivalLearner:
@@ -162,7 +163,9 @@ def _read(known: _Campus, uow: UnitOfWork) -> _Look:
     live = {order.id for hand in hands.values() for _, order in hand}
     ended = list(uow.orders.many([order_id for order_id in known.noted if order_id not in live]).values())
     since = known.served_at + timedelta(milliseconds=1)
-    return _Look(hands, members, ended, uow.stop_visits.served(since))
+    served = uow.stop_visits.served(since)
+    orders = uow.orders.many({visit.order_id for visit in served})
+    return _Look(hands, members, ended, [(visit, orders.get(visit.order_id)) for visit in served])
 
 
 def _note(known: _Campus, seen: _Look, fixes: Mapping[str, Fix], ground: CampusGround, now: datetime) -> None:
@@ -211,17 +214,21 @@ def _learn_detour(model: ArrivalModel, order: Order, track: list[Fix]) -> None:
         model.detours.learn(straight_m, line_length_m(simplify_points([fix.point for fix in way], _SMOOTH_M)))
 
 
-def _learn_services(known: _Campus, served: list[StopVisit]) -> bool:
-    """Seconds at counters and doors, by the kind of errand and of stop."""
+def _learn_services(known: _Campus, served: list[tuple[StopVisit, Order | None]]) -> bool:
+    """Seconds at counters and doors, by the kind of errand and of stop; without the stairs, which are reckoned apart."""
     changed = False
-    for visit in served:
+    for visit, order in served:
         if visit.done_at is not None:
             known.served_at = max(known.served_at, visit.done_at)
         if visit.service_s is None or not LEAST_SERVICE_S <= visit.service_s <= MOST_SERVICE_S:
             continue
         key = service_key(visit.type_code, visit.role)
         seen = known.model.services.get(key, Mean())
-        known.model.services[key] = seen.seen(visit.service_s, most=_SERVICES_REMEMBERED)
+        stairs_s = (
+            FLOOR_S * sum(storeys(stop.floor) for stop in order.stops if stop.role is visit.role) if order else 0.0
+        )
+        spent_s = max(LEAST_SERVICE_S, visit.service_s - stairs_s)
+        known.model.services[key] = seen.seen(spent_s, most=_SERVICES_REMEMBERED)
         changed = True
     return changed
 
