@@ -6,7 +6,7 @@ const WAITING = new Set(["open"]);
 const CARRIED = new Set(["assigned", "carrying"]);
 /** How long a delivered order stays in the queue, business seconds. */
 const LINGER_S = 600;
-const KINDS_THAT_ALERT = new Set(["money_alert", "order_late"]);
+const KINDS_THAT_ALERT = new Set(["money_alert", "order_late", "alert_raised"]);
 const KINDS_OF_RUNNERS = new Set(["runner_on_duty", "runner_off_duty", "account_blocked"]);
 
 /** @typedef {import("../types.js").Order} Order */
@@ -60,6 +60,7 @@ export class Board {
     if (data.order_id) this.news.set(data.order_id, this.newsOf(data.order_id) + 1);
     if (data.order) this.put(data.order);
     else if (data.order_id) this.refetch(data.order_id);
+    if (kind === "credit_changed") this.credit(data);
     if (
       KINDS_THAT_ALERT.has(kind) ||
       KINDS_OF_RUNNERS.has(kind) ||
@@ -68,6 +69,11 @@ export class Board {
       this.reload(400);
     }
     this.onChange();
+  }
+
+  credit(data) {
+    const runner = this.runners.get(data.account_id);
+    if (runner) Object.assign(runner, { credit: data.credit, credit_level: data.level });
   }
 
   /** @param {Order} order an older version than the one known is old news */

@@ -9,7 +9,9 @@ import { OwnPlaceLayer, RunnerLayer, StopLayer, WayLayer } from "../map-layers.j
 import { boot } from "../session.js";
 import { toast, toastError, topBar } from "../shell.js";
 import { play } from "../sounds.js";
+import { creditNews } from "../credit.js";
 import { ActionQueue } from "./action-queue.js";
+import { OwnCredit } from "./credit.js";
 import { hallList } from "./offer-card.js";
 import { PositionSource } from "./position.js";
 import { nextStep, nextStop, TaskCard } from "./task-card.js";
@@ -17,7 +19,7 @@ import { dutyBar, nowView, offlineBanner } from "./view.js";
 import { walletView } from "./wallet.js";
 
 const OFFER_ENDS = new Set(["offer_expired", "offer_withdrawn", "offer_declined"]);
-const TABS = ["now", "hall", "wallet"];
+const TABS = ["now", "hall", "wallet", "credit"];
 
 boot({
   slot: "runner",
@@ -50,6 +52,7 @@ class RunnerPage {
       onRefused: (error, action) => this.tapRefused(error, action),
       onChange: () => this.changed(),
     });
+    this.credit = new OwnCredit({ api: this.api, paint: this.paint });
     this.taskCard = new TaskCard({
       api: this.api,
       queue: this.queue,
@@ -125,8 +128,10 @@ class RunnerPage {
     if (kind === "task_reassigned" && !data.taken_away) toast(t("task.given", { code: data.code }), { kind: "good" });
     if (kind === "order_cancelled") toast(t("task.cancelled", { code: data.code }), { kind: "bad", seconds: 15 });
     if (kind === "order_settled" || kind === "order_confirmed" || kind === "order_delivered") this.wallet = null;
+    if (kind === "credit_changed") toast(creditNews(data), { kind: data.delta < 0 ? "bad" : "good", seconds: 10 });
     this.refetch();
     if (this.tab === "wallet") this.loadWallet();
+    if (this.tab === "credit") this.credit.load();
   }
 
   hearHall({ kind, data }) {
@@ -351,7 +356,9 @@ class RunnerPage {
               onGrab: (item) => this.grab(item),
               onLook: (item) => this.map.fitPoints(item.stops),
             })
-          : walletView(this.wallet),
+          : this.tab === "wallet"
+            ? walletView(this.wallet)
+            : this.credit.view(),
     );
     render(
       $("#tabs"),
@@ -363,7 +370,7 @@ class RunnerPage {
             "aria-pressed": String(this.tab === tab),
             onclick: () => this.show(tab),
           },
-          icon({ now: "bolt", hall: "list", wallet: "wallet" }[tab]),
+          icon({ now: "bolt", hall: "list", wallet: "wallet", credit: "star" }[tab]),
           t(`runner.tab.${tab}`),
           tab === "hall" && this.hall?.items.length > 0 && h("span", { class: "badge" }, this.hall.items.length),
         ),
@@ -374,6 +381,7 @@ class RunnerPage {
   show(tab) {
     this.tab = tab;
     if (tab === "wallet") this.loadWallet();
+    if (tab === "credit") this.credit.load();
     if (tab === "hall" && !this.hall) this.loadHall();
     this.paint();
   }

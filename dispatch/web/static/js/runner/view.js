@@ -122,7 +122,7 @@ export function nowView(page) {
           ),
         ),
       ),
-    dayFigures(state),
+    dayFigures(state, () => page.show("credit")),
     positionLine(page),
   ];
 }
