@@ -25,6 +25,7 @@ from ..store.unit_of_work import UnitOfWork
 from .arrival import Hand, arrivals, hands_of, remaining_stops
 from .campus_ground import CampusGround
 from .context import Context
+from .dispatch_state import dispatch_states, with_dispatch
 from .order_view import People, Viewer, ms, order_view, viewer_of
 from .pay_order import payment_view
 from .place_order import intent_id
@@ -60,6 +61,9 @@ def read_one(uow: UnitOfWork, order_id: str, who: Principal, ground: CampusGroun
     view = order_view(
         order, task, people, viewer, ground.campus.settings, uow.now, photo_ids=photo_ids, undo_until=undo_until
     )
+    if task is not None and viewer is not Viewer.RUNNER:
+        states = dispatch_states(uow, ground.campus.settings, [order], {order.id: task})
+        view = with_dispatch(view, states.get(order.id), viewer)
     return Read(order, task, people, photo_ids, view)
 
 
@@ -71,6 +75,7 @@ def read_several(
     orders = list(found.values())
     people, tasks = People.of(uow, orders), uow.tasks.by_orders(found)
     photos, forced = uow.photos.of_orders(found), recently_forced(uow, undo_ttl)
+    states = dispatch_states(uow, ground.campus.settings, orders, tasks)
 
     def read(order_id: str, who: Principal) -> Read | NotFound:
         order = found.get(order_id)
@@ -84,7 +89,7 @@ def read_several(
         undo_until = undo_deadline(uow, order, undo_ttl) if is_undoable else None
         task, photo_ids, settings = tasks.get(order_id), photos.get(order_id, []), ground.campus.settings
         view = order_view(order, task, people, viewer, settings, uow.now, photo_ids=photo_ids, undo_until=undo_until)
-        return Read(order, task, people, photo_ids, view)
+        return Read(order, task, people, photo_ids, with_dispatch(view, states.get(order_id), viewer))
 
     return [read(order_id, who) for order_id, who in asked]
 
