@@ -215,7 +215,7 @@ def _learn_detour(model: ArrivalModel, order: Order, track: list[Fix]) -> None:
 
 
 def _learn_services(known: _Campus, served: list[tuple[StopVisit, Order | None]]) -> bool:
-    """Seconds at counters and doors, by the kind of errand and of stop; without the stairs, which are reckoned apart."""
+    """Seconds at counters and doors, by the kind of errand and of stop; stairs are reckoned apart."""
     changed = False
     for visit, order in served:
         if visit.done_at is not None:
