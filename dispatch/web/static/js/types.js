@@ -56,6 +56,8 @@
  * @property {number} promised_at_ms
  * @property {{step: string, at_ms: number | null}[]} steps
  * @property {{from_ms: number, to_ms: number, warnings: string[]} | null} eta
+ * @property {{role: string, state: "near" | "there", since_ms: number, is_confirmed: boolean} | null} near
+ * @property {{expected_ms: number, told_ms: number} | null} delay
  * @property {RunnerCard | null} runner
  * @property {Payment | null} payment
  * @property {string | null} pin

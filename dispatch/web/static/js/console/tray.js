@@ -85,6 +85,7 @@ export function runnerTable(board, { isOffShown, chosenId, onRunner, onOrder, on
         h(
           "span",
           { class: "muted small" },
+          face.look === "late" && `${t("console.minutes_late", { n: board.minutesLate(orders) })} · `,
           h(
             "button",
             {

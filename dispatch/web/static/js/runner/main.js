@@ -2,7 +2,7 @@
 
 import { $, coalesce, h, render } from "../dom.js";
 import { now, timeScale } from "../clock.js";
-import { codeText, onLanguage, t } from "../i18n.js";
+import { clockTime, codeText, onLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { CampusMap } from "../map.js";
 import { OwnPlaceLayer, RunnerLayer, StopLayer, WayLayer } from "../map-layers.js";
@@ -127,6 +127,13 @@ class RunnerPage {
     if (data.taken_away) toast(t("task.taken_away", { code: data.code }), { kind: "bad", seconds: 15 });
     if (kind === "task_reassigned" && !data.taken_away) toast(t("task.given", { code: data.code }), { kind: "good" });
     if (kind === "order_cancelled") toast(t("task.cancelled", { code: data.code }), { kind: "bad", seconds: 15 });
+    if (kind === "runner_at_stop") {
+      play("good");
+      navigator.vibrate?.(150);
+    }
+    if (kind === "order_late") {
+      toast(t("task.delay_told", { code: data.code, at: clockTime(data.expected_ms) }), { kind: "bad", seconds: 15 });
+    }
     if (kind === "order_settled" || kind === "order_confirmed" || kind === "order_delivered") this.wallet = null;
     if (kind === "credit_changed") toast(creditNews(data), { kind: data.delta < 0 ? "bad" : "good", seconds: 10 });
     this.refetch();
