@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from geo.calibration import Spread
 from geo.point import near_distance_m
 from loadtest import __main__ as command
 from loadtest.eta_stretches import FASTEST_MPS, LEAST_STRAIGHT_M, SLOWEST_MPS, Stretch, stretches
