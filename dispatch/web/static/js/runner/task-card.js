@@ -155,12 +155,12 @@ export class TaskCard {
           "button",
           {
             type: "button",
-            class: "button primary wide huge",
+            class: `button primary wide huge ${isHere ? "is-asked" : ""}`,
             id: "next-step",
             disabled: !this.isReady(order, step),
             onclick: () => this.press(order, step),
           },
-          t(isHere ? "task.here_confirm" : `task.do.${step}`),
+          t(`task.do.${step}`),
         ),
       !step && h("p", { class: "note", role: "status" }, icon("check"), t("task.sending")),
     );

@@ -37,7 +37,6 @@ export const runner = {
   "task.go.arrived_place": "Go and queue at",
   "task.go.done": "Handed over at",
   "task.here": "It looks as if you are at {place}. Confirm?",
-  "task.here_confirm": "YES, I AM THERE",
   "task.delay": "Later than promised: {promised} → about {expected}. The student knows.",
   "task.delay_told": "{code} will be late: about {at}",
   "task.do.arrived_pickup": "I am there",

@@ -37,7 +37,6 @@ export const runner = {
   "task.go.arrived_place": "前往排队",
   "task.go.done": "已交付于",
   "task.here": "您好像已到 {place}，确认吗？",
-  "task.here_confirm": "是的，我到了",
   "task.delay": "将晚于承诺：{promised} → 约 {expected}，已告知同学。",
   "task.delay_told": "{code} 将晚到：约 {at}",
   "task.do.arrived_pickup": "我到了",
