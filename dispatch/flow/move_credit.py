@@ -245,7 +245,7 @@ def _cross(
         uow,
         f"credit_{after}",
         f"{member.account_id}:{entry.number}",
-        f"跑腿员 {name} 信用分降至 {entry.balance}，{zh}",
+        f"骑手 {name} 信用分降至 {entry.balance}，{zh}",
         f"Runner {name}: credit fell to {entry.balance}, {en}",
     )
 

@@ -65,6 +65,8 @@ async def test_a_runner_reads_why_and_appeals_and_the_console_decides(stage: Sta
     await console.locator("dialog .button.primary").click()
     await expect(panel.locator("#credit-score")).to_have_text("80")
     await expect(appealed).to_have_class(re.compile("is-reversed"))
+    await expect(panel.get_by_role("heading", name=account["name"])).to_be_visible()
+    await expect(console.locator(".alert", has_text="申诉")).to_have_count(0)
     await expect(line.locator(".appeal.is-granted")).to_contain_text("天气记录属实")
     await expect(runner.locator("#credit-score")).to_have_text("80")
 

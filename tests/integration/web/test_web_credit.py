@@ -173,8 +173,10 @@ async def test_an_appeal_is_heard_and_decided(house: Any, operator: Any, runner:
     assert (mine["appeal"]["status"], mine["appeal"]["answer"]) == (status, body["answer"])
     assert mine["is_reversed"] is is_granted
     assert (await house.call("POST", f"/credit-appeals/{appeal}/decide", body, who=operator)).code == "wrong_state"
+    assert (await house.call("GET", "/console", who=operator)).json["alerts"] == [], "whoever decides has taken note"
     rows = (await house.call("GET", "/audit", who=operator)).json["rows"]
-    assert rows[0]["action"] == "credit.appeal" and rows[0]["after"]["status"] == status
+    (row,) = [row for row in rows if row["action"] == "credit.appeal"]
+    assert row["after"]["status"] == status and row["reason"] == body["answer"]
 
 
 async def test_taking_a_line_back_grants_its_appeal(house: Any, operator: Any, runner: Any) -> None:

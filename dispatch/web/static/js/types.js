@@ -107,6 +107,7 @@
  *
  * @typedef {object} CreditView
  * @property {string} account_id
+ * @property {string} name
  * @property {number} credit
  * @property {"good" | "normal" | "warned" | "limited" | "removed"} level
  * @property {boolean} has_badge

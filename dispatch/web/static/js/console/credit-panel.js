@@ -11,10 +11,11 @@ const KINDS = ["corrected", "damaged", "lost"];
 export class CreditPanel {
   /**
    * @param {{element: HTMLElement, api: import("../api.js").Api, nameOf: (id: string) => string,
-   *   ordersOf: (id: string) => {id: string, code: string}[], onOrder: (id: string) => void, onClose: () => void}} parts
+   *   ordersOf: (id: string) => {id: string, code: string}[], onOrder: (id: string) => void, onClose: () => void,
+   *   onActed: () => void}} parts
    */
-  constructor({ element, api, nameOf, ordersOf, onOrder, onClose }) {
-    Object.assign(this, { element, api, nameOf, ordersOf, onOrder, onClose });
+  constructor({ element, api, nameOf, ordersOf, onOrder, onClose, onActed }) {
+    Object.assign(this, { element, api, nameOf, ordersOf, onOrder, onClose, onActed });
     this.runnerId = null;
     /** @type {import("../types.js").CreditView | null} */
     this.known = null;
@@ -80,6 +81,7 @@ export class CreditPanel {
       const view = await this.api.post(path, body);
       if (this.runnerId === view.account_id) this.known = view;
       toast(t("credit.saved"), { kind: "good", seconds: 3 });
+      this.onActed();
     } catch (error) {
       toastError(error);
       if (error.status === 409) this.load();
@@ -104,12 +106,19 @@ export class CreditPanel {
     this.act(`/credit-appeals/${line.appeal.id}/decide`, { is_granted: isGranted, answer: said.words });
   }
 
+  /** Orders that may be meant: in hand now, or in a line. @returns {Map<string, string>} */
+  codes() {
+    const live = this.ordersOf(this.runnerId).map((order) => [order.id, order.code]);
+    const told = this.known.lines.filter((line) => line.order_id).map((line) => [line.order_id, line.order_id.slice(-6)]);
+    return new Map([...live, ...told]);
+  }
+
   async record() {
     const { runnerId } = this;
     const said = await askWhy({
-      title: t("credit.record_title", { name: this.nameOf(runnerId) }),
+      title: t("credit.record_title", { name: this.known.name }),
       button: t("credit.record"),
-      more: recordFields(this.ordersOf(runnerId)),
+      more: recordFields(this.codes()),
     });
     if (!said) return;
     const body = { kind: said.kind, reason: said.words };
@@ -127,7 +136,7 @@ export class CreditPanel {
       h(
         "div",
         { class: "panel-head", key: "head" },
-        h("h2", {}, t("credit.of", { name: this.nameOf(this.runnerId) || t("fence.somebody") })),
+        h("h2", {}, t("credit.of", { name: this.known?.name ?? this.nameOf(this.runnerId) })),
         h(
           "button",
           { type: "button", class: "icon-button", "aria-label": t("nav.close"), onclick: () => this.close() },
@@ -171,7 +180,7 @@ export class CreditPanel {
 }
 
 /** What is recorded: a correction of so many points, or an incident with an order. */
-function recordFields(orders) {
+function recordFields(codes) {
   const fold = (event) => {
     const { delta } = event.target.form.elements;
     delta.disabled = event.target.value !== "corrected";
@@ -208,7 +217,7 @@ function recordFields(orders) {
       h(
         "datalist",
         { id: "credit-orders" },
-        orders.map((order) => h("option", { value: order.id }, order.code)),
+        [...codes].map(([id, code]) => h("option", { value: id }, code)),
       ),
     ),
   ];

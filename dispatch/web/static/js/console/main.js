@@ -69,6 +69,7 @@ class Console {
       ordersOf: (id) => this.board.ordersOf(id),
       onOrder: (id) => this.choose(id),
       onClose: () => this.paint(),
+      onActed: () => this.board.reload(),
     });
     this.drag = new OrderDrag({
       reassigner: this.reassigner,
