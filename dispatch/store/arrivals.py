@@ -37,7 +37,7 @@ class StoredPace(NamedTuple):
     learned_at: datetime
 
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.encode
 _figures = msgspec.json.Decoder(ArrivalFigures).decode
 _pace = msgspec.json.Decoder(RunnerPace).decode
 
