@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from dispatch.access.principal import Principal
-from dispatch.flow import answer_offer, deliver_task, go_on_duty, read_orders, reassign_task
+from dispatch.flow import answer_offer, deliver_task, describe_campus, go_on_duty, read_orders, reassign_task
 from dispatch.flow.look_after_orders import LOOK_EVERY_S, Lookout
 from dispatch.flow.watch_console import acknowledge, console
 from dispatch.jobs.background import Background
 from dispatch.model.alarm import AlarmRules
-from dispatch.model.requests import Deliver, PickUp, Reassign
+from dispatch.model.errors import NotPermitted
+from dispatch.model.requests import Deliver, EditAlarms, EditCampus, PickUp, Reassign
 from dispatch.model.stop import StopRole
 from geo.point import LocalPlane, Point
 from tests.flow_world import World
@@ -111,11 +114,21 @@ async def test_who_goes_astray_and_whose_phone_is_silent(world: World) -> None:
     assert sorted(await watched.alerts()) == ["off_course", "runner_silent"]
 
 
-async def test_what_is_asked_of_a_campus_is_the_campus_s_own(home: World) -> None:
-    await home.settings(alarms=AlarmRules(late_departure_s=30))
+async def test_the_campus_team_says_when_it_is_alarmed(home: World) -> None:
+    operator = await home.operator()
     watched = await Watched.of(home)
+    version = (await home.ctx.grounds.get(home.campus_id)).campus.version
+    wish = EditCampus(version=version, alarms=EditAlarms(late_departure_s=30))
+    for who in (watched.student, watched.runner):
+        with pytest.raises(NotPermitted):
+            await describe_campus.edit_settings(home.ctx, who, wish)
+    await describe_campus.edit_settings(home.ctx, operator, wish)
+    home.advance(3)
     await watched.look(await watched.place(StopRole.PICKUP, 600), 20, times=3)
     assert await watched.alerts() == ["late_departure"]
+    assert (await home.ctx.grounds.get(home.campus_id)).campus.settings.alarms == AlarmRules(late_departure_s=30)
+    (entry,) = await home.audit("edit_campus")
+    assert entry.after["alarms"]["late_departure_s"] == 30 and entry.before["alarms"]["late_departure_s"] == 300
 
 
 async def test_the_next_runner_is_looked_at_anew(home: World) -> None:
