@@ -41,7 +41,7 @@ class Background:
         self.results = Loop("results", self._apply, poll_s)
         self.due = Loop("due", lambda: run_due_jobs(ctx, holder), poll_s)
         self.sweep = Loop("sweep", self._sweep, min(SWEEP_S, max(0.5, clock.real_s(30.0))))
-        look_s = min(LOOK_EVERY_S, max(1.0, clock.real_s(LOOK_EVERY_S)))
+        look_s = min(LOOK_EVERY_S, max(2.0, clock.real_s(LOOK_EVERY_S)))
         self._lookout = Lookout(ctx)
         self.lookout = Loop("lookout", self._look, look_s)
         self.stays = Loop("stays", self._end_stays, STAYS_S)
