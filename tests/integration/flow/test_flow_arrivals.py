@@ -130,6 +130,7 @@ async def test_the_way_goes_to_the_nearest_next_stop_and_back_down_the_stairs(ho
     ahead = stops_ahead(hand, Point(pickup.lat, pickup.lon), ground)
     assert [one.stop.role for one in ahead] == [StopRole.PICKUP, StopRole.DROPOFF]
     assert ahead[0].metres < 1 and ahead[1].metres > 50 and [one.is_last for one in ahead] == [False, True]
+    home.advance(1)
     second = await home.assigned(student, runner)
     hand = (await home.read(lambda uow: hands_of(uow, [runner.account_id])))[runner.account_id]
     both = stops_ahead(hand, Point(pickup.lat, pickup.lon), ground)
