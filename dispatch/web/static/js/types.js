@@ -55,7 +55,7 @@
  * @property {number} placed_at_ms
  * @property {number} promised_at_ms
  * @property {{step: string, at_ms: number | null}[]} steps
- * @property {{from_ms: number, to_ms: number, warnings: string[]} | null} eta
+ * @property {{from_ms: number, to_ms: number, at_ms: number, location_age_ms: number | null, warnings: string[]} | null} eta
  * @property {{role: string, state: "near" | "there", since_ms: number, is_confirmed: boolean} | null} near
  * @property {{expected_ms: number, told_ms: number} | null} delay
  * @property {RunnerCard | null} runner

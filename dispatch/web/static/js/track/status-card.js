@@ -90,6 +90,7 @@ export class StatusCard {
     const parts = [t("track.promised", { at: clockTime(order.promised_at_ms) })];
     if (!live.isConnected) parts.push(t("track.not_live"));
     else if (order.runner && live.positionAge) parts.push(live.positionAge);
+    if (order.eta?.warnings.includes("off_route")) parts.push(t("track.off_route"));
     if (order.eta?.warnings.includes("low_confidence")) parts.push(t("track.low_confidence"));
     return parts.join(" · ");
   }

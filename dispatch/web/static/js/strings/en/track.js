@@ -32,6 +32,7 @@ export const track = {
   "track.promised": "promised by {at}",
   "track.not_live": "connection lost, this may be old",
   "track.low_confidence": "rough estimate",
+  "track.off_route": "your runner is not on the direct way just now",
   "track.stale": "We have not heard from the runner's phone for a while; the place on the map is old.",
   "track.late": "We promised {promised} and are {late} behind. The time above is the honest new estimate.",
   "track.runner": "Your runner",

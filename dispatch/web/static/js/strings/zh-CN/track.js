@@ -32,6 +32,7 @@ export const track = {
   "track.promised": "承诺 {at} 前送达",
   "track.not_live": "连接中断，信息可能不是最新",
   "track.low_confidence": "粗略估计",
+  "track.off_route": "骑手暂时不在直达路线上",
   "track.stale": "有一会儿没收到骑手的位置了，地图上的位置可能已过时。",
   "track.late": "承诺 {promised} 送达，现已晚 {late}。上面是如实的新预计时间。",
   "track.runner": "您的骑手",
