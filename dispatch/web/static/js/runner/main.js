@@ -9,6 +9,7 @@ import { OwnPlaceLayer, RunnerLayer, StopLayer, WayLayer } from "../map-layers.j
 import { boot } from "../session.js";
 import { toast, toastError, topBar } from "../shell.js";
 import { play } from "../sounds.js";
+import { Week } from "../week.js";
 import { creditNews } from "../credit.js";
 import { ActionQueue } from "./action-queue.js";
 import { OwnCredit } from "./credit.js";
@@ -17,9 +18,12 @@ import { PositionSource } from "./position.js";
 import { nextStep, nextStop, TaskCard } from "./task-card.js";
 import { dutyBar, nowView, offlineBanner } from "./view.js";
 import { walletView } from "./wallet.js";
+import { cutAt } from "./way.js";
 
+/** After these there may be more to take. */
+const HALL_GROWS = new Set(["order_paid", "task_reopened", "order_called", "order_freed"]);
 const OFFER_ENDS = new Set(["offer_expired", "offer_withdrawn", "offer_declined"]);
-const TABS = ["now", "hall", "wallet", "credit"];
+const TABS = ["now", "hall", "week", "wallet", "credit"];
 
 boot({
   slot: "runner",
@@ -53,6 +57,7 @@ class RunnerPage {
       onChange: () => this.changed(),
     });
     this.credit = new OwnCredit({ api: this.api, paint: this.paint });
+    this.week = new Week({ api: this.api, path: "/runner/plan", paint: this.paint });
     this.taskCard = new TaskCard({
       api: this.api,
       queue: this.queue,
@@ -143,9 +148,18 @@ class RunnerPage {
 
   hearHall({ kind, data }) {
     if (!this.hall) return;
-    if (kind === "order_paid" || kind === "task_reopened") return this.loadHall();
+    if (kind === "order_called") this.called(data.order_id);
+    if (HALL_GROWS.has(kind)) return this.loadHall();
     this.hall = { ...this.hall, items: this.hall.items.filter((item) => item.order_id !== data.order_id) };
     this.paint();
+  }
+
+  /** Nobody has come for an order: whoever is free hears of it. */
+  called(orderId) {
+    this.calledId = orderId;
+    if (!this.state?.is_on_duty || this.state.orders.length || this.state.excluded) return;
+    play("offer");
+    toast(t("hall.called"), { seconds: 10, action: { label: t("runner.tab.hall"), run: () => this.show("hall") } });
   }
 
   loadHall() {
@@ -218,11 +232,11 @@ class RunnerPage {
     }
   }
 
-  async actOnOffer(offer, act) {
+  async actOnOffer(offer, act, body = {}) {
     this.busyId = offer.id;
     this.paint();
     try {
-      const order = await this.api.post(`/offers/${offer.id}/${act}`, {});
+      const order = await this.api.post(`/offers/${offer.id}/${act}`, body);
       if (act === "accept") {
         this.chosenId = order.id;
         this.answered(order);
@@ -360,12 +374,15 @@ class RunnerPage {
               hall: this.hall,
               isOnDuty: state.is_on_duty,
               busyId: this.busyId,
+              calledId: this.calledId,
               onGrab: (item) => this.grab(item),
               onLook: (item) => this.map.fitPoints(item.stops),
             })
           : this.tab === "wallet"
             ? walletView(this.wallet)
-            : this.credit.view(),
+            : this.tab === "week"
+              ? this.week.view()
+              : this.credit.view(),
     );
     render(
       $("#tabs"),
@@ -377,7 +394,7 @@ class RunnerPage {
             "aria-pressed": String(this.tab === tab),
             onclick: () => this.show(tab),
           },
-          icon({ now: "bolt", hall: "list", wallet: "wallet", credit: "star" }[tab]),
+          icon({ now: "bolt", hall: "list", week: "clock", wallet: "wallet", credit: "star" }[tab]),
           t(`runner.tab.${tab}`),
           tab === "hall" && this.hall?.items.length > 0 && h("span", { class: "badge" }, this.hall.items.length),
         ),
@@ -389,20 +406,8 @@ class RunnerPage {
     this.tab = tab;
     if (tab === "wallet") this.loadWallet();
     if (tab === "credit") this.credit.load();
+    if (tab === "week" && !this.week.changed) this.week.load();
     if (tab === "hall" && !this.hall) this.loadHall();
     this.paint();
   }
-}
-
-/** The way up to the next stop: what comes after it is for later. */
-function cutAt(path, stop) {
-  if (!stop) return path;
-  if (!path.length) return [[stop.lat, stop.lon]];
-  let best = 0;
-  let bestD = Infinity;
-  path.forEach(([lat, lon], index) => {
-    const d = (lat - stop.lat) ** 2 + (lon - stop.lon) ** 2;
-    if (d <= bestD) [best, bestD] = [index, d];
-  });
-  return [...path.slice(0, best + 1), [stop.lat, stop.lon]];
 }
