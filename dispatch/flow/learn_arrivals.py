@@ -29,6 +29,7 @@ from .arrival import Expected, Hand, expect, hands_of, service_key
 from .arrival_figures import figures_of, read_figures, take_in
 from .campus_ground import CampusGround
 from .context import Context
+from .make_quote import ERRAND, PROMISE
 from .order_view import ms
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ MOST_ORDERS, MOST_PER_ORDER = 5_000, 180
 #: Seconds at a stop that count as these: less is a tap made later, more is another story.
 LEAST_SERVICE_S, MOST_SERVICE_S = 5.0, 1_800.0
 _SERVICES_REMEMBERED = 300.0
+#: Whoever is busy with one errand for longer has others, or a story to tell.
+MOST_BUSY_S = 5_400.0
 #: Tracks read at once, and looked at for one errand.
 _TRACKS_AT_ONCE, _READINGS = 20, 2_000
 _SMOOTH_M = 8.0
@@ -127,6 +130,7 @@ class ArrivalLearner:
         changed = _learn_services(known, seen.served)
         for order in done:
             changed |= _learn_errors(known.model, order, known.noted[order.id])
+            _learn_promise(known.model, order)
         paces = {
             key
             for order in done
@@ -188,6 +192,17 @@ def _learn_errors(model: ArrivalModel, order: Order, noted: _Noted) -> bool:
         actual_s = (order.delivered_at - at).total_seconds()
         model.errors.learn(expected.case, expected.seconds, actual_s, weight=len(before) ** -0.5)
     return bool(before)
+
+
+def _learn_promise(model: ArrivalModel, order: Order) -> None:
+    """How long it took since it was promised, and how long its runner was busy with it."""
+    assert order.delivered_at is not None
+    if order.pickup_after is None:
+        took_s = (order.delivered_at - order.placed_at).total_seconds()
+        model.promises.learn(PROMISE, order.quote.duration_s + order.quote.queue_s, took_s)
+    if order.assigned_at is not None:
+        busy_s = min(MOST_BUSY_S, max(0.0, (order.delivered_at - order.assigned_at).total_seconds()))
+        model.services[ERRAND] = model.services.get(ERRAND, Mean()).seen(busy_s, most=_SERVICES_REMEMBERED)
 
 
 def _learn_pace(

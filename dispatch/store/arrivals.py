@@ -27,6 +27,7 @@ class ArrivalFigures(msgspec.Struct, frozen=True):
     detours: list[Mean] = []
     services: dict[str, Mean] = {}
     errors: dict[str, list[float]] = {}
+    promises: dict[str, list[float]] = {}
     served_at_ms: int = 0
 
 

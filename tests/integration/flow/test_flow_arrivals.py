@@ -5,20 +5,24 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from dispatch.access.principal import Principal
-from dispatch.flow import cancel_order, deliver_task
+from dispatch.flow import cancel_order, deliver_task, place_order
 from dispatch.flow.arrival import arrivals, expect, hands_of, service_s, speed_mps, stops_ahead
 from dispatch.flow.campus_ground import LEARNED_S, CampusGround
 from dispatch.flow.learn_arrivals import ArrivalLearner
+from dispatch.flow.make_quote import PROMISE
 from dispatch.model.requests import CancelOrder, PickUp, Tap
 from dispatch.model.stop import StopRole
 from dispatch.store.arrivals import PACE_KEPT
+from dispatch.store.unit_of_work import UnitOfWork
+from geo.calibration import Calibration
 from geo.eta import WALK_MPS
 from geo.fix import Fix
 from geo.point import LocalPlane, Point
-from tests.flow_world import World
+from tests.flow_world import World, run
 
 
 async def ground_of(world: World) -> CampusGround:
@@ -162,6 +166,34 @@ async def test_what_makes_a_range_doubtful_is_said(home: World) -> None:
     assert eta is not None and eta.warnings == ["stale_position"] and (eta.location_age_ms or 0) >= 90_000
     lost = arrivals(hand, None, None, ground, home.clock.now())[order_id]
     assert lost.location_age_ms is None and "stale_position" in lost.warnings
+
+
+async def test_promises_grow_with_the_queue_and_with_what_errands_have_taken(home: World) -> None:
+    student, runner = await home.student(), await home.runner()
+
+    async def promised_s() -> float:
+        quote = await place_order.quote_order(home.ctx, student, home.request())
+        return quote.arrive_by_ms / 1000 - home.clock.now().timestamp()
+
+    alone = await promised_s()
+    await home.assigned(student, runner)
+    busy = await promised_s()
+    await home.paid(student)
+    assert alone < busy < await promised_s(), "the only runner is busy, and then somebody waits besides"
+    order = await home.order(await home.paid(student))
+    assert order.quote.queue_s > 0 and order.promised_at == order.quote.arrive_by
+
+    def late(uow: UnitOfWork) -> None:
+        figures = uow.arrivals.figures()
+        errors = Calibration()
+        for _ in range(200):
+            errors.learn(PROMISE, 1_000, 2_500)
+        uow.arrivals.save_figures(msgspec.structs.replace(figures, promises=errors.to_json()))
+
+    before = await promised_s()
+    await run(home, late)
+    home.advance(LEARNED_S + 1)
+    assert await promised_s() > 1.3 * before, "promises that were broken make longer ones"
 
 
 async def test_old_speeds_are_forgotten(world: World) -> None:
