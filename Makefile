@@ -1,5 +1,5 @@
 # Everything the project does with itself. The tools live in .venv, the pages' libraries in node_modules; both are made
-# on first use and again when what they are made from changes.
+# on first use and again when what they are made from changes. What only the tests read of npm is fetched for them alone.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -8,6 +8,7 @@ ARGS   ?=
 JOBS   ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 VENDOR := dispatch/web/static/vendor
+NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format soak bench lunch pages wheel upgrade clean
@@ -18,7 +19,7 @@ help: ## Show this list
 demo: $(VENV)/.installed $(VENDOR)/.built ## Start everything on 127.0.0.1:8888 with simulated people (ARGS="--lan --port 8890 …")
 	@$(BIN)/dispatch demo $(ARGS)
 
-test: $(VENV)/.installed-dev $(VENDOR)/.built ## Run every test, with coverage
+test: $(VENV)/.installed-dev node_modules/.with-dev ## Run every test, with coverage
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not alone" --cov --cov-report= $(ARGS) || { [ $$? -eq 1 ] && \
 	  echo "What failed beside other tests is tried once more by itself; what fails again has failed." && \
@@ -83,6 +84,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 $(VENDOR)/.built: package.json package-lock.json build_pages.py
-	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@$(NPM_CI) --omit=dev
 	@$(PYTHON) build_pages.py
+	@touch $@
+
+# After the pages: each `npm ci` makes node_modules anew.
+node_modules/.with-dev: $(VENDOR)/.built
+	@$(NPM_CI)
 	@touch $@

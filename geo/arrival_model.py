@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import exp, log
 
-from .calibration import Calibration
+from .calibration import Calibration, Spread
 from .pace import Paces
 from .shrinkage import Mean
 
@@ -15,6 +15,10 @@ MOST_DETOUR = 3.0
 #: Short ways bend more: straight metres at which one band ends and the next begins.
 _DETOUR_BANDS_M = (200.0, 500.0, 1_200.0)
 _DETOUR_PRIOR, _DETOUR_MOST = 8.0, 500.0
+
+
+#: Before a runner is known nobody knows where they come from and what they carry besides.
+BEFORE_ANYBODY = Spread(0.0, 0.35, 0.4)
 
 
 class Detours:
@@ -62,8 +66,12 @@ class ArrivalModel:
         detours: Detours | None = None,
         errors: Calibration | None = None,
         services: Mapping[str, Mean] | None = None,
+        promises: Calibration | None = None,
     ) -> None:
         self.paces = paces or Paces()
         self.detours = detours or Detours()
+        #: Of what is expected of errands under way, and of what is reckoned before anybody has one.
         self.errors = errors or Calibration()
+        self.promises = promises or Calibration(BEFORE_ANYBODY)
+        #: Seconds by what they are spent on.
         self.services: dict[str, Mean] = dict(services or {})

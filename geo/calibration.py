@@ -103,9 +103,9 @@ class Calibration:
         return found
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Sequence[float]]) -> Calibration:
+    def from_json(cls, body: Mapping[str, Sequence[float]], prior: Spread = Spread()) -> Calibration:  # noqa: B008
         """What :meth:`to_json` gave; anything beyond the bounds is left out."""
-        made = cls()
+        made = cls(prior)
         for name, (first, *counts) in list(body.items())[:MOST_CASES]:
             bins, start = np.zeros(_BINS), int(first)
             if start >= 0 and start + len(counts) <= _BINS:

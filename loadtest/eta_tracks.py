@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from geo.arrival_model import ArrivalModel
+from geo.calibration import Calibration, Spread
 from geo.eta import SPEEDS_MPS
 from geo.point import near_distance_m
 from geo.walkway import DETOUR_RATIO
@@ -123,9 +124,9 @@ def covered(judged: Sequence[Judged]) -> float:
     return float(np.mean([one.is_covered for one in judged])) if judged else float("nan")
 
 
-def trial(found: Sequence[Stretch], *, fits_even: bool = True) -> Trial:
+def trial(found: Sequence[Stretch], *, fits_even: bool = True, prior: Spread | None = None) -> Trial:
     """Learn from the days of one parity in the order of their times, then judge the others with what was learned."""
-    model = ArrivalModel()
+    model = ArrivalModel(errors=Calibration(prior or Spread()))
     fitted = sorted((one for one in found if is_fitted(one.day) is fits_even), key=lambda one: one.fixes[0].fixed_at_ms)
     held_out = [one for one in found if is_fitted(one.day) is not fits_even]
     for stretch in fitted:

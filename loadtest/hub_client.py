@@ -16,9 +16,9 @@ import msgspec
 
 from .figures import Figures, TopicOrder
 from .fix_queue import FixQueue
-from .pauses import Pauses, asked_by_header_s, asked_by_reason_s
+from .pauses import Pauses, asked_by_header_s, asked_by_reason_s, may_return
+from .websocket_bytes import SUBPROTOCOL
 
-SUBPROTOCOL = "campus.v1.msgpack"
 MOST_WAITING = 2000
 LARGEST_FRAME = 8 * 1024 * 1024
 OPEN_S = 15.0
@@ -42,11 +42,6 @@ Box = tuple[float, float, float, float]
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
-
-
-def may_return(code: int | None) -> bool:
-    """4000-4499 and lost connections: come back; 4500-4999: stay away."""
-    return code is None or not 4500 <= code <= 4999
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,9 @@ from loadtest.actors.protocol import (
 from loadtest.asyncio_driver import Blackboard
 from loadtest.crowd import small_png
 from loadtest.figures import Figures
-from loadtest.hub_client import SUBPROTOCOL
 from loadtest.people import Account, PlanFile, read_plan
 from loadtest.server_clock import ServerClock, first_answer
+from loadtest.websocket_bytes import SUBPROTOCOL
 
 MOST_ARRIVALS = 1000
 ORDERS_PER_STUDENT_HOUR = 2.0

@@ -18,8 +18,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from . import fast_loop
 from .hub_storm.frames import Closed, ErrorFrame, Event, Followed, SnapshotFrame, Welcome, decoded
 from .hub_storm.wire import Ended, Wire
+from .open_files import raise_open_files
 
 #: Connections that are opened in a second at first; afterwards the server decides.
 OPENED_PER_S = 250
@@ -291,12 +293,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    from .open_files import raise_open_files
-
     raise_open_files()
-    try:
-        import uvloop
-
-        uvloop.run(main())
-    except ImportError:
-        asyncio.run(main())
+    fast_loop.run(main())

@@ -1,4 +1,4 @@
-"""How long a client waits before it comes back: growing, by full jitter, never sooner than the server asked for."""
+"""Whether a client comes back, and when: after a growing pause, by full jitter, never sooner than the server asked."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ REFUSED_S = (2.0, 60.0)
 LONGEST_ASKED_S = 300.0
 
 _RETRY_MS = re.compile(r"\bretry_ms=(\d+)")
+
+
+def may_return(code: int | None) -> bool:
+    """4000-4499 and lost connections: come back; 4500-4999: stay away."""
+    return code is None or not 4500 <= code <= 4999
 
 
 def asked_by_reason_s(reason: str) -> float:

@@ -63,6 +63,8 @@ from payments.sandboxed import SandboxedPayments
 DAY_S = 86_400
 #: A Monday, ten o'clock in Shanghai: no surcharge applies.
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
+#: What an order says beyond its quote.
+_ORDER_ALONE = ("channel", "pickup_after_ms", "wish_runner_id")
 _parse_once = cache(parse_map)
 _map_once = cache(demo_campus)
 
@@ -167,14 +169,14 @@ class World:
         return QuoteRequest(**values)
 
     def wish(self, total_fen: int, **changes: Any) -> PlaceOrder:
-        more = {name: changes.pop(name) for name in ("channel", "pickup_after_ms") if name in changes}
+        more = {name: changes.pop(name) for name in _ORDER_ALONE if name in changes}
         asked = self.request(**changes)
         fields = {name: getattr(asked, name) for name in asked.__struct_fields__}
         return PlaceOrder(**fields, **more, description="取快递,谢谢", expected_total_fen=total_fen)
 
     async def place(self, student: Principal, key: str = "", **changes: Any) -> OrderView:
         """An order that waits for its payment, with a credential to pay."""
-        plain = {name: value for name, value in changes.items() if name not in ("channel", "pickup_after_ms")}
+        plain = {name: value for name, value in changes.items() if name not in _ORDER_ALONE}
         quote = await place_order.quote_order(self.ctx, student, self.request(**plain))
         self.counter[0] += 1
         wish = self.wish(quote.total_fen, **changes)

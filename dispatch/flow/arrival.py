@@ -155,7 +155,7 @@ def _leg(one: StopAhead, ground: CampusGround, now: datetime) -> Leg:
     if one.order.pickup_after is not None and one.stop.role is not StopRole.DROPOFF:
         ready_s = max(0.0, (one.order.pickup_after - now).total_seconds())
     if one.is_there:
-        return Leg(0.0, 0, service * _HALF, ready_s)
+        return Leg(0.0, 0, (service + FLOOR_S * storeys(one.stop.floor)) * _HALF, ready_s)
     return Leg(one.metres, one.stop.floor, service, ready_s)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from geo.arrival_model import ArrivalModel, Detours
+from geo.arrival_model import BEFORE_ANYBODY, ArrivalModel, Detours
 from geo.calibration import Calibration
 
 from ..store.arrivals import ArrivalFigures, StoredPace
@@ -35,7 +35,11 @@ def take_in(known: ArrivalModel, found: Read) -> ArrivalModel:
         known.paces.put((one.runner_id, one.vehicle), one.pace)
     known.paces.put_kinds(figures.kinds)
     return ArrivalModel(
-        known.paces, Detours.from_json(figures.detours), Calibration.from_json(figures.errors), figures.services
+        known.paces,
+        Detours.from_json(figures.detours),
+        Calibration.from_json(figures.errors),
+        figures.services,
+        Calibration.from_json(figures.promises, BEFORE_ANYBODY),
     )
 
 
@@ -46,5 +50,6 @@ def figures_of(model: ArrivalModel, served_at_ms: int) -> ArrivalFigures:
         detours=model.detours.to_json(),
         services=dict(model.services),
         errors=model.errors.to_json(),
+        promises=model.promises.to_json(),
         served_at_ms=served_at_ms,
     )

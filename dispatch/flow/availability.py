@@ -128,6 +128,13 @@ def rules_of_runner(uow: UnitOfWork, settings: CampusSettings, member: Membershi
     return _runner(member, plan, pause, uow.zones.all(), settings, uow.now)
 
 
+def exclusions(uow: UnitOfWork, settings: CampusSettings) -> dict[str, str]:
+    """Who of those on duty gets nothing new now, and why."""
+    members = [member for member, _ in uow.memberships.runners(on_duty_only=True)]
+    rules = _runners(uow, settings, members, [])
+    return {runner_id: str(one.excluded) for runner_id, one in rules.items() if one.excluded is not None}
+
+
 def _is_ready(uow: UnitOfWork, settings: CampusSettings, runner_id: str) -> bool:
     member = uow.memberships.get(runner_id)
     is_runner = member.is_on_duty and member.runner_status is RunnerStatus.APPROVED

@@ -42,6 +42,7 @@ def credit_view(
     level = settings.credit.level_of(member.credit)
     return CreditView(
         account_id=account_id,
+        name=uow.accounts.get(account_id).name,
         credit=member.credit,
         level=str(level),
         has_badge=level is CreditLevel.GOOD,

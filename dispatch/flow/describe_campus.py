@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from dataclasses import replace
 from datetime import time
 from typing import Any
 
 from msgspec import UNSET
+from msgspec.structs import asdict
 
 from geo.campus import CampusMap
 from geo.campus_parts import Place
@@ -119,6 +121,9 @@ def _edited(settings: CampusSettings, request: EditCampus) -> CampusSettings:
         settings = replace(settings, cool_down=replace(settings.cool_down, first_s=request.cool_down_s))
     if request.wish_s is not UNSET:
         settings = replace(settings, wish_s=request.wish_s)
+    if request.alarms is not UNSET:
+        told = {name: value for name, value in asdict(request.alarms).items() if value is not UNSET}
+        settings = replace(settings, alarms=replace(settings.alarms, **told))
     runner = settings.split.runner if request.runner_percent is UNSET else request.runner_percent
     campus = settings.split.campus if request.campus_percent is UNSET else request.campus_percent
     if runner + campus > 100:
@@ -136,5 +141,6 @@ def _shown(campus: Campus) -> dict[str, Any]:
         "max_tasks_per_runner": settings.max_tasks_per_runner,
         "cool_down_s": settings.cool_down.first_s,
         "wish_s": settings.wish_s,
+        "alarms": dataclasses.asdict(settings.alarms),
         "split": [settings.split.runner, settings.split.campus, settings.split.platform],
     }

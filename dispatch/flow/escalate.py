@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ..model.campus import CampusSettings
 from ..model.escalation import Escalation, Rung, waits_since
@@ -20,6 +20,9 @@ from .tell import tell
 #: Kinds of the jobs that look whether the next step has begun, and whether a pin has ended.
 ESCALATE, END_PIN = "escalate", "end_pin"
 FIRST_LOOK = timedelta(seconds=20)
+#: An order lets another call before it, and looks again so much later.
+_TURN = timedelta(seconds=5)
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 #: The kind of the alert that the campus team gets.
 UNASSIGNED = "unassigned"
 
@@ -91,8 +94,20 @@ def _call(
     gap = timedelta(seconds=ladder.call_gap_s)
     if last is not None and uow.now < last + gap:
         return told, last + gap
+    if _is_others_turn(uow, settings, told):
+        return told, uow.now + _TURN
     tell(uow, EventKind.ORDER_CALLED, order, task)
     return replace(told, calls=told.calls + 1, called_at=uow.now), uow.now + gap
+
+
+def _is_others_turn(uow: UnitOfWork, settings: CampusSettings, told: Escalation) -> bool:
+    """Whether another order that may call waits longer for its call."""
+    ladder, pins = settings.ladder, uow.pins.of_waiting()
+    return any(
+        ladder.rung(other.told).is_called and other.calls < ladder.calls_most and other.order_id not in pins
+        for other in uow.escalations.of_waiting().values()
+        if other.order_id != told.order_id and (other.called_at or _NEVER) < (told.called_at or _NEVER)
+    )
 
 
 def _watch_pin(uow: UnitOfWork, order: Order, rules: TaskRules) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from geo.arrival_model import ArrivalModel
+from geo.eta import FLOOR_S, storeys
 from geo.fix import Fix
 from geo.pace import Key
 from geo.point import line_length_m, near_distance_m
@@ -28,6 +29,7 @@ from .arrival import Expected, Hand, expect, hands_of, service_key
 from .arrival_figures import figures_of, read_figures, take_in
 from .campus_ground import CampusGround
 from .context import Context
+from .make_quote import ERRAND, PROMISE
 from .order_view import ms
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ MOST_ORDERS, MOST_PER_ORDER = 5_000, 180
 #: Seconds at a stop that count as these: less is a tap made later, more is another story.
 LEAST_SERVICE_S, MOST_SERVICE_S = 5.0, 1_800.0
 _SERVICES_REMEMBERED = 300.0
+#: Whoever is busy with one errand for longer has others, or a story to tell.
+MOST_BUSY_S = 5_400.0
 #: Tracks read at once, and looked at for one errand.
 _TRACKS_AT_ONCE, _READINGS = 20, 2_000
 _SMOOTH_M = 8.0
@@ -69,7 +73,7 @@ class _Look:
     hands: Mapping[str, Hand]
     members: Mapping[str, Membership]
     ended: list[Order]
-    served: list[StopVisit]
+    served: list[tuple[StopVisit, Order | None]]
 
 
 class ArrivalLearner:
@@ -126,6 +130,7 @@ class ArrivalLearner:
         changed = _learn_services(known, seen.served)
         for order in done:
             changed |= _learn_errors(known.model, order, known.noted[order.id])
+            _learn_promise(known.model, order)
         paces = {
             key
             for order in done
@@ -162,7 +167,9 @@ def _read(known: _Campus, uow: UnitOfWork) -> _Look:
     live = {order.id for hand in hands.values() for _, order in hand}
     ended = list(uow.orders.many([order_id for order_id in known.noted if order_id not in live]).values())
     since = known.served_at + timedelta(milliseconds=1)
-    return _Look(hands, members, ended, uow.stop_visits.served(since))
+    served = uow.stop_visits.served(since)
+    orders = uow.orders.many({visit.order_id for visit in served})
+    return _Look(hands, members, ended, [(visit, orders.get(visit.order_id)) for visit in served])
 
 
 def _note(known: _Campus, seen: _Look, fixes: Mapping[str, Fix], ground: CampusGround, now: datetime) -> None:
@@ -185,6 +192,17 @@ def _learn_errors(model: ArrivalModel, order: Order, noted: _Noted) -> bool:
         actual_s = (order.delivered_at - at).total_seconds()
         model.errors.learn(expected.case, expected.seconds, actual_s, weight=len(before) ** -0.5)
     return bool(before)
+
+
+def _learn_promise(model: ArrivalModel, order: Order) -> None:
+    """How long it took since it was promised, and how long its runner was busy with it."""
+    assert order.delivered_at is not None
+    if order.pickup_after is None:
+        took_s = (order.delivered_at - order.placed_at).total_seconds()
+        model.promises.learn(PROMISE, order.quote.duration_s + order.quote.queue_s, took_s)
+    if order.assigned_at is not None:
+        busy_s = min(MOST_BUSY_S, max(0.0, (order.delivered_at - order.assigned_at).total_seconds()))
+        model.services[ERRAND] = model.services.get(ERRAND, Mean()).seen(busy_s, most=_SERVICES_REMEMBERED)
 
 
 def _learn_pace(
@@ -211,17 +229,21 @@ def _learn_detour(model: ArrivalModel, order: Order, track: list[Fix]) -> None:
         model.detours.learn(straight_m, line_length_m(simplify_points([fix.point for fix in way], _SMOOTH_M)))
 
 
-def _learn_services(known: _Campus, served: list[StopVisit]) -> bool:
-    """Seconds at counters and doors, by the kind of errand and of stop."""
+def _learn_services(known: _Campus, served: list[tuple[StopVisit, Order | None]]) -> bool:
+    """Seconds at counters and doors, by the kind of errand and of stop; stairs are reckoned apart."""
     changed = False
-    for visit in served:
+    for visit, order in served:
         if visit.done_at is not None:
             known.served_at = max(known.served_at, visit.done_at)
         if visit.service_s is None or not LEAST_SERVICE_S <= visit.service_s <= MOST_SERVICE_S:
             continue
         key = service_key(visit.type_code, visit.role)
         seen = known.model.services.get(key, Mean())
-        known.model.services[key] = seen.seen(visit.service_s, most=_SERVICES_REMEMBERED)
+        stairs_s = (
+            FLOOR_S * sum(storeys(stop.floor) for stop in order.stops if stop.role is visit.role) if order else 0.0
+        )
+        spent_s = max(LEAST_SERVICE_S, visit.service_s - stairs_s)
+        known.model.services[key] = seen.seen(spent_s, most=_SERVICES_REMEMBERED)
         changed = True
     return changed
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from geo.datum import Datum, to_wgs84
 from geo.errors import UnknownPlace
-from geo.eta import eta, storeys
 from geo.point import Point
+from geo.shrinkage import Mean
 
 from ..model.campus import CampusSettings
 from ..model.errors import InvalidInput, OutsideArea, OutsideHours
@@ -18,26 +18,36 @@ from ..model.order_type import OrderType
 from ..model.quote import Quote, price, service_fen
 from ..model.requests import QuoteRequest, StopRequest
 from ..model.stop import Stop, StopRole
+from .arrival import service_s, speed_mps
 from .campus_ground import CampusGround
 
 #: Assumed until a runner is known: how long until one takes it, and how far they come from.
 TAKE_S, APPROACH_M = 90.0, 350.0
-#: An order more per runner on duty delays everybody by about one trip; the promise admits it up to a bound.
-BACKLOG_S, MAX_BACKLOG_S = 420.0, 2_400.0
+#: How long a runner is busy with one errand, until errands have told; and the longest wait that is promised.
+BUSY_S, MAX_BACKLOG_S = 600.0, 2_400.0
+_BUSY_PRIOR = 10.0
 #: What is promised is the late end of the range with a reserve, because a promise is never moved.
 RESERVE_S = 180.0
+#: What the learned figures call how wrong promises were, and how long an errand keeps a runner busy.
+PROMISE, ERRAND = "promise", "errand"
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """How busy the campus is: waiting tasks and runners on duty."""
+    """How busy the campus is: errands that wait, errands that are carried out, and runners on duty."""
 
     waiting: int
     runners: int
+    held: int = 0
 
-    @property
-    def backlog_s(self) -> float:
-        return min(MAX_BACKLOG_S, BACKLOG_S * self.waiting / max(1, self.runners))
+    def backlog_s(self, busy_s: float) -> float:
+        """Until somebody is free. As long as there are more runners than errands it is nothing; every errand more is
+        a share of the time that one takes, of what is carried out already half of that."""
+        beyond = self.waiting + self.held - max(1, self.runners) + 1
+        if beyond <= 0:
+            return 0.0
+        errands_s = busy_s * (min(self.waiting, beyond) + max(0, beyond - self.waiting) / 2)
+        return min(MAX_BACKLOG_S, errands_s / max(1, self.runners))
 
 
 def order_type(settings: CampusSettings, code: str) -> OrderType:
@@ -71,21 +81,22 @@ def make_quote(
         local_time=settings.local_time(now),
         rules=settings.pricing,
     )
-    trip = eta(
-        APPROACH_M + distance_m,
-        floors=storeys(*(stop.floor for stop in stops)),
-        handling_s=kind.handling_s * max(1, len(stops)),
-    ).after(TAKE_S + request.wait_min * 60)
+    model = ground.arrivals
+    trip_s = TAKE_S + request.wait_min * 60 + (APPROACH_M + distance_m) / speed_mps(ground, None, "walk", now)
+    trip_s += sum(service_s(ground, kind.code, stop.role, stop.floor) for stop in stops) or float(kind.handling_s)
+    queue_s = demand.backlog_s(model.services.get(ERRAND, Mean()).towards(BUSY_S, _BUSY_PRIOR))
+    told = model.promises.range_of(PROMISE, trip_s + queue_s)
     quote = Quote(
         lines=lines,
         service_fen=service_fen(lines),
         goods_cap_fen=Fen(request.goods_cap_fen),
         distance_m=distance_m,
-        duration_s=round(trip.seconds),
-        arrive_from=now + timedelta(seconds=trip.low_s),
-        arrive_by=now + timedelta(seconds=trip.high_s + RESERVE_S + demand.backlog_s),
+        duration_s=round(trip_s),
+        arrive_from=now + timedelta(seconds=told.low_s),
+        arrive_by=now + timedelta(seconds=told.high_s + RESERVE_S),
         rule_version=settings.pricing.version,
         split=settings.split,
+        queue_s=round(queue_s),
     )
     return quote, stops
 

@@ -34,7 +34,10 @@ from .context import Context
 from .credit_view import LINES, credit_view, line_view
 from .manage_accounts import check_rank
 from .move_credit import move, reverse
+from .raise_alert import raise_alert
 
+#: The kind of the alert.
+APPEALED = "credit_appeal"
 _GIVEN = frozenset({EventKind.TASK_ASSIGNED, EventKind.TASK_REASSIGNED})
 
 
@@ -116,7 +119,7 @@ async def reverse_line(ctx: Context, who: Principal, entry_id: str, request: Rev
         _reverse(uow, who, entry, settings, request.reason)
         appeal = uow.credit_appeals.of_entries([entry.id]).get(entry.id)
         if appeal is not None and appeal.status is AppealStatus.OPEN:
-            uow.credit_appeals.decide(_decided(uow, appeal, who, AppealStatus.GRANTED, request.reason))
+            _decide(uow, appeal, entry, who, AppealStatus.GRANTED, request.reason)
         return credit_view(uow, entry.account_id, settings)
 
     view = await ctx.store.run(who.campus_id, change)
@@ -154,15 +157,18 @@ async def appeal(ctx: Context, who: Principal, entry_id: str, request: AppealCre
         if not uow.credit_appeals.insert(made):
             raise WrongState("this line has been appealed before")
         name = uow.accounts.get(who.account_id).name
-        uow.alerts.raise_once(
-            "credit_appeal",
-            f"{who.account_id}:{entry.number}",
-            f"跑腿员 {name} 申诉信用记录第 {entry.number} 条",
+        raise_alert(
+            uow,
+            APPEALED,
+            _alert_subject(entry),
+            f"骑手 {name} 申诉信用记录第 {entry.number} 条",
             f"Runner {name} appeals line {entry.number} of their credit",
         )
         return line_view(entry, made, {}, settings, uow, is_reversed=False, is_own=True)
 
-    return await ctx.store.run(who.campus_id, change)
+    view = await ctx.store.run(who.campus_id, change)
+    ctx.announce()
+    return view
 
 
 async def decide_appeal(ctx: Context, who: Principal, appeal_id: str, request: DecideAppeal) -> CreditView:
@@ -176,8 +182,8 @@ async def decide_appeal(ctx: Context, who: Principal, appeal_id: str, request: D
         if found.status is not AppealStatus.OPEN:
             raise WrongState("this appeal has been decided", status=str(found.status))
         status = AppealStatus.GRANTED if request.is_granted else AppealStatus.REFUSED
-        uow.credit_appeals.decide(_decided(uow, found, who, status, request.answer))
         entry = uow.credit.get(found.entry_id)
+        _decide(uow, found, entry, who, status, request.answer)
         if request.is_granted:
             _reverse(uow, who, entry, settings, request.answer)
         uow.audit.add(
@@ -191,8 +197,20 @@ async def decide_appeal(ctx: Context, who: Principal, appeal_id: str, request: D
     return view
 
 
-def _decided(uow: UnitOfWork, appeal: CreditAppeal, who: Principal, status: AppealStatus, answer: str) -> CreditAppeal:
-    return replace(appeal, status=status, decided_at=uow.now, decided_by=who.account_id, answer=answer.strip())
+def _decide(
+    uow: UnitOfWork, appeal: CreditAppeal, entry: CreditEntry, who: Principal, status: AppealStatus, answer: str
+) -> None:
+    """Write the decision; whoever decides has taken note of the alert."""
+    uow.credit_appeals.decide(
+        replace(appeal, status=status, decided_at=uow.now, decided_by=who.account_id, answer=answer.strip())
+    )
+    alert = uow.alerts.find(APPEALED, _alert_subject(entry))
+    if alert is not None:
+        uow.alerts.acknowledge(alert.id, who.account_id)
+
+
+def _alert_subject(entry: CreditEntry) -> str:
+    return f"{entry.account_id}:{entry.number}"
 
 
 def _audit(uow: UnitOfWork, who: Principal, action: str, entry: CreditEntry, reason: str) -> None:

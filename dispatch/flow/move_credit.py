@@ -15,6 +15,7 @@ from ..model.event import EventKind
 from ..model.offer import Offer, OfferStatus
 from ..model.order import Order
 from ..store.unit_of_work import UnitOfWork
+from .raise_alert import raise_alert
 from .tell import tell_about_account
 
 #: The kind of the job by which a quiet time fades a score.
@@ -240,10 +241,11 @@ def _cross(
     is_ended = after is CreditLevel.REMOVED and settings.credit.is_removal_automatic and _remove(uow, member, entry)
     name = uow.accounts.get(member.account_id).name
     zh, en = _TOLD["ended" if is_ended else str(after)]
-    uow.alerts.raise_once(
+    raise_alert(
+        uow,
         f"credit_{after}",
         f"{member.account_id}:{entry.number}",
-        f"跑腿员 {name} 信用分降至 {entry.balance}，{zh}",
+        f"骑手 {name} 信用分降至 {entry.balance}，{zh}",
         f"Runner {name}: credit fell to {entry.balance}, {en}",
     )
 

@@ -164,6 +164,14 @@ def is_late(order: Order, now: datetime) -> bool:
     return order.status in LIVE | {OrderStatus.OPEN} and now > order.promised_at
 
 
+def _cancel_price(order: Order, viewer: Viewer, settings: CampusSettings, now: datetime) -> int | None:
+    """What cancelling would cost this viewer; None where it is not theirs to cancel."""
+    # Once it is on its way only the campus team cancels.
+    if viewer is Viewer.RUNNER or (order.status is OrderStatus.CARRYING and viewer is not Viewer.OPERATOR):
+        return None
+    return cancel_price_fen(order, settings.cancel, now)
+
+
 def order_view(
     order: Order,
     task: Task | None,
@@ -184,9 +192,6 @@ def order_view(
     student = people.accounts.get(order.student_id)
     shows_runner = order.runner_id is not None and (is_operator or is_carrier or order.status in RUNNER_SHOWN)
     settle_after = timedelta(seconds=settings.settle_after_s)
-    price = cancel_price_fen(order, settings.cancel, now) if is_student or is_operator else None
-    if order.status is OrderStatus.CARRYING and not is_operator:
-        price = None  # once it is on its way only the campus team cancels
     return OrderView(
         id=order.id,
         code=order.id[-6:],
@@ -211,7 +216,7 @@ def order_view(
         student_name=masked_name(student.name) if student and not is_student else student.name if student else None,
         student_phone=masked_phone(student.phone) if student and not is_student else None,
         pin=order.pin if is_student and order.status in LIVE else None,
-        cancel_price_fen=price,
+        cancel_price_fen=_cancel_price(order, viewer, settings, now),
         cancel_reason=order.cancel_reason,
         rating=order.rating,
         rating_text=order.rating_text,

@@ -93,7 +93,11 @@ def order_id_of(intent: str) -> str:
 
 
 def _demand(uow: UnitOfWork) -> Demand:
-    return Demand(len(uow.tasks.takeable()), len(uow.memberships.runners(on_duty_only=True)))
+    return Demand(
+        waiting=len(uow.tasks.takeable()),
+        runners=len(uow.memberships.runners(on_duty_only=True)),
+        held=len(uow.tasks.held()),
+    )
 
 
 def _channels(ctx: Context, chosen: str | None) -> tuple[str, ...]:

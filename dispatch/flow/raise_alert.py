@@ -49,4 +49,5 @@ def alert_view(alert: Alert) -> AlertView:
         text_zh=alert.text_zh,
         text_en=alert.text_en,
         is_acknowledged=alert.is_acknowledged,
+        account_id=alert.account_id,
     )

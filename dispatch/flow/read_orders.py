@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,6 +13,7 @@ import msgspec
 
 from geo.datum import Datum, from_wgs84
 from geo.fix import Fix
+from geo.off_route import WINDOW_S
 from geo.point import Point
 
 from ..access.permissions import Permission
@@ -25,6 +27,7 @@ from ..store.unit_of_work import UnitOfWork
 from .arrival import Hand, arrivals, hands_of, remaining_stops
 from .campus_ground import CampusGround
 from .context import Context
+from .dispatch_state import dispatch_states, with_dispatch
 from .order_view import People, Viewer, ms, order_view, viewer_of
 from .pay_order import payment_view
 from .place_order import intent_id
@@ -36,6 +39,8 @@ _HANDED_OVER = frozenset({EventKind.TASK_ASSIGNED, EventKind.TASK_REASSIGNED})
 _REASSIGNMENTS = _HANDED_OVER | {EventKind.TASK_REOPENED}
 #: So many of the newest events or audit entries are looked through for something that happened seconds ago.
 _LOOKED_AT = 50
+#: Whether runners are off their way is asked of at most so many at once.
+_FEW_TRACKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,9 @@ def read_one(uow: UnitOfWork, order_id: str, who: Principal, ground: CampusGroun
     view = order_view(
         order, task, people, viewer, ground.campus.settings, uow.now, photo_ids=photo_ids, undo_until=undo_until
     )
+    if task is not None and viewer is not Viewer.RUNNER:
+        states = dispatch_states(uow, ground.campus.settings, [order], {order.id: task})
+        view = with_dispatch(view, states.get(order.id), viewer)
     return Read(order, task, people, photo_ids, view)
 
 
@@ -71,6 +79,7 @@ def read_several(
     orders = list(found.values())
     people, tasks = People.of(uow, orders), uow.tasks.by_orders(found)
     photos, forced = uow.photos.of_orders(found), recently_forced(uow, undo_ttl)
+    states = dispatch_states(uow, ground.campus.settings, orders, tasks)
 
     def read(order_id: str, who: Principal) -> Read | NotFound:
         order = found.get(order_id)
@@ -84,7 +93,7 @@ def read_several(
         undo_until = undo_deadline(uow, order, undo_ttl) if is_undoable else None
         task, photo_ids, settings = tasks.get(order_id), photos.get(order_id, []), ground.campus.settings
         view = order_view(order, task, people, viewer, settings, uow.now, photo_ids=photo_ids, undo_until=undo_until)
-        return Read(order, task, people, photo_ids, view)
+        return Read(order, task, people, photo_ids, with_dispatch(view, states.get(order_id), viewer))
 
     return [read(order_id, who) for order_id, who in asked]
 
@@ -142,9 +151,11 @@ async def enrich_several(
         fixes = await ctx.presence.get(campus_id, sorted(runner_ids))
         hands = await ctx.store.read(campus_id, partial(hands_of, runner_ids=runner_ids))
     now, etas = ctx.clock.now(), dict[str, EtaView]()
+    recent = await recent_fixes(ctx, ground.campus.id, runner_ids, now)
     members = {runner_id: read.people.members.get(runner_id) for _, read in reads for runner_id in read.people.members}
     for runner_id in runner_ids:
-        etas |= arrivals(hands.get(runner_id, ()), members.get(runner_id), fixes.get(runner_id), ground, now)
+        hand, fix = hands.get(runner_id, ()), fixes.get(runner_id)
+        etas |= arrivals(hand, members.get(runner_id), fix, ground, now, recent.get(runner_id, ()))
     views = []
     for who, read in reads:
         view, order = read.view, read.order
@@ -159,6 +170,17 @@ async def enrich_several(
                 view = msgspec.structs.replace(view, runner=msgspec.structs.replace(view.runner, position=position))
         views.append(view)
     return views
+
+
+async def recent_fixes(
+    ctx: Context, campus_id: str, runner_ids: Collection[str], now: datetime
+) -> Mapping[str, Sequence[Fix]]:
+    """Where a few runners were in the last minutes; of many nobody's, because it is one question each."""
+    if len(runner_ids) > _FEW_TRACKS:
+        return {}
+    since_ms, until_ms = ms(now) - round(WINDOW_S * 1000), ms(now) + 60_000
+    asked = [ctx.tracks.read(campus_id, one, since_ms=since_ms, until_ms=until_ms) for one in runner_ids]
+    return dict(zip(runner_ids, await asyncio.gather(*asked), strict=True))
 
 
 async def orders(

@@ -19,7 +19,7 @@ _UNDER_WAY = LIVE | {OrderStatus.OPEN}
 
 
 def expected_at(order: Order, etas: Mapping[str, EtaView], now: datetime) -> datetime | None:
-    """When the order will be there as far as is known: in the middle of its runner's range, or as long after now as
+    """When the order will be there as far as is known: as its runner is expected, or as long after now as
     was planned for an order that nobody has. None where nobody can say."""
     if order.status is OrderStatus.OPEN:
         begins = max(now, order.pickup_after or now)
@@ -27,7 +27,7 @@ def expected_at(order: Order, etas: Mapping[str, EtaView], now: datetime) -> dat
     eta = etas.get(order.id)
     if eta is None:
         return None
-    return max(now, datetime.fromtimestamp((eta.from_ms + eta.to_ms) / 2000, UTC))
+    return max(now, datetime.fromtimestamp(eta.at_ms / 1000, UTC))
 
 
 def tell_delay(uow: UnitOfWork, order: Order, expected: datetime) -> bool:

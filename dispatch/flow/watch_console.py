@@ -19,8 +19,10 @@ from ..model.order import Order
 from ..model.views import EtaView, OrderView
 from ..store.unit_of_work import UnitOfWork
 from .arrival import arrivals, hands_of
+from .availability import exclusions
 from .campus_ground import CampusGround
 from .context import Context
+from .dispatch_state import dispatch_states, with_dispatch
 from .order_view import People, Viewer, ms, order_view
 from .raise_alert import alert_view
 from .read_orders import convert, recently_forced, undo_deadline
@@ -43,6 +45,7 @@ async def console(ctx: Context, who: Principal, datum: str = "wgs84") -> Console
             if order.is_live and order.runner_id:
                 held.setdefault(order.runner_id, []).append(order)
         runners = []
+        excluded = exclusions(uow, ground.campus.settings)
         for member, account in uow.memberships.runners():
             carried = held.get(account.id, [])
             if not member.is_on_duty and not carried:
@@ -60,6 +63,7 @@ async def console(ctx: Context, who: Principal, datum: str = "wgs84") -> Console
                     position=[fix.lat, fix.lon, float(fix.fixed_at_ms)] if fix else None,
                     is_late=any(order.promised_at < uow.now for order in carried),
                     credit_level=str(ground.campus.settings.credit.level_of(member.credit)),
+                    excluded=excluded.get(account.id),
                 )
             )
         online = sum(1 for fix in fixes.values() if now_ms - fix.fixed_at_ms <= fresh_ms)
@@ -91,7 +95,8 @@ def operator_views(
     runner_ids = {order.runner_id for order in orders if order.is_live and order.runner_id}
     for runner_id, hand in hands_of(uow, runner_ids, {order.id: order for order in orders}).items():
         etas |= arrivals(hand, people.members.get(runner_id), fixes.get(runner_id), ground, uow.now)
-    return [
+    states = dispatch_states(uow, ground.campus.settings, orders, tasks)
+    views = [
         order_view(
             order,
             tasks.get(order.id),
@@ -105,6 +110,7 @@ def operator_views(
         )
         for order in orders
     ]
+    return [with_dispatch(view, states.get(view.id), Viewer.OPERATOR) for view in views]
 
 
 def _kpis(uow: UnitOfWork, ground: CampusGround, online: int, runners: int) -> KpiView:

@@ -8,23 +8,21 @@ was lost - a crossing of a worker that died, one that found the queue full - is 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 from geo.fence_shape import Circle, Geofence
 from geo.fix import Fix
 from geo.geofence import Crossing, Geofences, Stay
 from geo.point import Point
 
-from ..model.errors import Unavailable
 from ..model.geofence import CampusFence, FenceStay, judged
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
+from .fix_watch import ASK_BATCH, FixWatch, Rhythm, WatchedCampus
 from .order_view import ms
 from .record_crossings import Gone, record
 
@@ -32,87 +30,37 @@ log = logging.getLogger(__name__)
 
 #: Called on the bus with a campus's id when its fences have changed.
 WAKE = "geofences"
-#: As many fixes are judged together; fewer wait for company, but not longer than ``HOLD_S``.
-BATCH, HOLD_S = 200, 0.2
 #: Fixes kept of a runner whose stays are not known yet; the newest stay.
 MAX_WAITING_FIXES = 16
-#: Crossings that are written in one transaction, and runners that are asked for in one question.
-WRITE_BATCH, ASK_BATCH = 250, 500
-_LAST_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class WatchRhythm:
-    """Real seconds; ``capacity``: crossings that may wait to be written."""
+class WatchRhythm(Rhythm):
+    """``silent_s``: who was not heard of for so long is forgotten here."""
 
-    write_every_s: float = 0.5
-    look_again_s: float = 60.0
     silent_s: float = 30.0
-    stop_s: float = 2.0
-    capacity: int = 10_000
-
-
-class _Queued(NamedTuple):
-    campus_id: str
-    entry: Crossing | Gone
 
 
 @dataclass(slots=True)
-class _Campus:
-    """What this worker knows of a campus. ``waiting``: runners whose stays have not been read yet."""
+class _Campus(WatchedCampus):
+    """``waiting``: runners whose stays have not been read yet."""
 
     fences: Geofences | None = None
     versions: tuple[tuple[str, int], ...] = ()
     is_stale: bool = True
     looked_s: float = 0.0
-    pending: dict[str, Fix] = field(default_factory=dict)
     waiting: dict[str, deque[Fix]] = field(default_factory=dict)
 
 
-class FenceWatch:
+class FenceWatch(FixWatch[_Campus, Crossing | Gone]):
     """One worker's watch over the fences of all campuses whose runners report to it."""
 
+    name, entries_name, wake, write_batch = "geofences", "crossings of geofences", WAKE, 250
+    _rhythm: WatchRhythm
+
     def __init__(self, ctx: Context, rhythm: WatchRhythm | None = None) -> None:
-        self._ctx = ctx
-        self._rhythm = rhythm or WatchRhythm()
-        self._campuses: dict[str, _Campus] = {}
-        self._queue: deque[_Queued] = deque()
+        super().__init__(ctx, rhythm or WatchRhythm())
         self._touched: set[str] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._woken = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self.crossings = 0
-        self.overflows = 0
-        self.failures = 0
-
-    # --- life
-
-    async def start(self) -> None:
-        self._ctx.bus.on_wake(WAKE, self._on_changed)
-        self._task = asyncio.create_task(self._run(), name="geofences")
-
-    async def stop(self) -> None:
-        """Judge what has come and write what waits, within two seconds; then end."""
-        self._judge_all()
-        self._stopping.set()
-        self._woken.set()
-        task, self._task = self._task, None
-        if task is None:
-            return
-        try:
-            async with asyncio.timeout(self._rhythm.stop_s):
-                await asyncio.wait({task})
-                while self._queue:
-                    await self._write()
-        except (TimeoutError, Unavailable) as error:
-            log.warning("geofences end without an answer of the database: %r", error)
-        if not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        if self._queue:
-            log.warning("%d crossings of geofences were not written; they are told late", len(self._queue))
 
     @property
     def waiting_fixes(self) -> int:
@@ -122,7 +70,7 @@ class FenceWatch:
     def metrics(self) -> Mapping[str, float]:
         """Counters (``_total``) and gauges by name."""
         return {
-            "geofence_crossings_total": self.crossings,
+            "geofence_crossings_total": self.queued,
             "geofence_overflow_total": self.overflows,
             "geofence_write_failures_total": self.failures,
             "geofence_waiting": len(self._queue),
@@ -131,20 +79,6 @@ class FenceWatch:
 
     # --- what the hub calls
 
-    def observe(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None:
-        """Newest fixes of a campus's runners, WGS-84. Never waits, never raises."""
-        campus = self._campuses.get(campus_id)
-        if campus is None:
-            campus = self._campuses[campus_id] = _Campus()
-            self._woken.set()
-        if campus.fences is not None and not len(campus.fences):
-            return
-        campus.pending.update(fixes)
-        if len(campus.pending) >= BATCH:
-            self._judge(campus_id, campus)
-        elif self._timer is None and not self._stopping.is_set():
-            self._timer = asyncio.get_running_loop().call_later(HOLD_S, self._judge_all)
-
     def forget(self, campus_id: str, runner_id: str) -> None:
         """The runner is off duty or gone: their stays end where they were last seen."""
         campus = self._campuses.get(campus_id)
@@ -152,7 +86,7 @@ class FenceWatch:
             return
         seen = None if campus.fences is None else campus.fences.last_seen(runner_id)
         self.release(campus_id, runner_id)
-        if campus.fences is None or len(campus.fences):
+        if self._is_watched(campus):
             at_ms = ms(self._ctx.clock.now()) if seen is None else seen.at_ms
             self._enqueue(campus_id, campus, [Gone(runner_id, at_ms, seen)])
 
@@ -162,18 +96,19 @@ class FenceWatch:
         if campus is not None:
             campus.pending.pop(runner_id, None)
             campus.waiting.pop(runner_id, None)
-            if campus.fences is not None:
-                campus.fences.forget(runner_id)
+            self._make_stranger(campus, runner_id)
 
     # --- judging
 
-    def _judge_all(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for campus_id, campus in self._campuses.items():
-            if campus.pending:
-                self._judge(campus_id, campus)
+    def _new_campus(self) -> _Campus:
+        return _Campus()
+
+    def _is_watched(self, campus: _Campus) -> bool:
+        return campus.fences is None or len(campus.fences) > 0
+
+    def _make_stranger(self, campus: _Campus, runner_id: str) -> None:
+        if campus.fences is not None:
+            campus.fences.forget(runner_id)
 
     def _judge(self, campus_id: str, campus: _Campus) -> None:
         if campus.fences is None:  # being loaded; nobody's fix is older than their newest one
@@ -192,43 +127,17 @@ class FenceWatch:
             log.exception("%d fixes were not compared with the geofences of %s", len(pending), campus_id)
 
     def _enqueue(self, campus_id: str, campus: _Campus, entries: Iterable[Crossing | Gone]) -> None:
-        """Have these written. Beyond the capacity nothing is queued, and the runner becomes a stranger: the next fix
-        is compared with what the books say once the queue has been written."""
-        for entry in entries:
-            self._touched.add(entry.runner_id)
-            if len(self._queue) < self._rhythm.capacity:
-                self._queue.append(_Queued(campus_id, entry))
-                self.crossings += 1
-            else:
-                self.overflows += 1
-                if campus.fences is not None:
-                    campus.fences.forget(entry.runner_id)
-        self._woken.set()
+        entries = list(entries)
+        self._touched.update(entry.runner_id for entry in entries)
+        super()._enqueue(campus_id, campus, entries)
 
     # --- what happens behind
 
-    def _on_changed(self, campus_id: str) -> None:
+    def _on_wake(self, campus_id: str) -> None:
         campus = self._campuses.get(campus_id)
         if campus is not None:
             campus.is_stale = True
             self._woken.set()
-
-    async def _run(self) -> None:
-        pause_s = self._rhythm.write_every_s
-        while not self._stopping.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), min(5.0, self._rhythm.look_again_s))
-            self._woken.clear()
-            try:
-                await self._round()
-                pause_s = self._rhythm.write_every_s
-            except Exception as error:
-                self.failures += 1
-                log.warning("geofences wait for the database: %r", error)
-                self._woken.set()
-                pause_s = min(2 * pause_s, _LAST_PAUSE_S)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     async def _round(self) -> None:
         now_s = self._ctx.clock.monotonic_s()
@@ -274,22 +183,6 @@ class FenceWatch:
                 if campus.fences.inside(runner_id).keys() != {stay.fence_id for stay in opened}:
                     campus.fences.admit(runner_id, _stays(opened), seen)
 
-    async def _write(self) -> None:
-        """Write the oldest of what waits."""
-        batch = [self._queue[n] for n in range(min(WRITE_BATCH, len(self._queue)))]
-        by_campus: dict[str, list[Crossing | Gone]] = {}
-        for campus_id, entry in batch:
-            by_campus.setdefault(campus_id, []).append(entry)
-        changed = 0
-        for campus_id, entries in by_campus.items():
-            changed += await self._ctx.store.run(campus_id, partial(_record, entries))
-        for _ in batch:
-            self._queue.popleft()
-        if changed:
-            self._ctx.announce()
-        if self._queue:
-            self._woken.set()
-
     async def _restore(self, campus_id: str, campus: _Campus) -> None:
         """Admit runners with the stays that the books know of, and judge what they sent meanwhile."""
         assert campus.fences is not None
@@ -314,12 +207,12 @@ class FenceWatch:
             answers.append({runner_id: found.get(runner_id, []) for runner_id in asked})
         return answers
 
+    @staticmethod
+    def _record(entries: Sequence[Crossing | Gone], uow: UnitOfWork) -> int:
+        return record(uow, entries)
+
     def _queued_runners(self) -> set[str]:
-        return {queued.entry.runner_id for queued in self._queue}
-
-
-def _record(entries: Sequence[Crossing | Gone], uow: UnitOfWork) -> int:
-    return record(uow, entries)
+        return {entry.runner_id for _, entry in self._queue}
 
 
 def _open_of(runner_ids: Sequence[str], uow: UnitOfWork) -> dict[str, list[FenceStay]]:

@@ -6,36 +6,27 @@ moved on, and now and then; what comes of their fixes is written behind the flus
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 from geo.fix import Fix
 from geo.point import Point
 from geo.stop_rings import Approach, StopRings, Target
 
-from ..model.errors import Unavailable
 from ..model.event import Event, EventKind
 from ..model.visit import stop_ahead
 from ..store.stop_visits import Ahead
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
+from .fix_watch import ASK_BATCH, FixWatch, Rhythm, WatchedCampus
 from .record_visits import record_visits, target_id
 
 log = logging.getLogger(__name__)
 
 #: Called on the bus with a campus's id and the runners whose errands have moved on.
 WAKE = "stops"
-#: As many fixes are judged together; fewer wait for company, but not longer than ``HOLD_S``.
-BATCH, HOLD_S = 200, 0.2
-#: Approaches that are written in one transaction, and runners that are asked for in one question.
-WRITE_BATCH, ASK_BATCH = 100, 500
-_LAST_PAUSE_S = 5.0
 _MOVES_ON = frozenset({
     EventKind.TASK_ASSIGNED, EventKind.TASK_REASSIGNED, EventKind.TASK_REOPENED, EventKind.ORDER_PICKED_UP,
     EventKind.ORDER_DELIVERED, EventKind.ORDER_CANCELLED,
@@ -43,70 +34,30 @@ _MOVES_ON = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class StopRhythm:
-    """Real seconds; ``capacity``: approaches that may wait to be written."""
+class StopRhythm(Rhythm):
+    """Somebody may wait at the stop: sooner than for fences."""
 
     write_every_s: float = 0.3
     look_again_s: float = 30.0
-    stop_s: float = 2.0
-    capacity: int = 10_000
 
 
 @dataclass(slots=True)
-class _Campus:
+class _Campus(WatchedCampus):
     """``stale``: runners whose stops must be read (again). ``waiting``: the newest fix of those never read."""
 
     rings: StopRings | None = None
-    pending: dict[str, Fix] = field(default_factory=dict)
     waiting: dict[str, Fix] = field(default_factory=dict)
     stale: set[str] = field(default_factory=set)
     looked_s: float = 0.0
 
 
-class _Queued(NamedTuple):
-    campus_id: str
-    approach: Approach
-
-
-class StopWatch:
+class StopWatch(FixWatch[_Campus, Approach]):
     """One worker's watch over the stops that the runners who report to it have before them."""
 
+    name, entries_name, wake, write_batch = "stops", "approaches of stops", WAKE, 100
+
     def __init__(self, ctx: Context, rhythm: StopRhythm | None = None) -> None:
-        self._ctx = ctx
-        self._rhythm = rhythm or StopRhythm()
-        self._campuses: dict[str, _Campus] = {}
-        self._queue: deque[_Queued] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self._woken = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self.approaches = self.overflows = self.failures = 0
-
-    # --- life
-
-    async def start(self) -> None:
-        self._ctx.bus.on_wake(WAKE, self._on_moved)
-        self._task = asyncio.create_task(self._run(), name="stops")
-
-    async def stop(self) -> None:
-        """Judge what has come and write what waits, within two seconds; then end."""
-        self._judge_all()
-        self._stopping.set()
-        self._woken.set()
-        task, self._task = self._task, None
-        if task is None:
-            return
-        try:
-            async with asyncio.timeout(self._rhythm.stop_s):
-                await asyncio.wait({task})
-                while self._queue:
-                    await self._write()
-        except (TimeoutError, Unavailable) as error:
-            log.warning("stops end without an answer of the database: %r", error)
-        if not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        super().__init__(ctx, rhythm or StopRhythm())
 
     @property
     def is_at_rest(self) -> bool:
@@ -116,25 +67,13 @@ class StopWatch:
     def metrics(self) -> Mapping[str, float]:
         """Counters (``_total``) and gauges by name."""
         return {
-            "stop_approaches_total": self.approaches,
+            "stop_approaches_total": self.queued,
             "stop_overflow_total": self.overflows,
             "stop_write_failures_total": self.failures,
             "stops_watched": sum(0 if one.rings is None else len(one.rings) for one in self._campuses.values()),
         }
 
     # --- what the hub calls
-
-    def observe(self, campus_id: str, fixes: Sequence[tuple[str, Fix]]) -> None:
-        """Newest fixes of a campus's runners, WGS-84. Never waits, never raises."""
-        campus = self._campuses.get(campus_id)
-        if campus is None:
-            campus = self._campuses[campus_id] = _Campus()
-            self._woken.set()
-        campus.pending.update(fixes)
-        if len(campus.pending) >= BATCH:
-            self._judge(campus_id, campus)
-        elif self._timer is None and not self._stopping.is_set():
-            self._timer = asyncio.get_running_loop().call_later(HOLD_S, self._judge_all)
 
     def forget(self, campus_id: str, runner_id: str) -> None:
         """The runner is off duty or gone; where they were stays in the books."""
@@ -147,18 +86,16 @@ class StopWatch:
             campus.pending.pop(runner_id, None)
             campus.waiting.pop(runner_id, None)
             campus.stale.discard(runner_id)
-            if campus.rings is not None:
-                campus.rings.forget(runner_id)
+            self._make_stranger(campus, runner_id)
 
     # --- judging
 
-    def _judge_all(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for campus_id, campus in self._campuses.items():
-            if campus.pending:
-                self._judge(campus_id, campus)
+    def _new_campus(self) -> _Campus:
+        return _Campus()
+
+    def _make_stranger(self, campus: _Campus, runner_id: str) -> None:
+        if campus.rings is not None:
+            campus.rings.forget(runner_id)
 
     def _judge(self, campus_id: str, campus: _Campus) -> None:
         pending, campus.pending = campus.pending, {}
@@ -177,21 +114,9 @@ class StopWatch:
         except Exception:
             log.exception("%d fixes were not compared with the stops of %s", len(pending), campus_id)
 
-    def _enqueue(self, campus_id: str, campus: _Campus, approaches: Iterable[Approach]) -> None:
-        """Have these written. Beyond the capacity the runner becomes a stranger, whose next fix says it again."""
-        for approach in approaches:
-            if len(self._queue) < self._rhythm.capacity:
-                self._queue.append(_Queued(campus_id, approach))
-                self.approaches += 1
-            else:
-                self.overflows += 1
-                if campus.rings is not None:
-                    campus.rings.forget(approach.runner_id)
-        self._woken.set()
-
     # --- what happens behind
 
-    def _on_moved(self, what: str) -> None:
+    def _on_wake(self, what: str) -> None:
         campus_id, *runner_ids = what.split()
         campus = self._campuses.get(campus_id)
         if campus is not None and campus.rings is not None:
@@ -199,23 +124,6 @@ class StopWatch:
             campus.stale.update(runner_id for runner_id in runner_ids if runner_id in known)
             if campus.stale:
                 self._woken.set()
-
-    async def _run(self) -> None:
-        pause_s = self._rhythm.write_every_s
-        while not self._stopping.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), min(5.0, self._rhythm.look_again_s))
-            self._woken.clear()
-            try:
-                await self._round()
-                pause_s = self._rhythm.write_every_s
-            except Exception as error:
-                self.failures += 1
-                log.warning("stops wait for the database: %r", error)
-                self._woken.set()
-                pause_s = min(2 * pause_s, _LAST_PAUSE_S)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     async def _round(self) -> None:
         now_s = self._ctx.clock.monotonic_s()
@@ -250,21 +158,9 @@ class StopWatch:
         if campus.waiting or campus.stale:
             self._woken.set()
 
-    async def _write(self) -> None:
-        """Write the oldest of what waits."""
-        batch = [self._queue[number] for number in range(min(WRITE_BATCH, len(self._queue)))]
-        by_campus: dict[str, list[Approach]] = {}
-        for campus_id, approach in batch:
-            by_campus.setdefault(campus_id, []).append(approach)
-        changed = 0
-        for campus_id, approaches in by_campus.items():
-            changed += await self._ctx.store.run(campus_id, partial(_record, approaches))
-        for _ in batch:
-            self._queue.popleft()
-        if changed:
-            self._ctx.announce()
-        if self._queue:
-            self._woken.set()
+    @staticmethod
+    def _record(entries: Sequence[Approach], uow: UnitOfWork) -> int:
+        return record_visits(uow, entries)
 
 
 async def wake_watches(ctx: Context, campus_id: str, events: Iterable[Event]) -> None:
@@ -278,10 +174,6 @@ async def wake_watches(ctx: Context, campus_id: str, events: Iterable[Event]) ->
     }
     if moved:
         await ctx.bus.wake(WAKE, " ".join((campus_id, *sorted(moved))))
-
-
-def _record(approaches: Sequence[Approach], uow: UnitOfWork) -> int:
-    return record_visits(uow, approaches)
 
 
 def _ahead(runner_ids: Sequence[str], uow: UnitOfWork) -> dict[str, list[Target]]:

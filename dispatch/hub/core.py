@@ -159,9 +159,6 @@ class Hub:
         for connection in self._by_campus.get(campus_id, ()):
             self._outside.start_check(connection)
 
-    def has_campus(self, campus_id: str) -> bool:
-        return campus_id in self._by_campus
-
     def campus_ids(self) -> list[str]:
         return list(self._by_campus)
 

@@ -65,7 +65,3 @@ class SendQueue:
         """The watcher no longer follows this topic."""
         if self._stale is not None:
             self._stale.pop(topic, None)
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.size_bytes and not self._stale

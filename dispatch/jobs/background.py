@@ -35,20 +35,20 @@ class Background:
         self._absent: dict[str, set[str]] = {}
         clock = ctx.clock
         poll_s = min(POLL_S, max(0.05, clock.real_s(1.0)))
-        self.relay = Loop("relay", lambda: publish_events(ctx, streams), poll_s, clock)
-        self.commands = Loop("commands", self._send, poll_s, clock)
-        self.payments = Loop("payments", payments_work, poll_s, clock)
-        self.results = Loop("results", self._apply, poll_s, clock)
-        self.due = Loop("due", lambda: run_due_jobs(ctx, holder), poll_s, clock)
-        self.sweep = Loop("sweep", self._sweep, min(SWEEP_S, max(0.5, clock.real_s(30.0))), clock)
-        look_s = min(LOOK_EVERY_S, max(1.0, clock.real_s(LOOK_EVERY_S)))
+        self.relay = Loop("relay", lambda: publish_events(ctx, streams), poll_s)
+        self.commands = Loop("commands", self._send, poll_s)
+        self.payments = Loop("payments", payments_work, poll_s)
+        self.results = Loop("results", self._apply, poll_s)
+        self.due = Loop("due", lambda: run_due_jobs(ctx, holder), poll_s)
+        self.sweep = Loop("sweep", self._sweep, min(SWEEP_S, max(0.5, clock.real_s(30.0))))
+        look_s = min(LOOK_EVERY_S, max(2.0, clock.real_s(LOOK_EVERY_S)))
         self._lookout = Lookout(ctx)
-        self.lookout = Loop("lookout", self._look, look_s, clock)
-        self.stays = Loop("stays", self._end_stays, STAYS_S, clock)
+        self.lookout = Loop("lookout", self._look, look_s)
+        self.stays = Loop("stays", self._end_stays, STAYS_S)
         self.learner = ArrivalLearner(ctx, holder)
-        self.arrivals = Loop("arrivals", self._learn, max(1.0, clock.real_s(LEARN_S)), clock)
-        self.compare = Loop("compare", self._compare, COMPARE_S, clock)
-        self.retention = Loop("retention", self._retention, RETENTION_S, clock)
+        self.arrivals = Loop("arrivals", self._learn, max(1.0, clock.real_s(LEARN_S)))
+        self.compare = Loop("compare", self._compare, COMPARE_S)
+        self.retention = Loop("retention", self._retention, RETENTION_S)
         self.loops = (
             self.relay, self.commands, self.payments, self.results, self.due, self.sweep, self.lookout, self.stays,
             self.compare, self.retention, self.arrivals,

@@ -6,8 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ..clock import Clock
-
 log = logging.getLogger(__name__)
 
 #: Real seconds to wait after a failure, doubling up to the last.
@@ -17,14 +15,12 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 5.0
 class Loop:
     """Runs ``step`` again and again. ``step`` returns how much it did: as long as that is not 0, it runs on at once."""
 
-    def __init__(self, name: str, step: Callable[[], Awaitable[int]], every_s: float, clock: Clock) -> None:
+    def __init__(self, name: str, step: Callable[[], Awaitable[int]], every_s: float) -> None:
         self.name = name
         self.failures = 0
         self.steps = 0
-        self.last_ok_s = clock.monotonic_s()
         self._step = step
         self._every_s = every_s
-        self._clock = clock
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -51,7 +47,6 @@ class Loop:
             try:
                 done = await self._step()
                 self.steps += 1
-                self.last_ok_s = self._clock.monotonic_s()
                 pause_s = FIRST_PAUSE_S
             except asyncio.CancelledError:
                 raise

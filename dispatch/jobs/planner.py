@@ -42,7 +42,7 @@ class Planner:
         self._renewed_s: dict[str, float] = {}
         self.waiting: dict[str, Mapping[str, str]] = {}
         self.ticks = 0
-        self.loop = Loop("planner", self.tick, max(0.1, ctx.clock.real_s(tick_s)), ctx.clock)
+        self.loop = Loop("planner", self.tick, max(0.1, ctx.clock.real_s(tick_s)))
 
     def start(self) -> None:
         self.loop.start()

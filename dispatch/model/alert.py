@@ -8,8 +8,8 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """``subject_id`` is the order, account or job that it is about, or an order and its runner, ``order:runner``; it is
-    raised once per (kind, subject)."""
+    """``subject_id`` is the order, account or job that it is about, or an order and its runner, ``order:runner``, or a
+    runner and a line of their credit, ``account:number``; it is raised once per (kind, subject)."""
 
     id: str
     campus_id: str
@@ -29,3 +29,8 @@ class Alert:
     def order_id(self) -> str | None:
         """The order that it is about, if it is about one."""
         return self.subject_id.partition(":")[0] if self.subject_id.startswith("ord_") else None
+
+    @property
+    def account_id(self) -> str | None:
+        """The runner that it is about, if it is about one rather than about an order."""
+        return self.subject_id.partition(":")[0] if self.subject_id.startswith("acc_") else None

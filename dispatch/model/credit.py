@@ -83,7 +83,7 @@ class LevelRule:
 _DEFAULT_LEVELS = (
     LevelRule(CreditLevel.GOOD, 90, extra_tasks=1),
     LevelRule(CreditLevel.NORMAL, 60),
-    LevelRule(CreditLevel.WARNED, 40, hall_delay_s=10),
+    LevelRule(CreditLevel.WARNED, 40),
     LevelRule(CreditLevel.LIMITED, 20, most_tasks=1, most_value_fen=3_000, hall_delay_s=60),
     LevelRule(CreditLevel.REMOVED, 0, may_take=False),
 )

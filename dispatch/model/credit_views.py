@@ -63,6 +63,7 @@ class CreditRuleView(View, frozen=True, kw_only=True):
 
 class CreditView(View, frozen=True, kw_only=True):
     account_id: str
+    name: str
     credit: int
     level: str
     has_badge: bool

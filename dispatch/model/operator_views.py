@@ -18,6 +18,7 @@ class ConsoleRunner(View, frozen=True, kw_only=True):
     position: list[float] | None  # [lat, lon, fixed_at_ms]
     is_late: bool = False
     credit_level: str = "normal"
+    excluded: str | None = None  # why they get nothing new now
 
 
 class KpiView(View, frozen=True, kw_only=True):
@@ -42,6 +43,7 @@ class AlertView(View, frozen=True, kw_only=True):
     text_zh: str
     text_en: str
     is_acknowledged: bool = False
+    account_id: str | None = None
 
 
 class ConsoleView(View, frozen=True, kw_only=True):

@@ -45,6 +45,8 @@ class Quote:
     rule_version: str = RULE_VERSION
     #: How the service price will be divided; None on orders older than this field: as the campus divides it now.
     split: SplitRules | None = None
+    #: Seconds reckoned until somebody is free for it; not part of ``duration_s``.
+    queue_s: int = 0
 
     @property
     def total_fen(self) -> Fen:

@@ -242,6 +242,16 @@ class SetRoles(Request, frozen=True, kw_only=True):
     roles: list[Literal["student", "runner", "operator", "admin"]]
 
 
+class EditAlarms(Request, frozen=True, kw_only=True):
+    """After how many seconds the campus team is told that a runner has not set out, stands with something in hand or is
+    silent, and after how many metres that one goes astray; fields left out stay."""
+
+    late_departure_s: Annotated[int, Meta(ge=30, le=7_200)] | UnsetType = UNSET
+    stopped_s: Annotated[int, Meta(ge=60, le=7_200)] | UnsetType = UNSET
+    off_course_m: Annotated[int, Meta(ge=50, le=5_000)] | UnsetType = UNSET
+    silent_s: Annotated[int, Meta(ge=60, le=3_600)] | UnsetType = UNSET
+
+
 class EditCampus(Request, frozen=True, kw_only=True):
     """Change the campus's settings (operator); fields left out stay."""
 
@@ -254,6 +264,7 @@ class EditCampus(Request, frozen=True, kw_only=True):
     campus_percent: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
     cool_down_s: Annotated[int, Meta(ge=0, le=3600)] | UnsetType = UNSET
     wish_s: Annotated[int, Meta(ge=0, le=900)] | UnsetType = UNSET
+    alarms: EditAlarms | UnsetType = UNSET
 
 
 class DrawGeofence(Request, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from .shift import MAX_ENTRIES, MAX_WEEKS, Entry, Timetable, check_timetable, we
 
 MAX_BYTES, MAX_ROWS, MAX_PROBLEMS = 262_144, 1_000, 20
 _LABEL = 60
-_DAY, _WEEK = timedelta(days=1), timedelta(weeks=1)
+_WEEK = timedelta(weeks=1)
 Kind = Literal["class", "shift"]
 
 
@@ -85,6 +85,7 @@ _WEEKDAYS = {name: day for day, names in enumerate(
      "thu thursday 周四 星期四 四", "fri friday 周五 星期五 五", "sat saturday 周六 星期六 六",
      "sun sunday 周日 星期日 日 周天 星期天 天"), 1) for name in (*names.split(), str(day))}  # fmt: skip
 _CLOCK = re.compile(r"(\d{1,2})[:：](\d{2})")
+_DAY_WRITTEN = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})")
 _WEEKS = re.compile(r"(\d{1,2})(?:\s*[-–~]\s*(\d{1,2}))?\s*周?\s*[(（]?(odd|even|单|双)?周?[)）]?")
 
 
@@ -164,8 +165,11 @@ def _minute(cell: str) -> int:
 
 
 def _date(cell: str) -> date | None:
+    found = _DAY_WRITTEN.fullmatch(cell)
     try:
-        return date.fromisoformat(cell.replace("/", "-")) if cell else None
+        if cell and found is None:
+            raise ValueError
+        return date(int(found[1]), int(found[2]), int(found[3])) if found else None
     except ValueError:
         raise ValueError("a day is written 2026-03-02") from None
 

@@ -22,11 +22,11 @@ class Zone:
 
 
 def zones_of(runner_id: str, chosen: Iterable[str] | None, zones: Iterable[Zone]) -> frozenset[str] | None:
-    """Ids of the zones where a runner works, None: everywhere. What they chose counts as long as the zone is there;
-    what others were chosen for does not."""
+    """Ids of the zones where a runner works, None: everywhere. What they chose counts as long as they may work there;
+    what is kept to others does not."""
     known = {zone.fence_id: zone for zone in zones}
     closed = {one for one, zone in known.items() if zone.runner_ids is not None and runner_id not in zone.runner_ids}
-    wanted = known.keys() & set(chosen) if chosen is not None else set()
+    wanted = (known.keys() & set(chosen)) - closed if chosen is not None else set()
     if not wanted and not closed:
         return None
-    return frozenset((wanted or known.keys()) - closed)
+    return frozenset(wanted or known.keys() - closed)

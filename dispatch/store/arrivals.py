@@ -27,6 +27,7 @@ class ArrivalFigures(msgspec.Struct, frozen=True):
     detours: list[Mean] = []
     services: dict[str, Mean] = {}
     errors: dict[str, list[float]] = {}
+    promises: dict[str, list[float]] = {}
     served_at_ms: int = 0
 
 
@@ -37,7 +38,7 @@ class StoredPace(NamedTuple):
     learned_at: datetime
 
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.encode
 _figures = msgspec.json.Decoder(ArrivalFigures).decode
 _pace = msgspec.json.Decoder(RunnerPace).decode
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from ..model.credit import AppealStatus, CreditAppeal, CreditEntry, CreditReason
 from ..model.errors import NotFound, StaleVersion
@@ -17,6 +17,21 @@ from .tables import memberships as m
 
 _ENTRY, _APPEAL = tuple(CreditEntry.__dataclass_fields__), tuple(CreditAppeal.__dataclass_fields__)
 _INSERT, _BY_ID, _APPEAL_BY_ID = insert(t), by_id(t), by_id(a)
+# Asked with every delivery, so built once.
+_OF_ACCOUNT = (t.c.campus_id == bindparam("_campus_id"), t.c.account_id == bindparam("_account_id"))
+_FIND = select(t).where(*_OF_ACCOUNT, t.c.reason == bindparam("_reason"), t.c.subject_id == bindparam("_subject_id"))
+_MOVED = select(func.coalesce(func.sum(t.c.delta), 0)).where(
+    *_OF_ACCOUNT, t.c.reason == bindparam("_reason"), t.c.at >= bindparam("_since")
+)
+_MOVE = (
+    update(m)
+    .where(
+        m.c.campus_id == bindparam("_campus_id"),
+        m.c.account_id == bindparam("_account_id"),
+        m.c.credit_lines == bindparam("_lines"),
+    )
+    .values(credit=bindparam("_credit"), credit_lines=bindparam("_lines") + 1)
+)
 
 
 class Credit:
@@ -31,9 +46,7 @@ class Credit:
         this number first. Who comes second learns it from the row of the membership, before the unique index."""
         self._scope.check(entry.campus_id)
         moved = self._sql.execute(
-            update(m)
-            .where(self._scope.mine(m), m.c.account_id == entry.account_id, m.c.credit_lines == entry.number - 1)
-            .values(credit=entry.balance, credit_lines=entry.number)
+            _MOVE, self._of(entry.account_id) | {"_lines": entry.number - 1, "_credit": entry.balance}
         )
         if moved.rowcount != 1:
             raise StaleVersion("somebody else moved this score first")
@@ -48,10 +61,7 @@ class Credit:
 
     def find(self, account_id: str, reason: CreditReason, subject_id: str) -> CreditEntry | None:
         """The line that was written for this, if there is one."""
-        query = select(t).where(
-            self._scope.mine(t), t.c.account_id == account_id, t.c.reason == reason, t.c.subject_id == subject_id
-        )
-        row = self._sql.execute(query).first()
+        row = self._sql.execute(_FIND, self._of(account_id) | {"_reason": reason, "_subject_id": subject_id}).first()
         return None if row is None else _entry(row)
 
     def last(self, account_id: str) -> CreditEntry | None:
@@ -67,8 +77,7 @@ class Credit:
 
     def moved_since(self, account_id: str, reason: CreditReason, since: datetime) -> int:
         """The points of one kind since then."""
-        mine = self._scope.mine(t), t.c.account_id == account_id, t.c.reason == reason, t.c.at >= since
-        return int(self._sql.scalar(select(func.coalesce(func.sum(t.c.delta), 0)).where(*mine)) or 0)
+        return int(self._sql.scalar(_MOVED, self._of(account_id) | {"_reason": reason, "_since": since}) or 0)
 
     def reversed_among(self, entries: Iterable[CreditEntry]) -> frozenset[str]:
         """The ids of those of the lines that were taken back."""
@@ -78,6 +87,9 @@ class Credit:
             t.c.subject_id.in_(list(wanted)),
         )  # fmt: skip
         return frozenset(self._sql.scalars(query))
+
+    def _of(self, account_id: str) -> dict[str, Any]:
+        return {"_campus_id": self._scope.campus_id, "_account_id": account_id}
 
 
 class CreditAppeals:

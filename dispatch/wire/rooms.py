@@ -69,6 +69,9 @@ class NoFences:
         return {}
 
 
+_RULES = Rules()
+
+
 @dataclass(frozen=True, slots=True)
 class HubOptions:
     """Bounds and rhythms; all times are real."""
@@ -87,12 +90,12 @@ class HubOptions:
     upgrades_waiting: int = 8_000
     """Handshakes that wait for their turn, at most so long."""
     upgrade_wait_s: float = 12.0
-    topics_per_connection: int = 50
-    frames_per_s: int = 100
-    follows_per_window: int = 100
-    queue_bytes: int = 512 * 1024
-    hello_lasts_s: int = 900
-    report_every_ms: int = 5_000
+    topics_per_connection: int = _RULES.topics
+    frames_per_s: int = _RULES.frames_per_s
+    follows_per_window: int = _RULES.follows_per_window
+    queue_bytes: int = _RULES.queue_bytes
+    hello_lasts_s: int = _RULES.hello_lasts_s
+    report_every_ms: int = _RULES.report_every_ms
     fetches_at_once: int = 100
     silent_every_s: int = 5
     """How often silent runners are looked for."""

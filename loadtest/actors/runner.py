@@ -327,7 +327,7 @@ def _look_at(state: Runner, order: Body) -> Runner:
 def _take(state: Runner, order: Body) -> Runner:
     if any(c.order_id == order["id"] for c in state.carried):
         return state
-    stops = tuple(Stop(str(s["role"]), Point(s["lat"], s["lon"])) for s in order["stops"])
+    stops = tuple(Stop(str(s["role"]), Point(s["lat"], s["lon"]), int(s.get("floor") or 0)) for s in order["stops"])
     if order["status"] == "carrying":
         stops = tuple(s for s in stops if s.role != "pickup")
     cap = int((order.get("quote") or {}).get("goods_cap_fen") or 0)
@@ -356,7 +356,10 @@ def _with_way(state: Runner, carried: Carried, track: Body) -> Runner:
 
 
 def _waits(carried: Carried, now_ms: int, habits: Habits, luck: Random) -> Carried:
-    until_ms = now_ms + int(luck.uniform(*habits.handling_s) * 1000)
+    spent_s = luck.uniform(*habits.handling_s)
+    if carried.stops and carried.stops[0].floor > 1:
+        spent_s += (carried.stops[0].floor - 1) * luck.uniform(*habits.storey_s)
+    until_ms = now_ms + int(spent_s * 1000)
     return replace(carried, stage="at_stop", until_ms=until_ms, is_waiting=False)
 
 

@@ -26,12 +26,14 @@ class Habits:
     grabs_every_s: int = 0  # 0: never looks into the hall
     handling_s: tuple[int, int] = (40, 120)
     thinking_s: tuple[int, int] = (1, 8)
+    storey_s: tuple[int, int] = (15, 35)  # up its stairs and down again
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
     role: str
     point: Point
+    floor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,8 @@
-"""The generator's bytes: whole runs of masked fixes built in advance, and the frames of servers taken apart."""
+"""The generator's frames: whole runs of masked fixes built in advance."""
 
 from __future__ import annotations
 
-import base64
-import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -14,77 +11,15 @@ from numpy.typing import NDArray
 
 from geo.point import Point
 
-TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+from ..websocket_bytes import BINARY, masked
+
 _METRE_DEG = 1 / 111_195.0
 _encode = msgspec.msgpack.encode
-
-
-def masked(opcode: int, payload: bytes, mask: bytes = b"\x5a\x13\xc7\x2e") -> bytes:
-    """A whole frame as a client sends it. The mask is a fixed one: servers take off any mask at the same cost."""
-    length = len(payload)
-    if length < 126:
-        head = struct.pack("!BB", 0x80 | opcode, 0x80 | length)
-    elif length < 65_536:
-        head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, length)
-    else:
-        head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, length)
-    repeated = (mask * (length // 4 + 1))[:length]
-    mixed = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
-    return head + mask + mixed.to_bytes(length, "big")
 
 
 def message(body: dict[str, object]) -> bytes:
     """One msgpack message to a hub, framed and masked."""
     return masked(BINARY, _encode(body))
-
-
-def upgrade_request(path: str, host: str, subprotocol: str = "") -> bytes:
-    """The client's half of the handshake."""
-    key = base64.b64encode(os.urandom(16)).decode()
-    lines = [
-        f"GET {path} HTTP/1.1", f"Host: {host}", "Upgrade: websocket", "Connection: Upgrade",
-        f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13",
-    ]  # fmt: skip
-    if subprotocol:
-        lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-class Unframer:
-    """Takes what a server sent on one connection apart; keeps what is not whole yet."""
-
-    __slots__ = ("_rest",)
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Opcode and payload of each whole frame."""
-        if self._rest:
-            data, self._rest = self._rest + data, b""
-        at, end = 0, len(data)
-        while end - at >= 2:
-            length, begin = data[at + 1] & 0x7F, at + 2
-            if length == 126:
-                if end - at < 4:
-                    break
-                length, begin = int.from_bytes(data[at + 2 : at + 4], "big"), at + 4
-            elif length == 127:
-                if end - at < 10:
-                    break
-                length, begin = int.from_bytes(data[at + 2 : at + 10], "big"), at + 10
-            if begin + length > end:
-                break
-            opcode = data[at] & 0x0F
-            at_next = begin + length
-            payload = data[begin:at_next]
-            at = at_next
-            yield opcode, payload
-        if at < end:
-            self._rest = data[at:]
-
-
-# --- tracks
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 from dispatch.embedded import running_socket
 
 from ..own_server import OwnServer
+from ..websocket_bytes import SUBPROTOCOL
 from .errands import come_on_duty, give_each_an_order
 from .fences import draw_fences
 from .frames import message
@@ -22,7 +23,6 @@ from .machine import Cores, pin
 from .passes import Pass, Passes, sign_in_all
 from .servers import fetch
 
-SUBPROTOCOL = "campus.v1.msgpack"
 #: The bench's names for what the hub counts in ``/metrics``.
 COUNTED = {
     "reads": "reads", "frames": "frames", "accepted": "live", "members": "positions_written",

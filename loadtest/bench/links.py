@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import random
-import re
 import select
 import socket
 import struct
@@ -16,11 +15,21 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from .frames import CLOSE, PING, PONG, Unframer, masked, upgrade_request
+from ..pauses import asked_by_reason_s, may_return
+from ..websocket_bytes import (
+    CLOSE,
+    HEAD_END,
+    PING,
+    PONG,
+    Unframer,
+    answer_of,
+    ending_of,
+    masked,
+    upgrade_request,
+)
 
 READ_BYTES = 262_144
 TOLD_TO_WAIT = "asked to come back (503)"
-_RETRY = re.compile(rb"retry_ms=(\d+)")
 #: Clients per made-up address: a campus does not come from one phone.
 PER_ADDRESS = 50
 
@@ -65,7 +74,7 @@ class FleetSpec:
     at_once: int = 100
     within_s: float = 60.0
     comes_back: bool = False
-    """Whether a connection that is closed with a code of 4000 to 4499 while it opens comes back, as clients do."""
+    """Whether a connection that is closed while it opens comes back, as clients do, unless the code forbids it."""
 
 
 class Link:
@@ -178,13 +187,17 @@ class Fleet:
 
     def _shaken(self, link: Link, data: bytes) -> None:
         link.data += data
-        head, mark, rest = link.data.partition(b"\r\n\r\n")
+        head, mark, rest = link.data.partition(HEAD_END)
         if not mark:
             return
         link.data = b""
-        status = head.split(b" ", 2)[1] if head.startswith(b"HTTP/1.1 ") else b"?"
-        if status != b"101":
-            self._turned_away(link, status.decode(), head)
+        status, asked_s = answer_of(head)
+        if status == 503:
+            self.faults[TOLD_TO_WAIT] += 1
+            self._come_back(link, asked_s or 1.0)
+            return
+        if status != 101:
+            self._lose(link, f"handshake: {status}")
             return
         assert link.sock is not None
         if link.spec.first:
@@ -193,18 +206,6 @@ class Fleet:
         link.opened_s = time.monotonic()
         if rest:
             self._arrived(link, rest)
-
-    def _turned_away(self, link: Link, status: str, head: bytes) -> None:
-        after_s = 1.0
-        for line in head.split(b"\r\n"):
-            name, _, value = line.partition(b":")
-            if name.lower() == b"retry-after":
-                after_s = float(value)
-        if status == "503":
-            self.faults[TOLD_TO_WAIT] += 1
-            self._come_back(link, after_s)
-        else:
-            self._lose(link, f"handshake: {status}")
 
     # --- reading
 
@@ -267,17 +268,16 @@ class Fleet:
         if opcode == PING and link.sock is not None:
             with contextlib.suppress(OSError):
                 link.sock.send(masked(PONG, payload))
-        elif opcode == CLOSE and len(payload) >= 2:
-            link.closed_by = int.from_bytes(payload[:2], "big")
-            if (told := _RETRY.search(payload[2:])) is not None:
-                link.retry_s = int(told[1]) / 1000
+        elif opcode == CLOSE:
+            code, reason = ending_of(payload)
+            link.closed_by, link.retry_s = code or 0, asked_by_reason_s(reason)
 
     # --- ending
 
     def _lose(self, link: Link, why: str) -> None:
         self.faults[why] += 1
         was_opening, code, link.closed_by = link.stage != "open", link.closed_by, 0
-        if self.spec.comes_back and was_opening and (code == 0 or 4000 <= code < 4500):
+        if self.spec.comes_back and was_opening and may_return(code or None):
             self._come_back(link, link.retry_s or 1.0)
             return
         self._drop(link)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -43,15 +42,6 @@ class Publisher:
 
     def _take(self, link: Link, opcode: int, payload: bytes) -> None:
         self._read += 1
-
-    def write_all(self, name: str, frame: bytes) -> int:
-        """The same frame on every connection, once; how many took it."""
-        sent = 0
-        for link in self._fleets[name].links:
-            if link.sock is not None:
-                with contextlib.suppress(OSError):
-                    sent += link.sock.send(frame) == len(frame)
-        return sent
 
     def send(self, name: str, plan: SendPlan) -> SentReport:
         """Carry a plan out. Frames are built before the first is due; a socket that is full loses its fix."""

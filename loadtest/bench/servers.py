@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..own_server import free_port
+from ..websocket_bytes import SUBPROTOCOL
 from .links import FleetSpec, LinkSpec
 from .machine import Cores, children, end_with_parent, find_program, pin
 
@@ -204,11 +205,11 @@ class PlainTornado:
 
     async def runners(self, count: int) -> FleetSpec:
         links = tuple(LinkSpec(f"/ws?runner=runner{number:05d}") for number in range(count))
-        return FleetSpec("127.0.0.1", self._port, links, "campus.v1.msgpack")
+        return FleetSpec("127.0.0.1", self._port, links, SUBPROTOCOL)
 
     async def watchers(self, runners: int, each: int) -> FleetSpec:
         links = tuple(LinkSpec(f"/ws?follow=runner{number:05d}") for number in range(runners) for _ in range(each))
-        return FleetSpec("127.0.0.1", self._port, links, "campus.v1.msgpack")
+        return FleetSpec("127.0.0.1", self._port, links, SUBPROTOCOL)
 
     async def counts(self) -> dict[str, float]:
         said = json.loads(await asyncio.to_thread(fetch, f"http://127.0.0.1:{self._port}/stats"))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import fast_loop
 from .faults import ALL, HARD, SOFT
 from .histories import History, keep, read
 from .report import as_json, as_text, check, faults_of
@@ -62,14 +61,8 @@ def run(told: argparse.Namespace) -> int:
 
 
 def run_storm(options: Options) -> Outcome:
-    """On the fastest loop there is."""
-    factory = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(storm(options))
+    """Run it whole; the server is down again when this returns."""
+    return fast_loop.run(storm(options))
 
 
 def _show(history: History, data_dir: Path, json: Path | None) -> int:

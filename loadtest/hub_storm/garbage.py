@@ -10,8 +10,19 @@ from random import Random
 
 import msgspec
 
+from ..websocket_bytes import (
+    BINARY,
+    CLOSE,
+    HEAD_END,
+    SUBPROTOCOL,
+    TEXT,
+    Unframer,
+    answer_of,
+    ending_of,
+    masked,
+    upgrade_request,
+)
 from .accounts import House, Member
-from .wire import BINARY, CLOSE, TEXT, handshake, masked
 
 #: The server closes whoever says no hello within 5 s.
 ANSWER_S = 8.0
@@ -86,10 +97,10 @@ async def _end_of(house: House, data: bytes, *, is_signed_in: bool) -> str:
     """The close code, ``error`` when the server only answered, ``silence`` when it said nothing."""
     reader, writer = await asyncio.open_connection(house.host, house.port)
     try:
-        writer.write(handshake(house.address))
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), ANSWER_S)
-        if b" 101 " not in head.partition(b"\r\n")[0]:
-            return "http " + head.split(b" ")[1].decode()
+        writer.write(upgrade_request("/ws", house.address, SUBPROTOCOL))
+        head = await asyncio.wait_for(reader.readuntil(HEAD_END), ANSWER_S)
+        if (status := answer_of(head).status) != 101:
+            return f"http {status}"
         writer.write(data)
         return await _answer(reader, 2.0 if is_signed_in else ANSWER_S)
     finally:
@@ -99,19 +110,16 @@ async def _end_of(house: House, data: bytes, *, is_signed_in: bool) -> str:
 
 
 async def _answer(reader: asyncio.StreamReader, longest_s: float) -> str:
-    heard = "silence"
+    heard, frames = "silence", Unframer()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(longest_s):
-            while True:
-                first, second = await reader.readexactly(2)
-                size = second & 0x7F
-                if size >= 126:
-                    size = int.from_bytes(await reader.readexactly(2 if size == 126 else 8), "big")
-                payload = await reader.readexactly(size)
-                if first & 0x0F == CLOSE:
-                    return str(int.from_bytes(payload[:2], "big"))
-                if first & 0x0F == BINARY and msgspec.msgpack.decode(payload).get("t") == "error":
-                    heard = "error"
+            while data := await reader.read(65_536):
+                for opcode, payload in frames.feed(data):
+                    if opcode == CLOSE:
+                        return str(ending_of(payload)[0])
+                    if opcode == BINARY and msgspec.msgpack.decode(payload).get("t") == "error":
+                        heard = "error"
+            return "lost without a code"
     return heard
 
 

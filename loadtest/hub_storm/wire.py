@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import os
 import socket
 from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
 
-SUBPROTOCOL = "campus.v1.msgpack"
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+from ..pauses import asked_by_reason_s, may_return
+from ..websocket_bytes import (
+    BINARY,
+    CLOSE,
+    HEAD_END,
+    PING,
+    PONG,
+    SUBPROTOCOL,
+    Unframer,
+    answer_of,
+    ending_of,
+    masked,
+    upgrade_request,
+)
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -33,30 +44,7 @@ class Ended:
 
     @property
     def may_return(self) -> bool:
-        """4000-4499, lost connections and faults of the server: come back; 4500-4999: stay away."""
-        return self.code is None or not 4500 <= self.code <= 4999
-
-
-def masked(opcode: int, payload: bytes) -> bytes:
-    """A whole frame as a client sends it."""
-    size = len(payload)
-    if size < 126:
-        head = bytes((0x80 | opcode, 0x80 | size))
-    elif size < 65_536:
-        head = bytes((0x80 | opcode, 0xFE)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((0x80 | opcode, 0xFF)) + size.to_bytes(8, "big")
-    mask = os.urandom(4)
-    key = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
-    return head + mask + (int.from_bytes(payload, "big") ^ key).to_bytes(size, "big")
-
-
-def handshake(host: str, path: str = "/ws") -> bytes:
-    key = base64.b64encode(os.urandom(16)).decode()
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n"
-    ).encode()
+        return may_return(self.code)
 
 
 def narrow_socket() -> socket.socket:
@@ -78,8 +66,8 @@ class Wire(asyncio.Protocol):
         self._on_open, self._on_frame, self._on_end = on_open, on_frame, on_end
         self._transport: asyncio.Transport | None = None
         self._is_open = False
-        self._rest = b""
-        self._parts: list[bytes] = []
+        self._head = b""
+        self._frames = Unframer()
         self._ended = Ended()
         self.heard_s = 0.0
         self.received_bytes = 0
@@ -88,22 +76,22 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(handshake(self._host))
+        self._transport.write(upgrade_request("/ws", self._host, SUBPROTOCOL))
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = asyncio.get_running_loop().time()
         self.received_bytes += len(data)
-        if self._rest:
-            data = self._rest + data
         if not self._is_open:
-            head, mark, rest = data.partition(b"\r\n\r\n")
-            if not mark:
-                self._rest = data
+            self._head += data
+            head, mark, data = self._head.partition(HEAD_END)
+            if not mark or not self._welcome(head):
                 return
-            if not self._welcome(head):
-                return
-            data = rest
-        self._rest = self._take(data)
+            self._head = b""
+        for opcode, payload in self._frames.feed(data):
+            if opcode >= CLOSE:
+                self._control(opcode, payload)
+            else:
+                self._on_frame(payload)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -136,50 +124,14 @@ class Wire(asyncio.Protocol):
     # --- bytes
 
     def _welcome(self, head: bytes) -> bool:
-        lines = head.decode("latin-1").split("\r\n")
-        status = int(lines[0].split(" ")[1])
-        if status != 101:
-            headers = {name.lower(): text.strip() for name, _, text in (line.partition(":") for line in lines[1:])}
-            self._ended = Ended(status=status, wait_s=float(headers.get("retry-after", 0) or 0))
+        answer = answer_of(head)
+        if answer.status != 101:
+            self._ended = Ended(status=answer.status, wait_s=answer.asked_s)
             self.abort()
             return False
         self._is_open = True
         self._on_open()
         return True
-
-    def _take(self, data: bytes) -> bytes:
-        """Hand on every whole frame; gives what is left over."""
-        at, size = 0, len(data)
-        while size - at >= 2:
-            first, length = data[at], data[at + 1] & 0x7F
-            start = at + 2
-            if length == 126:
-                start += 2
-                if size < start:
-                    break
-                length = int.from_bytes(data[at + 2 : start], "big")
-            elif length == 127:
-                start += 8
-                if size < start:
-                    break
-                length = int.from_bytes(data[at + 2 : start], "big")
-            if size < start + length:
-                break
-            at = start + length
-            self._frame(first, data[start:at])
-        return data[at:] if at else data
-
-    def _frame(self, first: int, payload: bytes) -> None:
-        opcode = first & 0x0F
-        if opcode >= CLOSE:
-            self._control(opcode, payload)
-        elif first & 0x80 and not self._parts:
-            self._on_frame(payload)
-        else:
-            self._parts.append(payload)
-            if first & 0x80:
-                whole, self._parts = b"".join(self._parts), []
-                self._on_frame(whole)
 
     def _control(self, opcode: int, payload: bytes) -> None:
         if self._transport is None:
@@ -187,17 +139,7 @@ class Wire(asyncio.Protocol):
         if opcode == PING:
             self._transport.write(masked(PONG, payload))
         elif opcode == CLOSE:
-            code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else None
-            reason = payload[2:].decode(errors="replace")
-            self._ended = Ended(code, reason, wait_s=_retry_s(reason))
+            code, reason = ending_of(payload)
+            self._ended = Ended(code, reason, wait_s=asked_by_reason_s(reason))
             self._transport.write(masked(CLOSE, payload[:2]))
             self._transport.close()
-
-
-def _retry_s(reason: str) -> float:
-    """``server_drain retry_ms=1200`` → 1.2"""
-    for word in reason.split(" ")[1:]:
-        name, _, text = word.partition("=")
-        if name == "retry_ms" and text.isdigit():
-            return int(text) / 1000
-    return 0.0

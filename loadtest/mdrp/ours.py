@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dispatch.assign import Plan, RunnerIn, TaskIn, plan
-from dispatch.assign.state import Between, Floats, Method, Rows
+from dispatch.assign.solver import plan
+from dispatch.assign.state import Between, Floats, Method, Plan, Rows, RunnerIn, TaskIn
 from geo.point import LocalPlane, Point
 
 from .parameters import Setup
@@ -66,6 +66,7 @@ class Ours:
                 promised_at_ms=(placed + rules.target) * MINUTE_MS,
                 ready_at_ms=ready * MINUTE_MS,
                 deadline_ms=(placed + rules.maximum) * MINUTE_MS,
+                weight_g=1,  # one of what the bag holds
                 merchant=str(restaurant),
             )
             for row, counter, door, placed, ready, restaurant in zip(
@@ -91,7 +92,8 @@ class Ours:
                 can_detour=False,
                 idle_since_ms=min(free, now.minute) * MINUTE_MS,
                 last_pickup_ms=off * MINUTE_MS,
-                max_tasks=self._setup.orders_per_trip,
+                max_tasks=self._setup.planned_per_courier,
+                capacity_g=self._setup.orders_per_trip,
             )
             for row, xy, free, off in zip(c.row.tolist(), c.xy.tolist(), c.free.tolist(), c.off.tolist(), strict=True)
         ]
@@ -116,7 +118,7 @@ def _instructions(now: Situation, answer: Plan) -> list[Instruction]:
         drops = [
             planned.stop.task_id
             for planned in answer.routes[runner]
-            if not planned.stop.is_pickup and planned.stop.task_id in tasks
+            if planned.stop.role == "dropoff" and planned.stop.task_id in tasks
         ]
         # A trip goes to one restaurant: what comes after it stays open until the courier is free again.
         first = [task for task in drops if restaurant[task] == restaurant[drops[0]]]

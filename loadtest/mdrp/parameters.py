@@ -6,29 +6,41 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_type_hints
 
-from dispatch.assign import Params
+from dispatch.assign.params import Params
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """``orders_per_trip``: what fits into a courier's bag; orders have no size in the benchmark."""
+    """``orders_per_trip``: what fits into a courier's bag (orders have no size in the benchmark);
+    ``planned_per_courier``: orders foreseen for one courier, over several trips."""
 
     params: Params
-    orders_per_trip: int = 3
+    orders_per_trip: int = 4
+    planned_per_courier: int = 8
 
 
 CHOSEN = Setup(
     Params(
         version="mdrp-1",
         merchant_bundles=True,
+        same_counter_s=0.0,
+        look_ahead_s=1800.0,
+        runner_ahead_s=1800.0,
         commit_ahead_s=0.0,
         max_pickup_m=1e6,
-        nearest=400,
+        travel_weight=0.0,
+        wait_weight=1.0,
+        stand_weight=0.0,
+        lateness_weight=0.0,
+        detour_weight=1.0,
+        disturbance_weight=0.0,
+        unassigned_s=12_000.0,
         # Nobody declines, and all have the same standing.
         refusal_s=0.0,
         credit_s=0.0,
         idle_weight=0.0,
         fairness_weight=0.0,
+        ageing_weight=0.0,
     )
 )
 
@@ -39,20 +51,17 @@ class BadParameter(ValueError):
 
 def with_changes(setup: Setup, changes: Iterable[str]) -> Setup:
     """``NAME=VALUE`` each; raises ``BadParameter`` with the names that there are."""
-    kinds = {**get_type_hints(Params), "orders_per_trip": int}
     of_params: dict[str, Any] = {}
-    orders_per_trip = setup.orders_per_trip
+    own: dict[str, Any] = {}
+    own_names = [f.name for f in fields(Setup) if f.name != "params"]
+    kinds = get_type_hints(Params) | dict.fromkeys(own_names, int)
     for change in changes:
         name, equals, text = change.partition("=")
         if not equals or name not in kinds:
-            names = ", ".join(("orders_per_trip", *(f.name for f in fields(Params))))
+            names = ", ".join((*own_names, *(f.name for f in fields(Params))))
             raise BadParameter(f"{change!r} is not NAME=VALUE; names are {names}")
-        value: Any = _parsed(name, text, kinds[name])
-        if name == "orders_per_trip":
-            orders_per_trip = value
-        else:
-            of_params[name] = value
-    return Setup(replace(setup.params, **of_params), orders_per_trip)
+        (own if name in own_names else of_params)[name] = _parsed(name, text, kinds[name])
+    return replace(setup, params=replace(setup.params, **of_params), **own)
 
 
 def _parsed(name: str, text: str, kind: object) -> object:

@@ -1,20 +1,19 @@
-"""The bench's generator: its fixes are what the hub reads and believes; what servers send is taken apart as sent."""
+"""The bench's generator: its fixes are what the hub reads and believes."""
 
 from __future__ import annotations
 
-import random
 from itertools import pairwise
 
-import msgspec
 import numpy as np
 import pytest
 
-from dispatch.hub.frames import MSGPACK, ReportFix, framed
+from dispatch.hub.frames import MSGPACK, ReportFix
 from geo.filters import FilterState, Verdict, check
 from geo.fix import Fix
 from geo.point import Point, distance_m
-from loadtest.bench.frames import BINARY, TEXT, Tracks, Unframer, fix_frames, frame_bytes, masked, upgrade_request
+from loadtest.bench.frames import Tracks, fix_frames, frame_bytes
 from loadtest.bench.lanes import CENTRE
+from loadtest.websocket_bytes import BINARY
 
 START_MS = 1_795_000_000_000
 
@@ -70,38 +69,3 @@ def test_runners_move_at_the_speed_that_they_claim_and_stay_near() -> None:
 def test_two_runners_are_not_in_the_same_place() -> None:
     places = {(fixes[0].lat, fixes[0].lon) for fixes in run(200, 1, 100)}
     assert len(places) == 200
-
-
-@pytest.mark.parametrize("length", [0, 5, 125, 126, 70_000])
-def test_a_masked_frame_of_any_length_carries_its_payload(length: int) -> None:
-    payload = random.Random(length).randbytes(length)
-    frame = masked(TEXT, payload)
-    head = 6 if length < 126 else 8 if length < 65_536 else 14
-    mask = frame[head - 4 : head]
-    assert bytes(byte ^ mask[k % 4] for k, byte in enumerate(frame[head:])) == payload
-
-
-def test_server_frames_are_taken_apart_wherever_they_are_cut() -> None:
-    luck = random.Random(3)
-    payloads = [luck.randbytes(length) for length in (0, 1, 125, 126, 300, 65_535, 65_536, 7)]
-    stream = b"".join(framed(BINARY, payload) for payload in payloads)
-    for _ in range(20):
-        reader, found, at = Unframer(), [], 0
-        while at < len(stream):
-            size = luck.choice((1, 2, 3, 9, 500, 40_000))
-            found += list(reader.feed(stream[at : at + size]))
-            at += size
-        assert found == [(BINARY, payload) for payload in payloads]
-
-
-def test_the_handshake_names_its_subprotocol() -> None:
-    request = upgrade_request("/ws", "127.0.0.1:1", MSGPACK.subprotocol).decode()
-    assert request.startswith("GET /ws HTTP/1.1\r\n")
-    assert "Sec-WebSocket-Protocol: campus.v1.msgpack\r\n" in request
-    assert "Protocol" not in upgrade_request("/pub/a", "127.0.0.1:1").decode()
-
-
-def test_the_masks_do_not_change_what_is_said() -> None:
-    body = {"t": "hello", "token": "x" * 300}
-    frame = masked(BINARY, msgspec.msgpack.encode(body), b"\x00\x00\x00\x00")
-    assert msgspec.msgpack.decode(frame[8:]) == body

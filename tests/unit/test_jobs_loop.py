@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 
-from dispatch.clock import ManualClock
 from dispatch.jobs import loop as loops
 from dispatch.jobs.loop import Loop
 
@@ -15,7 +13,7 @@ Eventually = Callable[..., Awaitable[object]]
 
 
 def _loop(step: Callable[[], Awaitable[int]], every_s: float = 60.0) -> Loop:
-    return Loop("test", step, every_s, ManualClock(datetime(2026, 3, 2, tzinfo=UTC)))
+    return Loop("test", step, every_s)
 
 
 async def test_it_runs_on_while_there_is_work_and_sleeps_until_it_is_woken(eventually: Eventually) -> None:

@@ -87,8 +87,8 @@ async def test_the_console_knows_when_each_order_under_way_will_arrive(home: Wor
     second = await home.assigned(student, runner)
     waiting = await home.paid(student)
     own = {order_id: (await home.seen(student, order_id)).eta for order_id in (first, second)}
-    assert own[first].to_ms == alone.to_ms + 1000, "what came later does not delay it"
-    assert own[second].from_ms > own[first].to_ms, "it comes after what the runner carries besides"
+    assert own[first].at_ms > alone.at_ms + 1000, "what is picked up on the way takes its time"
+    assert own[second].at_ms > own[first].at_ms, "it comes after what the runner carries besides"
     shown = {view.id: view.eta for view in (await watch_console.console(home.ctx, operator)).orders}
     assert shown == own | {waiting: None}
     await home.publish()

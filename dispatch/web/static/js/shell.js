@@ -288,6 +288,14 @@ export function showForbidden({ api, account, needs, slot, retry }) {
     document.body.classList.remove("is-gated");
     retry();
   };
+  // Whoever was removed can read why, and appeal.
+  let credit = null;
+  if (slot === "runner" && account.runner_status === "removed") {
+    import("./runner/credit.js").then(({ OwnCredit }) => {
+      credit = new OwnCredit({ api, paint: () => paint() });
+      credit.load();
+    });
+  }
   const paint = () => {
     const isApplicant = slot === "runner" && account.runner_status === "none";
     const hasApplied = slot === "runner" && account.runner_status === "applied";
@@ -309,6 +317,7 @@ export function showForbidden({ api, account, needs, slot, retry }) {
           h("button", { type: "button", class: "button primary wide", onclick: apply }, t("forbidden.apply")),
         hasApplied &&
           h("button", { type: "button", class: "button primary wide", onclick: check }, t("forbidden.check")),
+        credit && h("div", { class: "stack" }, credit.view()),
         h("button", { type: "button", class: "button wide", onclick: leave }, t("forbidden.other_account")),
         h("a", { class: "button quiet wide", href: "/" }, t("nav.home")),
       ),

@@ -2,10 +2,12 @@
 
 import { common } from "./strings/en/common.js";
 import { console } from "./strings/en/console.js";
+import { credit } from "./strings/en/credit.js";
 import { fences } from "./strings/en/fences.js";
+import { shifts } from "./strings/en/shifts.js";
 import { track } from "./strings/en/track.js";
 import { runner } from "./strings/en/runner.js";
 import { errors } from "./strings/en/errors.js";
 
 /** @type {Record<string, string>} */
-export const strings = { ...common, ...console, ...fences, ...track, ...runner, ...errors };
+export const strings = { ...common, ...console, ...credit, ...fences, ...shifts, ...track, ...runner, ...errors };

@@ -2,10 +2,12 @@
 
 import { common } from "./strings/zh-CN/common.js";
 import { console } from "./strings/zh-CN/console.js";
+import { credit } from "./strings/zh-CN/credit.js";
 import { fences } from "./strings/zh-CN/fences.js";
+import { shifts } from "./strings/zh-CN/shifts.js";
 import { track } from "./strings/zh-CN/track.js";
 import { runner } from "./strings/zh-CN/runner.js";
 import { errors } from "./strings/zh-CN/errors.js";
 
 /** @type {Record<string, string>} */
-export const strings = { ...common, ...console, ...fences, ...track, ...runner, ...errors };
+export const strings = { ...common, ...console, ...credit, ...fences, ...shifts, ...track, ...runner, ...errors };

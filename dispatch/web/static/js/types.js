@@ -55,7 +55,9 @@
  * @property {number} placed_at_ms
  * @property {number} promised_at_ms
  * @property {{step: string, at_ms: number | null}[]} steps
- * @property {{from_ms: number, to_ms: number, warnings: string[]} | null} eta
+ * @property {{from_ms: number, to_ms: number, at_ms: number, location_age_ms: number | null, warnings: string[]} | null} eta
+ * @property {{role: string, state: "near" | "there", since_ms: number, is_confirmed: boolean} | null} near
+ * @property {{expected_ms: number, told_ms: number} | null} delay
  * @property {RunnerCard | null} runner
  * @property {Payment | null} payment
  * @property {string | null} pin
@@ -87,6 +89,33 @@
  * @property {{kind: string, token?: string} | null} credential
  * @property {number | null} expires_at_ms
  * @property {string | null} reason
+ *
+ * @typedef {object} CreditLine
+ * @property {string} id
+ * @property {number} number
+ * @property {number} at_ms
+ * @property {number} delta
+ * @property {number} balance the score after it
+ * @property {string} reason
+ * @property {string | null} order_id
+ * @property {Record<string, any>} facts
+ * @property {string} note
+ * @property {string} actor
+ * @property {boolean} is_reversed
+ * @property {boolean} can_appeal
+ * @property {{id: string, at_ms: number, text: string, status: "open" | "granted" | "refused", answer: string} | null} appeal
+ *
+ * @typedef {object} CreditView
+ * @property {string} account_id
+ * @property {string} name
+ * @property {number} credit
+ * @property {"good" | "normal" | "warned" | "limited" | "removed"} level
+ * @property {boolean} has_badge
+ * @property {number} acceptance_percent
+ * @property {{level: string, from_score: number, max_tasks: number, most_value_fen: number | null, hall_delay_s: number, may_take: boolean}[]} levels
+ * @property {{reason: string, delta: number, daily: number | null, facts: Record<string, any>}[]} rules
+ * @property {CreditLine[]} lines
+ * @property {number | null} next_before
  */
 
 export {};

@@ -6,7 +6,7 @@ const WAITING = new Set(["open"]);
 const CARRIED = new Set(["assigned", "carrying"]);
 /** How long a delivered order stays in the queue, business seconds. */
 const LINGER_S = 600;
-const KINDS_THAT_ALERT = new Set(["money_alert", "order_late"]);
+const KINDS_THAT_ALERT = new Set(["money_alert"]);
 const KINDS_OF_RUNNERS = new Set(["runner_on_duty", "runner_off_duty", "account_blocked"]);
 
 /** @typedef {import("../types.js").Order} Order */
@@ -58,8 +58,10 @@ export class Board {
   apply(event) {
     const { kind, data } = event;
     if (data.order_id) this.news.set(data.order_id, this.newsOf(data.order_id) + 1);
+    if (data.alert) this.alarm(data.alert);
     if (data.order) this.put(data.order);
     else if (data.order_id) this.refetch(data.order_id);
+    if (kind === "credit_changed") this.credit(data);
     if (
       KINDS_THAT_ALERT.has(kind) ||
       KINDS_OF_RUNNERS.has(kind) ||
@@ -68,6 +70,18 @@ export class Board {
       this.reload(400);
     }
     this.onChange();
+  }
+
+  credit(data) {
+    const runner = this.runners.get(data.account_id);
+    if (runner) Object.assign(runner, { credit: data.credit, credit_level: data.level });
+  }
+
+  /** An alert that was just raised. */
+  alarm(alert) {
+    if (this.alerts.some((known) => known.id === alert.id)) return;
+    this.alerts = [alert, ...this.alerts];
+    this.onAlert(alert);
   }
 
   /** @param {Order} order an older version than the one known is old news */
@@ -202,13 +216,21 @@ export class Board {
     return [...this.orders.values()].filter((order) => order.runner?.id === runnerId && this.isCarried(order));
   }
 
+  /** Whole minutes since the promise of the latest of these orders. */
+  minutesLate(orders) {
+    const late = orders.filter((order) => this.isLate(order)).map((order) => now() - order.promised_at_ms);
+    return late.length ? Math.floor(Math.max(...late) / 60_000) : 0;
+  }
+
   /** @returns {{look: import("../map-layers.js").RunnerLook, text: string, load: number}} */
   faceOf(runnerId) {
     const runner = this.runners.get(runnerId);
     const orders = this.ordersOf(runnerId);
     const isLate = orders.some((order) => this.isLate(order));
     const look = isLate ? "late" : orders.length ? "carrying" : runner?.is_on_duty === false ? "off" : "idle";
-    return { look, text: isLate ? "!" : orders.length ? String(orders.length) : "", load: orders.length };
+    const minutes = Math.min(99, this.minutesLate(orders));
+    const text = isLate ? (minutes ? String(minutes) : "!") : orders.length ? String(orders.length) : "";
+    return { look, text, load: orders.length };
   }
 
   /** People at work first, the busiest on top. */

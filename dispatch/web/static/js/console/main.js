@@ -9,6 +9,7 @@ import { boot } from "../session.js";
 import { toast, toastError, topBar } from "../shell.js";
 import { isSoundOn, play, setSound } from "../sounds.js";
 import { Board } from "./board.js";
+import { CreditPanel } from "./credit-panel.js";
 import { OrderDrag } from "./drag.js";
 import { Fences } from "./fences.js";
 import { FreshnessView } from "./freshness-view.js";
@@ -61,6 +62,15 @@ class Console {
       nameOf: (id) => this.board.runners.get(id)?.name ?? "",
       onRunner: (id) => this.chooseRunner(id),
     });
+    this.credit = new CreditPanel({
+      element: $("#credit"),
+      api: this.api,
+      nameOf: (id) => this.board.runners.get(id)?.name ?? "",
+      ordersOf: (id) => this.board.ordersOf(id),
+      onOrder: (id) => this.choose(id),
+      onClose: () => this.paint(),
+      onActed: () => this.board.reload(),
+    });
     this.drag = new OrderDrag({
       reassigner: this.reassigner,
       runnerLayer: this.runnerLayer,
@@ -82,7 +92,7 @@ class Console {
     this.viewport = new Viewport({ live, topic, map: this.map, countRunners: () => this.board.runners.size });
     live.follow(topic, {
       onSnapshot: (data) => this.board.load(data),
-      onEvent: (event) => (this.board.apply(event), this.fences.apply(event)),
+      onEvent: (event) => (this.board.apply(event), this.fences.apply(event), this.credit.apply(event)),
       onPositions: (positions, isCatchingUp) => {
         this.board.move(positions);
         if (!isCatchingUp) this.arrived.push(...positions);
@@ -185,6 +195,11 @@ class Console {
     );
   }
 
+  openCredit(runnerId) {
+    this.change({ pane: "map" });
+    this.credit.open(runnerId);
+  }
+
   // --- painting
 
   paintNow() {
@@ -246,7 +261,11 @@ class Console {
           { class: "panel-head" },
           h("h2", {}, t("alerts.title"), openAlerts > 0 && h("span", { class: "badge" }, openAlerts)),
         ),
-        alertList(board, { onAcknowledge: (alert) => this.acknowledge(alert), onOrder: (id) => this.choose(id) }),
+        alertList(board, {
+          onAcknowledge: (alert) => this.acknowledge(alert),
+          onOrder: (id) => this.choose(id),
+          onRunner: (id) => this.openCredit(id),
+        }),
       ),
       h(
         "div",
@@ -271,6 +290,7 @@ class Console {
           chosenId: view.runnerId,
           onRunner: (id) => this.chooseRunner(id),
           onOrder: (id) => this.choose(id),
+          onCredit: (id) => this.openCredit(id),
           drag,
         }),
       ),
@@ -344,7 +364,7 @@ class Console {
     const isTyping = target.matches("input, select, textarea") || document.querySelector("dialog[open]");
     if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
       if (isTyping) target.blur();
-      else if (this.fences.escape()) return;
+      else if (this.credit.escape() || this.fences.escape()) return;
       else if (this.reassigner.form) this.reassigner.close();
       else this.choose(null);
       return;

@@ -5,7 +5,7 @@ import { clockTime, codeText, countdown, distance, duration, pick, t, weight, yu
 import { icon, typeIcon } from "../icons.js";
 import { photo } from "../photo.js";
 import { ask, toastError } from "../shell.js";
-import { machineState, slackWord } from "./queue.js";
+import { machineState, nearText, slackWord } from "./queue.js";
 import { whyTable } from "./why.js";
 
 const WAITING_TICK_MS = 5000;
@@ -78,6 +78,7 @@ export class OrderPanel {
         { class: "order-state", role: "status" },
         h("span", { class: `pill is-${order.status}` }, t(machineState(order))),
         order.is_late && h("span", { class: "pill is-late" }, icon("warning"), t("console.late")),
+        order.near && h("span", { class: "pill" }, icon("locate"), nearText(order)),
         order.eta &&
           h(
             "span",
@@ -334,9 +335,7 @@ function timeline(view) {
             [
               event.actor,
               event.data?.reason && codeText("reason", event.data.reason),
-              event.data?.distance_m !== undefined &&
-                event.data.distance_m !== null &&
-                t("order.pressed_at", { d: distance(event.data.distance_m) }),
+              ...whereAndWhen(event.data ?? {}),
             ]
               .filter(Boolean)
               .map((text) => ` · ${text}`)
@@ -346,6 +345,20 @@ function timeline(view) {
       ),
     ),
   );
+}
+
+/** How far from its stop something was pressed, how long the runner was there, and when a late order is expected. */
+function whereAndWhen(data) {
+  const { accuracy_m: accuracy, service_s: seconds, expected_ms: expected } = data;
+  const away = data.distance_from_stop_m ?? data.distance_m;
+  const pressed = accuracy ? "order.pressed_within" : "order.pressed_at";
+  return [
+    away !== undefined && away !== null && t(pressed, { d: distance(away), a: distance(accuracy ?? 0) }),
+    data.is_far_from_stop && t("order.pressed_far"),
+    seconds !== undefined && t("order.service", { age: duration(seconds) }),
+    expected && t("order.expected", { at: clockTime(expected), promised: clockTime(data.promised_ms) }),
+    data.alert && pick(data.alert, "text"),
+  ];
 }
 
 function money(order) {

@@ -90,6 +90,11 @@ export function machineState(order) {
   return order.task_status === "offered" ? "task.offered" : "task.waiting";
 }
 
+/** Where an order's runner is, when it is somewhere that matters. */
+export function nearText({ near }) {
+  return t(`near.${near.role}.${near.state}`);
+}
+
 /** What the countdown counts. @param {import("./board.js").Board} board */
 export function slackWord(board, order) {
   return board.isLate(order) ? "console.late" : board.willBeLate(order) ? "console.will_be_late" : "console.slack";
@@ -138,7 +143,9 @@ function row(order, { board, view, onSelect, onHover, drag }) {
       h(
         "span",
         { class: "row-foot muted" },
-        order.runner ? [icon("user"), board.runnerName(order)] : t("console.waits_since", { n: minutes }),
+        order.runner
+          ? [icon("user"), board.runnerName(order), order.near && ` · ${nearText(order)}`]
+          : t("console.waits_since", { n: minutes }),
       ),
     ),
     h(

@@ -6,7 +6,7 @@ import { icon } from "../icons.js";
 import { positionAge } from "../map-layers.js";
 
 /** @param {import("./board.js").Board} board */
-export function alertList(board, { onAcknowledge, onOrder }) {
+export function alertList(board, { onAcknowledge, onOrder, onRunner }) {
   const open = board.alerts.filter((alert) => !alert.is_acknowledged);
   return h(
     "ul",
@@ -18,7 +18,12 @@ export function alertList(board, { onAcknowledge, onOrder }) {
         icon("warning"),
         h(
           "button",
-          { type: "button", class: "link grow", disabled: !alert.order_id, onclick: () => onOrder(alert.order_id) },
+          {
+            type: "button",
+            class: "link grow",
+            disabled: !alert.order_id && !alert.account_id,
+            onclick: () => (alert.order_id ? onOrder(alert.order_id) : onRunner(alert.account_id)),
+          },
           h("time", {}, clockTime(alert.at_ms)),
           " ",
           pick(alert, "text"),
@@ -36,7 +41,7 @@ export function alertList(board, { onAcknowledge, onOrder }) {
 }
 
 /** @param {import("./board.js").Board} board */
-export function runnerTable(board, { isOffShown, chosenId, onRunner, onOrder, drag }) {
+export function runnerTable(board, { isOffShown, chosenId, onRunner, onOrder, onCredit, drag }) {
   const list = board.runnerList({ isOffShown });
   return h(
     "ul",
@@ -80,7 +85,18 @@ export function runnerTable(board, { isOffShown, chosenId, onRunner, onOrder, dr
         h(
           "span",
           { class: "muted small" },
-          t("runner.credit", { n: runner.credit }),
+          face.look === "late" && `${t("console.minutes_late", { n: board.minutesLate(orders) })} · `,
+          h(
+            "button",
+            {
+              type: "button",
+              class: "link",
+              "aria-label": t("credit.open", { name: runner.name, n: runner.credit }),
+              onclick: () => onCredit(runner.id),
+            },
+            t("runner.credit", { n: runner.credit }),
+            runner.credit_level !== "normal" && ` · ${t(`credit.level.${runner.credit_level}`)}`,
+          ),
           " · ",
           position ? positionAge(position.at) : t("map.no_position"),
         ),

@@ -2,22 +2,28 @@
 
 import { $, coalesce, h, render } from "../dom.js";
 import { now, timeScale } from "../clock.js";
-import { codeText, onLanguage, t } from "../i18n.js";
+import { clockTime, codeText, onLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { CampusMap } from "../map.js";
 import { OwnPlaceLayer, RunnerLayer, StopLayer, WayLayer } from "../map-layers.js";
 import { boot } from "../session.js";
 import { toast, toastError, topBar } from "../shell.js";
 import { play } from "../sounds.js";
+import { Week } from "../week.js";
+import { creditNews } from "../credit.js";
 import { ActionQueue } from "./action-queue.js";
+import { OwnCredit } from "./credit.js";
 import { hallList } from "./offer-card.js";
 import { PositionSource } from "./position.js";
 import { nextStep, nextStop, TaskCard } from "./task-card.js";
 import { dutyBar, nowView, offlineBanner } from "./view.js";
 import { walletView } from "./wallet.js";
+import { cutAt } from "./way.js";
 
+/** After these there may be more to take. */
+const HALL_GROWS = new Set(["order_paid", "task_reopened", "order_called", "order_freed"]);
 const OFFER_ENDS = new Set(["offer_expired", "offer_withdrawn", "offer_declined"]);
-const TABS = ["now", "hall", "wallet"];
+const TABS = ["now", "hall", "week", "wallet", "credit"];
 
 boot({
   slot: "runner",
@@ -50,6 +56,8 @@ class RunnerPage {
       onRefused: (error, action) => this.tapRefused(error, action),
       onChange: () => this.changed(),
     });
+    this.credit = new OwnCredit({ api: this.api, paint: this.paint });
+    this.week = new Week({ api: this.api, path: "/runner/plan", paint: this.paint });
     this.taskCard = new TaskCard({
       api: this.api,
       queue: this.queue,
@@ -124,16 +132,34 @@ class RunnerPage {
     if (data.taken_away) toast(t("task.taken_away", { code: data.code }), { kind: "bad", seconds: 15 });
     if (kind === "task_reassigned" && !data.taken_away) toast(t("task.given", { code: data.code }), { kind: "good" });
     if (kind === "order_cancelled") toast(t("task.cancelled", { code: data.code }), { kind: "bad", seconds: 15 });
+    if (kind === "runner_at_stop") {
+      play("good");
+      navigator.vibrate?.(150);
+    }
+    if (kind === "order_late") {
+      toast(t("task.delay_told", { code: data.code, at: clockTime(data.expected_ms) }), { kind: "bad", seconds: 15 });
+    }
     if (kind === "order_settled" || kind === "order_confirmed" || kind === "order_delivered") this.wallet = null;
+    if (kind === "credit_changed") toast(creditNews(data), { kind: data.delta < 0 ? "bad" : "good", seconds: 10 });
     this.refetch();
     if (this.tab === "wallet") this.loadWallet();
+    if (this.tab === "credit") this.credit.load();
   }
 
   hearHall({ kind, data }) {
     if (!this.hall) return;
-    if (kind === "order_paid" || kind === "task_reopened") return this.loadHall();
+    if (kind === "order_called") this.called(data.order_id);
+    if (HALL_GROWS.has(kind)) return this.loadHall();
     this.hall = { ...this.hall, items: this.hall.items.filter((item) => item.order_id !== data.order_id) };
     this.paint();
+  }
+
+  /** Nobody has come for an order: whoever is free hears of it. */
+  called(orderId) {
+    this.calledId = orderId;
+    if (!this.state?.is_on_duty || this.state.orders.length || this.state.excluded) return;
+    play("offer");
+    toast(t("hall.called"), { seconds: 10, action: { label: t("runner.tab.hall"), run: () => this.show("hall") } });
   }
 
   loadHall() {
@@ -206,11 +232,11 @@ class RunnerPage {
     }
   }
 
-  async actOnOffer(offer, act) {
+  async actOnOffer(offer, act, body = {}) {
     this.busyId = offer.id;
     this.paint();
     try {
-      const order = await this.api.post(`/offers/${offer.id}/${act}`, {});
+      const order = await this.api.post(`/offers/${offer.id}/${act}`, body);
       if (act === "accept") {
         this.chosenId = order.id;
         this.answered(order);
@@ -348,10 +374,15 @@ class RunnerPage {
               hall: this.hall,
               isOnDuty: state.is_on_duty,
               busyId: this.busyId,
+              calledId: this.calledId,
               onGrab: (item) => this.grab(item),
               onLook: (item) => this.map.fitPoints(item.stops),
             })
-          : walletView(this.wallet),
+          : this.tab === "wallet"
+            ? walletView(this.wallet)
+            : this.tab === "week"
+              ? this.week.view()
+              : this.credit.view(),
     );
     render(
       $("#tabs"),
@@ -363,7 +394,7 @@ class RunnerPage {
             "aria-pressed": String(this.tab === tab),
             onclick: () => this.show(tab),
           },
-          icon({ now: "bolt", hall: "list", wallet: "wallet" }[tab]),
+          icon({ now: "bolt", hall: "list", week: "clock", wallet: "wallet", credit: "star" }[tab]),
           t(`runner.tab.${tab}`),
           tab === "hall" && this.hall?.items.length > 0 && h("span", { class: "badge" }, this.hall.items.length),
         ),
@@ -374,20 +405,9 @@ class RunnerPage {
   show(tab) {
     this.tab = tab;
     if (tab === "wallet") this.loadWallet();
+    if (tab === "credit") this.credit.load();
+    if (tab === "week" && !this.week.changed) this.week.load();
     if (tab === "hall" && !this.hall) this.loadHall();
     this.paint();
   }
-}
-
-/** The way up to the next stop: what comes after it is for later. */
-function cutAt(path, stop) {
-  if (!stop) return path;
-  if (!path.length) return [[stop.lat, stop.lon]];
-  let best = 0;
-  let bestD = Infinity;
-  path.forEach(([lat, lon], index) => {
-    const d = (lat - stop.lat) ** 2 + (lon - stop.lon) ** 2;
-    if (d <= bestD) [best, bestD] = [index, d];
-  });
-  return [...path.slice(0, best + 1), [stop.lat, stop.lon]];
 }

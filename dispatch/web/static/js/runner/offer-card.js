@@ -36,8 +36,8 @@ function way(item) {
   );
 }
 
-/** @param {{offer: any, isBusy: boolean, onAccept: () => void, onDecline: () => void}} parts */
-export function offerCard({ offer, isBusy, onAccept, onDecline }) {
+/** @param {{offer: any, isBusy: boolean, onAccept: () => void, onDecline: () => void, onBusy: () => void}} parts */
+export function offerCard({ offer, isBusy, onAccept, onDecline, onBusy }) {
   const left = Math.max(0, realSecondsUntil(offer.expires_at_ms));
   const share = Math.max(
     0,
@@ -87,13 +87,14 @@ export function offerCard({ offer, isBusy, onAccept, onDecline }) {
         t("offer.accept"),
       ),
     ),
+    h("button", { type: "button", class: "button small quiet", disabled: isBusy, onclick: onBusy }, t("offer.busy")),
   );
 }
 
-/** @param {{hall: any, isOnDuty: boolean, busyId: string | null, onGrab: (item: any) => void, onLook: (item: any) => void}} parts */
-export function hallList({ hall, isOnDuty, busyId, onGrab, onLook }) {
+/** @param {{hall: any, isOnDuty: boolean, busyId: string | null, calledId: string | null, onGrab: (item: any) => void, onLook: (item: any) => void}} parts */
+export function hallList({ hall, isOnDuty, busyId, calledId, onGrab, onLook }) {
   if (!hall) return h("p", { class: "muted", key: "hall" }, t("console.loading"));
-  if (hall.mode === "dispatch") return h("p", { class: "empty", key: "hall" }, t("hall.dispatch_only"));
+  if (hall.mode === "dispatch" && !hall.items.length) return h("p", { class: "empty", key: "hall" }, t("hall.dispatch_only"));
   return [
     !isOnDuty && h("p", { class: "note", key: "duty" }, icon("info"), t("hall.duty_first")),
     h(
@@ -102,7 +103,8 @@ export function hallList({ hall, isOnDuty, busyId, onGrab, onLook }) {
       hall.items.map((item) =>
         h(
           "li",
-          { class: "card hall-item", key: item.order_id },
+          { class: `card hall-item ${calledId === item.order_id ? "is-called" : ""}`, key: item.order_id },
+          calledId === item.order_id && h("p", { class: "note" }, icon("bell"), t("hall.called")),
           h(
             "button",
             { type: "button", class: "hall-head", onclick: () => onLook(item), "aria-label": t("hall.look") },

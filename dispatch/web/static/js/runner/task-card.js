@@ -37,6 +37,12 @@ export function nextStop(order) {
   return order.stops.find((stop) => stop.role === role) ?? order.stops.at(-1) ?? null;
 }
 
+/** Whether the server sees the runner at the stop that they have not confirmed yet. @param {any} order @param {Next} step */
+export function isAskedHere(order, step) {
+  const { near } = order;
+  return Boolean(near && near.state === "there" && !near.is_confirmed && step === `arrived_${near.role}`);
+}
+
 export class TaskCard {
   /** @param {{api: import("../api.js").Api, queue: import("./action-queue.js").ActionQueue, where: () => any, paint: () => void, onError: (error: any) => void}} parts */
   constructor({ api, queue, where, paint, onError }) {
@@ -54,7 +60,7 @@ export class TaskCard {
   /** @param {any} order @param {Next} step */
   press(order, step) {
     const here = this.where();
-    const tap = { tapped_at_ms: now(), lat: here?.lat ?? null, lon: here?.lon ?? null };
+    const tap = { tapped_at_ms: now(), lat: here?.lat ?? null, lon: here?.lon ?? null, accuracy_m: here?.acc ?? null };
     if (step === "picked_up") {
       const goods =
         order.quote.goods_cap_fen > 0 ? { goods_actual_fen: Math.round(Number(this.goods || "0") * 100) } : {};
@@ -89,6 +95,7 @@ export class TaskCard {
     const step = nextStep(order);
     const stop = nextStop(order);
     const left = (order.promised_at_ms - now()) / 1000;
+    const isHere = isAskedHere(order, step);
     return h(
       "section",
       { class: "task card", key: `task-${order.id}`, "aria-label": `${t(`type.${order.type_code}`)} ${order.code}` },
@@ -130,13 +137,25 @@ export class TaskCard {
             ),
         ),
       h("p", { class: "description" }, order.description),
+      order.delay &&
+        h(
+          "p",
+          { class: "note is-late", role: "status", key: "delay" },
+          icon("clock"),
+          t("task.delay", {
+            promised: clockTime(order.promised_at_ms),
+            expected: clockTime(order.delay.expected_ms),
+          }),
+        ),
+      isHere &&
+        h("p", { class: "note", role: "status", key: "here" }, icon("locate"), t("task.here", { place: stop.label })),
       this.form(order, step),
       step &&
         h(
           "button",
           {
             type: "button",
-            class: "button primary wide huge",
+            class: `button primary wide huge ${isHere ? "is-asked" : ""}`,
             id: "next-step",
             disabled: !this.isReady(order, step),
             onclick: () => this.press(order, step),

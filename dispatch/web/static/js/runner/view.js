@@ -3,9 +3,13 @@
 import { h } from "../dom.js";
 import { clockTime, t } from "../i18n.js";
 import { icon } from "../icons.js";
+import { breakBar } from "./break.js";
 import { offerCard } from "./offer-card.js";
 import { nextStep, nextStop } from "./task-card.js";
 import { dayFigures } from "./wallet.js";
+
+/** Whoever is busy is asked again after so long. */
+const ASK_AGAIN_S = 900;
 
 /** No network, or taps on their way: how many, and since when. */
 export function offlineBanner(page) {
@@ -32,8 +36,12 @@ export function offlineBanner(page) {
   );
 }
 
-/** On or off duty, and how one moves. */
+/** On or off duty, how one moves, and whether offers come. */
 export function dutyBar(page) {
+  return [dutySwitch(page), breakBar(page)];
+}
+
+function dutySwitch(page) {
   const { state } = page;
   const isOn = state.is_on_duty;
   return h(
@@ -88,6 +96,7 @@ export function nowView(page) {
         isBusy: page.busyId === offer.id,
         onAccept: () => page.actOnOffer(offer, "accept"),
         onDecline: () => page.actOnOffer(offer, "decline"),
+        onBusy: () => page.actOnOffer(offer, "decline", { ask_again_s: ASK_AGAIN_S }),
       }),
     ),
     order
@@ -122,7 +131,7 @@ export function nowView(page) {
           ),
         ),
       ),
-    dayFigures(state),
+    dayFigures(state, () => page.show("credit")),
     positionLine(page),
   ];
 }

@@ -72,8 +72,8 @@ export function walletView(wallet) {
   ];
 }
 
-/** @param {any} state RunnerStateView */
-export function dayFigures(state) {
+/** @param {any} state RunnerStateView @param {() => void} onCredit */
+export function dayFigures(state, onCredit) {
   return h(
     "dl",
     { class: "day", key: "day", "aria-label": t("day.title") },
@@ -85,6 +85,26 @@ export function dayFigures(state) {
       h("dt", {}, t("day.on_time")),
       h("dd", {}, state.on_time_percent === null ? "–" : `${state.on_time_percent}%`),
     ),
-    h("div", {}, h("dt", {}, t("day.credit")), h("dd", {}, state.credit, state.credit >= 80 && icon("star", "is-on"))),
+    h(
+      "div",
+      {},
+      h("dt", {}, t("day.credit")),
+      h(
+        "dd",
+        {},
+        h(
+          "button",
+          {
+            type: "button",
+            class: `level is-${state.credit_level}`,
+            "aria-label": `${t("day.credit")} ${state.credit}, ${t(`credit.level.${state.credit_level}`)}`,
+            onclick: onCredit,
+          },
+          state.credit,
+          state.credit_level === "good" && icon("star", "is-on"),
+          ["warned", "limited", "removed"].includes(state.credit_level) && icon("warning"),
+        ),
+      ),
+    ),
   );
 }

@@ -144,7 +144,12 @@ class Track {
       play("good");
       toast(t(key), { kind: "good" });
     }
+    if (kind === "runner_arriving" || kind === "runner_at_stop") {
+      play("good");
+      toast(t(`track.near.${data.stop_role}.${kind === "runner_arriving" ? "near" : "there"}`), { kind: "good" });
+    }
     if (kind === "runner_arrived") toast(t("track.runner_there"), { kind: "good" });
+    if (kind === "order_late") play("order_late");
     this.refetch();
   }
 

@@ -54,17 +54,8 @@ export class StatusCard {
       this.head(order, live),
       isUnpaid && this.payCard.view(order),
       !isUnpaid && order.status !== "cancelled" && order.status !== "closed" && steps(order),
-      order.is_late &&
-        LIVE.has(order.status) &&
-        h(
-          "p",
-          { class: "note is-late", role: "status", key: "late" },
-          icon("warning"),
-          t("track.late", {
-            promised: clockTime(order.promised_at_ms),
-            late: duration((now() - order.promised_at_ms) / 1000),
-          }),
-        ),
+      order.near && LIVE.has(order.status) && near(order.near),
+      LIVE.has(order.status) && late(order),
       order.pin && LIVE.has(order.status) && pin(order.pin),
       order.runner && this.runner(order, live),
       order.status === "delivered" && this.received(order),
@@ -99,6 +90,7 @@ export class StatusCard {
     const parts = [t("track.promised", { at: clockTime(order.promised_at_ms) })];
     if (!live.isConnected) parts.push(t("track.not_live"));
     else if (order.runner && live.positionAge) parts.push(live.positionAge);
+    if (order.eta?.warnings.includes("off_route")) parts.push(t("track.off_route"));
     if (order.eta?.warnings.includes("low_confidence")) parts.push(t("track.low_confidence"));
     return parts.join(" · ");
   }
@@ -309,6 +301,32 @@ function title(order) {
     return t("track.arrives", { from: clockTime(order.eta.from_ms), to: clockTime(order.eta.to_ms) });
   }
   return t(`track.title.${order.status}`);
+}
+
+/** Where the runner is, when it is somewhere that matters. */
+function near({ role, state }) {
+  return h(
+    "p",
+    { class: "note is-near", role: "status", key: "near" },
+    icon("locate"),
+    t(`track.near.${role}.${state}`),
+  );
+}
+
+/** What was told of a delay, or that the promise is broken. */
+function late(order) {
+  if (!order.is_late && !order.delay) return null;
+  const promised = clockTime(order.promised_at_ms);
+  const text = order.delay
+    ? [
+        t(order.is_late ? "track.delay.broken" : "track.delay.foreseen", {
+          promised,
+          expected: clockTime(order.delay.expected_ms),
+        }),
+        order.runner ? t("track.delay.runner_knows") : "",
+      ].join(" ")
+    : t("track.late", { promised, late: duration((now() - order.promised_at_ms) / 1000) });
+  return h("p", { class: "note is-late", role: "status", key: "late" }, icon("warning"), text);
 }
 
 function steps(order) {
