@@ -58,11 +58,7 @@ class Bench(Generic[T]):
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._thread: threading.Thread | None = None
-
-    @property
-    def is_taken(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        self.is_taken = False
 
     async def work(self, do: Callable[[], T], within_s: float) -> T:
         """What ``do`` gives; raises :class:`TimeoutError` when it takes longer, and lets it run."""
@@ -81,13 +77,15 @@ class Bench(Generic[T]):
                 result = do()
             except BaseException as fault:  # whatever it is, whoever waits hears of it
                 heard = fault
+                self.is_taken = False
                 tell(lambda: answer.set_exception(heard))
             else:
+                self.is_taken = False
                 tell(lambda: answer.set_result(result))
 
         # A daemon: a plan that is never done must not keep a process from ending.
-        self._thread = threading.Thread(target=run, name=self._name, daemon=True)
-        self._thread.start()
+        self.is_taken = True
+        threading.Thread(target=run, name=self._name, daemon=True).start()
         return await asyncio.wait_for(answer, within_s)
 
 
