@@ -58,6 +58,7 @@ async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params,
     situation = await gather(ctx, campus_id, ground, desk.standings)
     question = _question(situation, ground, params, desk)
     answer = await desk.think(question)
+    desk.foreseen[campus_id] = {one.task_id: (one.runner_id, one.leave_at_ms) for one in answer.plan.planned}
     planned_s = desk.monotonic_s()
     this = _Round(ctx, situation, answer, ctx.new_id(ids.TICK), fence)
     offered, lost = await _offer_all(this, campus_id)
@@ -91,9 +92,9 @@ async def why_waiting(ctx: Context, campus_id: str, order_id: str) -> str | None
 
 
 def _question(situation: Situation, ground: CampusGround, params: Params, desk: Desk) -> Question:
-    return Question(
-        situation.to_plan(), situation.runners, ground.walkways.among, situation.now_ms, params, desk.method
-    )
+    foreseen = desk.foreseen.get(ground.campus.id, {})
+    tasks = [replace(task, foreseen=foreseen.get(task.id)) for task in situation.to_plan()]
+    return Question(tasks, situation.runners, ground.walkways.among, situation.now_ms, params, desk.method)
 
 
 # --- offers -----------------------------------------------------------------------------------------------------------

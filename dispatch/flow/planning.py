@@ -135,6 +135,8 @@ class Desk:
         self.method: Method = "greedy" if method == "greedy" else "optimizer"
         self.monotonic_s = ctx.clock.monotonic_s
         self.standings = Standings(ctx.store, ctx.clock)
+        #: Per campus, of the last plan: whom it had in mind for a task that is kept open, and when they are to go.
+        self.foreseen: dict[str, dict[str, tuple[str, int]]] = {}
         self._plan = planner
         self._acting: Bench[Plan] = Bench("plan")
         self._shadowing: Bench[Plan] = Bench("shadow-plan")
