@@ -9,7 +9,7 @@ from typing import Any
 from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..assign.explain import what_if
-from ..assign.state import Params
+from ..assign.params import Params
 from ..model import ids
 from ..model.account import Account, Membership, RunnerStatus
 from ..model.decision import Decision
@@ -52,7 +52,7 @@ async def options(ctx: Context, who: Principal, order_id: str) -> ReassignOption
     asked = task_in(task, order, frozenset(), ground)
     found = []
     for runner in situation.runners:
-        answer = what_if(asked, runner, ground.walkways.walk_m_many, situation.now_ms, Params())
+        answer = what_if(asked, runner, ground.walkways.among, situation.now_ms, Params())
         if answer.finish_s == float("inf"):
             continue
         found.append(
