@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import time
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, to_builtins
 from msgspec.structs import asdict
 
 from geo.campus import CampusMap
@@ -25,6 +25,7 @@ from ..model.views import CampusView, OrderTypeView, PlaceView
 from ..store.unit_of_work import GlobalUnit
 from .campus_ground import CampusGround
 from .context import Context
+from .edit_credit_rules import edited_rules
 from .order_view import ms
 
 
@@ -97,7 +98,11 @@ async def edit_settings(ctx: Context, who: Principal, request: EditCampus) -> Ca
         before = unit.campuses.get(who.campus_id)
         if before.version != request.version:
             raise StaleVersion(field="version", version=before.version)
-        after = replace(before, settings=_edited(before.settings, request), version=before.version + 1)
+        settings = _edited(before.settings, request)
+        if request.credit is not UNSET:
+            rules = edited_rules(settings.credit, request.credit, f"credit-{before.version + 1}")
+            settings = replace(settings, credit=rules)
+        after = replace(before, settings=settings, version=before.version + 1)
         unit.campuses.save(after)
         audit = unit.at(who.campus_id).audit
         audit.add(who.account_id, "edit_campus", who.campus_id, "", _shown(before), _shown(after))
@@ -138,6 +143,7 @@ def _shown(campus: Campus) -> dict[str, Any]:
         "mode": str(settings.mode),
         "opens": settings.opens.strftime("%H:%M"),
         "closes": settings.closes.strftime("%H:%M"),
+        "credit": to_builtins(settings.credit),
         "max_tasks_per_runner": settings.max_tasks_per_runner,
         "cool_down_s": settings.cool_down.first_s,
         "wish_s": settings.wish_s,

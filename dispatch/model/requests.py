@@ -252,6 +252,44 @@ class EditAlarms(Request, frozen=True, kw_only=True):
     silent_s: Annotated[int, Meta(ge=60, le=3_600)] | UnsetType = UNSET
 
 
+Gain = Annotated[int, Meta(ge=0, le=100)]
+Loss = Annotated[int, Meta(ge=-100, le=0)]
+Threshold = Annotated[int, Meta(ge=1, le=100)]
+
+
+class LateStepRequest(Request, frozen=True, kw_only=True):
+    """Later than ``over_s`` seconds moves the score by ``delta``, which is below zero."""
+
+    over_s: Annotated[int, Meta(ge=0, le=86_400)]
+    delta: Annotated[int, Meta(ge=-100, le=-1)]
+
+
+class EditCredit(Request, frozen=True, kw_only=True):
+    """Change what moves runners' credit and what a score allows; lines that were written stay as they are."""
+
+    on_time: Gain | UnsetType = UNSET
+    well_rated: Gain | UnsetType = UNSET
+    badly_rated: Loss | UnsetType = UNSET
+    lost: Loss | UnsetType = UNSET
+    damaged: Loss | UnsetType = UNSET
+    declined: Loss | UnsetType = UNSET
+    ignored: Loss | UnsetType = UNSET
+    far_from_stop: Loss | UnsetType = UNSET
+    late: Annotated[list[LateStepRequest], Meta(max_length=10)] | UnsetType = UNSET
+    free_ignored: Annotated[int, Meta(ge=0, le=1_000)] | UnsetType = UNSET
+    far_m: Annotated[int, Meta(ge=20, le=5_000)] | UnsetType = UNSET
+    fade_after_days: Annotated[int, Meta(ge=1, le=365)] | UnsetType = UNSET
+    appeal_days: Annotated[int, Meta(ge=1, le=365)] | UnsetType = UNSET
+    good_from: Threshold | UnsetType = UNSET
+    normal_from: Threshold | UnsetType = UNSET
+    warned_from: Threshold | UnsetType = UNSET
+    limited_from: Threshold | UnsetType = UNSET
+    limited_tasks: Annotated[int, Meta(ge=1, le=10)] | UnsetType = UNSET
+    limited_value_fen: AmountFen | UnsetType = UNSET
+    limited_hall_delay_s: Annotated[int, Meta(ge=0, le=3_600)] | UnsetType = UNSET
+    is_removal_automatic: bool | UnsetType = UNSET
+
+
 class EditCampus(Request, frozen=True, kw_only=True):
     """Change the campus's settings (operator); fields left out stay."""
 
@@ -265,6 +303,7 @@ class EditCampus(Request, frozen=True, kw_only=True):
     cool_down_s: Annotated[int, Meta(ge=0, le=3600)] | UnsetType = UNSET
     wish_s: Annotated[int, Meta(ge=0, le=900)] | UnsetType = UNSET
     alarms: EditAlarms | UnsetType = UNSET
+    credit: EditCredit | UnsetType = UNSET
 
 
 class DrawGeofence(Request, frozen=True, kw_only=True):

@@ -229,3 +229,45 @@ async def test_the_console_and_the_students_card_show_the_level(house: Any, oper
 async def test_a_wrong_question_is_refused(house: Any, runner: Any, query: str) -> None:
     refused = await house.call("GET", f"/me/credit?{query}", who=runner)
     assert refused.status == 400 and refused.json["error"]["field"] == query.partition("=")[0]
+
+
+async def test_the_campus_team_changes_the_rules_and_old_lines_stay(house: Any, operator: Any, runner: Any) -> None:
+    await correct(house, operator, runner, -15)
+    version = (await house.call("GET", f"/campuses/{house.campus_id}")).json["version"]
+    rules = {"lost": -30, "late": [{"over_s": 300, "delta": -2}], "normal_from": 70, "limited_value_fen": 500}
+    edited = await house.call("PATCH", "/campus", {"version": version, "credit": rules}, who=operator)
+    assert edited.status == 200, edited.body
+    house.time.shift_s += 3  # past the time for which a process keeps the settings
+    view = await credit(house, runner)
+    assert (view["credit"], view["level"], view["rule_version"]) == (65, "warned", f"credit-{version + 1}")
+    assert [line["rule_version"] for line in view["lines"]] == ["credit-1"] * 2
+    told = {(rule["reason"], rule["delta"]) for rule in view["rules"]}
+    assert ("lost", -30) in told and ("late", -2) in told and ("late", -6) not in told
+    (row,) = [
+        one for one in (await house.call("GET", "/audit", who=operator)).json["rows"] if one["action"] == "edit_campus"
+    ]
+    assert row["before"]["credit"]["lost"]["delta"] == -20 and row["after"]["credit"]["lost"]["delta"] == -30
+    student = {"version": version + 1, "credit": {"lost": 0}}
+    assert (await house.call("PATCH", "/campus", student, who=runner)).code == "not_permitted"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"good_from": 60}, "credit.good_from"),
+        ({"limited_from": 50}, "credit.warned_from"),
+        ({"late": [{"over_s": 300, "delta": -2}, {"over_s": 200, "delta": -3}]}, "credit.late"),
+        ({"late": [{"over_s": 300, "delta": -2}, {"over_s": 400, "delta": -1}]}, "credit.late"),
+        ({"late": [{"over_s": 300, "delta": 1}]}, "credit.late.0.delta"),
+        ({"lost": -101}, "credit.lost"),
+        ({"lost": 1}, "credit.lost"),
+        ({"on_time": -1}, "credit.on_time"),
+        ({"stolen": -3}, "credit.stolen"),
+    ],
+)
+async def test_rules_that_make_no_sense_are_refused(
+    house: Any, operator: Any, change: dict[str, Any], field: str
+) -> None:
+    version = (await house.call("GET", f"/campuses/{house.campus_id}")).json["version"]
+    refused = await house.call("PATCH", "/campus", {"version": version, "credit": change}, who=operator)
+    assert refused.status == 400 and refused.json["error"]["field"] == field, refused.body

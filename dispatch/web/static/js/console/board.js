@@ -7,7 +7,7 @@ const CARRIED = new Set(["assigned", "carrying"]);
 /** How long a delivered order stays in the queue, business seconds. */
 const LINGER_S = 600;
 const KINDS_THAT_ALERT = new Set(["money_alert"]);
-const KINDS_OF_RUNNERS = new Set(["runner_on_duty", "runner_off_duty", "account_blocked"]);
+const KINDS_OF_RUNNERS = new Set(["runner_on_duty", "runner_off_duty", "runner_paused", "account_blocked"]);
 
 /** @typedef {import("../types.js").Order} Order */
 

@@ -6,13 +6,13 @@ import { icon } from "../icons.js";
 
 const FIRST_RADIUS_M = 50;
 
-/** @typedef {{id: string | null, version: number, name: string, nameEn: string, dwellMin: string, shape: any}} FenceDraft */
+/** @typedef {{id: string | null, version: number, name: string, nameEn: string, dwellMin: string, shape: any, mode: string, runnerIds: string[]}} FenceDraft */
 
 /** @param {"circle" | "polygon"} kind @returns {FenceDraft} */
 export function newDraft(kind) {
   const shape =
     kind === "circle" ? { kind, lat: null, lon: null, radius_m: FIRST_RADIUS_M } : { kind, corners: [] };
-  return { id: null, version: 0, name: "", nameEn: "", dwellMin: "", shape };
+  return { id: null, version: 0, name: "", nameEn: "", dwellMin: "", shape, mode: "", runnerIds: [] };
 }
 
 /** @returns {FenceDraft} */
@@ -24,6 +24,8 @@ export function draftOf(fence) {
     nameEn: fence.name_en ?? "",
     dwellMin: fence.dwell_s === null ? "" : String(fence.dwell_s / 60),
     shape: structuredClone(fence.shape),
+    mode: fence.zone?.mode ?? "",
+    runnerIds: fence.zone?.runner_ids ?? [],
   };
 }
 
@@ -49,11 +51,20 @@ export function requestOf(draft) {
   };
 }
 
+/** What the zone is to be; null where nothing about it changed. @param {FenceDraft} draft @param {any} fence as it is now */
+export function zoneRequestOf(draft, fence) {
+  const mode = draft.mode || null;
+  const runners = mode && draft.runnerIds.length ? draft.runnerIds : null;
+  const [was, wasFor] = [fence.zone?.mode ?? null, fence.zone?.runner_ids ?? null];
+  if (mode === was && JSON.stringify(runners) === JSON.stringify(wasFor)) return null;
+  return { mode, runner_ids: runners, version: fence.version };
+}
+
 /**
  * @param {FenceDraft} draft
- * @param {{onChange: () => void, onSave: () => void, onCancel: () => void}} does
+ * @param {{runners: {id: string, name: string}[], onChange: () => void, onSave: () => void, onCancel: () => void}} does
  */
-export function fenceForm(draft, { onChange, onSave, onCancel }) {
+export function fenceForm(draft, { runners, onChange, onSave, onCancel }) {
   const field = (name, label, props) =>
     h(
       "label",
@@ -80,6 +91,7 @@ export function fenceForm(draft, { onChange, onSave, onCancel }) {
       isCircle ? radiusField(draft, onChange) : cornerButtons(draft, onChange),
       field("dwellMin", t("fence.dwell_min"), { type: "number", min: 0.5, max: 1440, step: 0.5, placeholder: "–" }),
     ),
+    zoneFields(draft, runners, onChange),
     h(
       "div",
       { class: "actions" },
@@ -87,6 +99,52 @@ export function fenceForm(draft, { onChange, onSave, onCancel }) {
       h("button", { type: "button", class: "button quiet", onclick: onCancel }, t("fence.cancel")),
     ),
   );
+}
+
+/** How orders in it find their runner, and who works there. */
+function zoneFields(draft, runners, onChange) {
+  const toggle = (id) => {
+    draft.runnerIds = draft.runnerIds.includes(id)
+      ? draft.runnerIds.filter((one) => one !== id)
+      : [...draft.runnerIds, id];
+    onChange();
+  };
+  return [
+    h(
+      "label",
+      { class: "field" },
+      h("span", {}, t("zone.title")),
+      h(
+        "select",
+        {
+          class: "input",
+          name: "mode",
+          value: draft.mode,
+          onchange: (event) => ((draft.mode = event.target.value), onChange()),
+        },
+        h("option", { value: "" }, t("zone.none")),
+        ["mixed", "dispatch", "grab"].map((mode) => h("option", { value: mode }, t(`zone.mode.${mode}`))),
+      ),
+    ),
+    draft.mode &&
+      h(
+        "details",
+        { class: "zone-runners", key: "zone-runners" },
+        h("summary", {}, t("zone.runners"), ": ", draft.runnerIds.length || t("zone.everybody")),
+        runners.map((one) =>
+          h(
+            "label",
+            { class: "check", key: one.id },
+            h("input", {
+              type: "checkbox",
+              checked: draft.runnerIds.includes(one.id),
+              onchange: () => toggle(one.id),
+            }),
+            one.name,
+          ),
+        ),
+      ),
+  ];
 }
 
 function radiusField(draft, onChange) {

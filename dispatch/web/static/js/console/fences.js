@@ -4,7 +4,7 @@ import { coalesce, h, render } from "../dom.js";
 import { clockTime, duration, onLanguage, pick, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { ask, toast, toastError } from "../shell.js";
-import { draftOf, fenceForm, newDraft, requestOf, tapped } from "./fence-form.js";
+import { draftOf, fenceForm, newDraft, requestOf, tapped, zoneRequestOf } from "./fence-form.js";
 import { FenceLayer } from "./fence-layer.js";
 
 const REFRESH_MS = 60_000;
@@ -16,10 +16,10 @@ const KINDS = { geofence_entered: "entered", geofence_left: "left", geofence_dwe
 export class Fences {
   /**
    * @param {{element: HTMLElement, map: import("../map.js").CampusMap, api: import("../api.js").Api,
-   *   nameOf: (runnerId: string) => string, onRunner: (runnerId: string) => void}} parts
+   *   nameOf: (runnerId: string) => string, runners: () => {id: string, name: string}[], onRunner: (runnerId: string) => void}} parts
    */
-  constructor({ element, map, api, nameOf, onRunner }) {
-    Object.assign(this, { element, api, nameOf, onRunner });
+  constructor({ element, map, api, nameOf, runners, onRunner }) {
+    Object.assign(this, { element, api, nameOf, runners, onRunner });
     this.list = [];
     /** @type {Map<string, any>} */
     this.figures = new Map();
@@ -102,8 +102,11 @@ export class Fences {
     const { draft } = this;
     try {
       const body = requestOf(draft);
-      if (draft.id) await this.api.call("PUT", `/geofences/${draft.id}`, body);
-      else await this.api.post("/geofences", body);
+      const fence = draft.id
+        ? await this.api.call("PUT", `/geofences/${draft.id}`, body)
+        : await this.api.post("/geofences", body);
+      const zone = zoneRequestOf(draft, fence);
+      if (zone) await this.api.call("PUT", `/geofences/${fence.id}/zone`, zone);
       this.stopDrawing();
       toast(t("fence.saved", { name: body.name }), { kind: "good", seconds: 3 });
     } catch (error) {
@@ -158,6 +161,7 @@ export class Fences {
       ),
       this.draft
         ? fenceForm(this.draft, {
+            runners: this.runners(),
             onChange: () => this.paint(),
             onSave: () => this.save(),
             onCancel: () => this.stopDrawing(),
@@ -206,6 +210,7 @@ export class Fences {
         h(
           "small",
           { class: "muted" },
+          fence.zone ? `${t(`zone.mode.${fence.zone.mode}`)} · ` : "",
           t("fence.inside", { n: fence.inside.length }),
           known?.visits ? ` · ${t("fence.visits", { n: known.visits })}` : "",
           known?.median_s ? ` · ${t("fence.median", { age: duration(known.median_s) })}` : "",

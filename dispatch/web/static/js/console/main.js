@@ -17,6 +17,7 @@ import { kpiStrip } from "./kpis.js";
 import { OrderPanel } from "./order-panel.js";
 import { paintQueue } from "./queue.js";
 import { cancelOrder, Reassigner } from "./reassign.js";
+import { openWeek } from "./runner-week.js";
 import { alertList, runnerTable } from "./tray.js";
 import { readView, writeView } from "./view-url.js";
 import { Viewport } from "./viewport.js";
@@ -60,6 +61,7 @@ class Console {
       map: this.map,
       api: this.api,
       nameOf: (id) => this.board.runners.get(id)?.name ?? "",
+      runners: () => [...this.board.runners.values()],
       onRunner: (id) => this.chooseRunner(id),
     });
     this.credit = new CreditPanel({
@@ -291,6 +293,7 @@ class Console {
           onRunner: (id) => this.chooseRunner(id),
           onOrder: (id) => this.choose(id),
           onCredit: (id) => this.openCredit(id),
+          onWeek: (runner) => openWeek({ api: this.api, runner }),
           drag,
         }),
       ),

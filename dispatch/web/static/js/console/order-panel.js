@@ -5,6 +5,7 @@ import { clockTime, codeText, countdown, distance, duration, pick, t, weight, yu
 import { icon, typeIcon } from "../icons.js";
 import { photo } from "../photo.js";
 import { ask, toastError } from "../shell.js";
+import { dispatchState } from "./dispatch-state.js";
 import { machineState, nearText, slackWord } from "./queue.js";
 import { whyTable } from "./why.js";
 
@@ -90,6 +91,7 @@ export class OrderPanel {
           ),
         h("span", { class: "muted" }, t("order.promised", { at: clockTime(order.promised_at_ms) })),
       ),
+      dispatchState(order, this.board, this.api),
       this.runner(order, onRunner),
       actions &&
         !this.isReassigning(order) &&

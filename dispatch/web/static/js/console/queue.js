@@ -87,6 +87,7 @@ export function paintQueue(element, { board, view, onSelect, onFilter, onSearch,
 /** The machine's own state, so that people touch only what it failed at. */
 export function machineState(order) {
   if (order.status !== "open") return `status.${order.status}`;
+  if (order.dispatch && order.dispatch.state !== "offered") return `dispatch.state.${order.dispatch.state}`;
   return order.task_status === "offered" ? "task.offered" : "task.waiting";
 }
 

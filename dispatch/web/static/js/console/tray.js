@@ -1,7 +1,7 @@
 /** Below the map: alerts to acknowledge, and the runners with their load; rows are places to drop an order on. */
 
 import { h } from "../dom.js";
-import { clockTime, pick, t } from "../i18n.js";
+import { clockTime, codeText, pick, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { positionAge } from "../map-layers.js";
 
@@ -41,7 +41,7 @@ export function alertList(board, { onAcknowledge, onOrder, onRunner }) {
 }
 
 /** @param {import("./board.js").Board} board */
-export function runnerTable(board, { isOffShown, chosenId, onRunner, onOrder, onCredit, drag }) {
+export function runnerTable(board, { isOffShown, chosenId, onRunner, onOrder, onCredit, onWeek, drag }) {
   const list = board.runnerList({ isOffShown });
   return h(
     "ul",
@@ -81,6 +81,14 @@ export function runnerTable(board, { isOffShown, chosenId, onRunner, onOrder, on
                 ),
               )
             : h("span", { class: "muted" }, t(runner.is_on_duty ? "legend.idle" : "legend.off")),
+        ),
+        h(
+          "button",
+          { type: "button", class: "link small runner-away", onclick: () => onWeek(runner) },
+          icon("clock"),
+          runner.is_on_duty && runner.excluded
+            ? codeText("availability", runner.excluded, runner.excluded)
+            : t("week.title"),
         ),
         h(
           "span",

@@ -21,6 +21,7 @@ const RECENT_MAX = 6;
  * @property {string} contact_name
  * @property {string} contact_phone
  * @property {string | null} channel
+ * @property {string | null} wish_runner_id who is asked first
  * @property {string} key idempotency key of the order as it stands
  * @property {boolean} isHeld it was sent, and the server could not be reached
  * @property {any} heldBody exactly what was sent then
@@ -40,6 +41,7 @@ export function emptyDraft(type = "") {
     contact_name: "",
     contact_phone: "",
     channel: null,
+    wish_runner_id: null,
     key: newKey(),
     isHeld: false,
     heldBody: null,

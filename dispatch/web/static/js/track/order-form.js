@@ -32,6 +32,8 @@ export class OrderForm {
     this.isBusy = false;
     this.activeRole = null;
     this.channels = [];
+    /** Runners who carried for the student before. @type {any[]} */
+    this.known = [];
     this.picker = new PlacePicker({ api: session.api, campusId: session.campus.id, paint });
     this.picker.loadQuick();
     addEventListener("online", () => this.draft?.isHeld && this.place());
@@ -53,6 +55,13 @@ export class OrderForm {
     draft.contact_phone ||= phone;
     if (this.type?.has_goods) draft.goods_cap_fen ||= USUAL_GOODS_FEN;
     this.activeRole = this.type?.stops.find((role) => !draft.stops[role]) ?? null;
+    this.api.get("/me/runners").then(
+      ({ runners }) => {
+        this.known = runners;
+        this.paint();
+      },
+      () => null,
+    );
     if (!this.channels.length) {
       this.api.get("/channels").then(
         (channels) => {
@@ -64,6 +73,11 @@ export class OrderForm {
       );
     }
     this.change({});
+  }
+
+  /** Who is asked first, if the student still knows them. */
+  get wish() {
+    return this.known.find((one) => one.id === this.draft.wish_runner_id)?.id ?? null;
   }
 
   change(part) {
@@ -129,6 +143,7 @@ export class OrderForm {
       description: this.describe(),
       expected_total_fen: this.quote.total_fen,
       channel: draft.channel,
+      ...(this.wish ? { wish_runner_id: this.wish } : {}),
     };
     try {
       const order = await this.api.post("/orders", body, { key: draft.key });

@@ -3,6 +3,7 @@
 import { h } from "../dom.js";
 import { clockTime, distance, pick, t, weight, yuan } from "../i18n.js";
 import { icon } from "../icons.js";
+import { againWith } from "./again.js";
 import { isQuotable, isSamePlace } from "./draft.js";
 
 /** @typedef {import("./order-form.js").OrderForm} OrderForm */
@@ -257,6 +258,7 @@ export function pay(form) {
       h("li", { class: "stop" }, icon("list"), h("span", {}, form.describe())),
     ),
     price(form),
+    againWith(form),
     h(
       "fieldset",
       { class: "channels" },

@@ -6,6 +6,7 @@ import { icon, typeIcon } from "../icons.js";
 import { now } from "../clock.js";
 import { ask, toast, toastError } from "../shell.js";
 import { photo } from "../photo.js";
+import { choiceCard } from "./choice.js";
 
 const LIVE = new Set(["open", "assigned", "carrying"]);
 const CANCELLABLE = new Set(["awaiting_payment", "open", "assigned"]);
@@ -54,6 +55,13 @@ export class StatusCard {
       this.head(order, live),
       isUnpaid && this.payCard.view(order),
       !isUnpaid && order.status !== "cancelled" && order.status !== "closed" && steps(order),
+      order.is_choice &&
+        order.id !== this.waitsFor &&
+        choiceCard(order, {
+          isBusy: this.isBusy,
+          onWait: () => ((this.waitsFor = order.id), this.paint()),
+          onCancel: () => this.cancelFree(order),
+        }),
       order.near && LIVE.has(order.status) && near(order.near),
       LIVE.has(order.status) && late(order),
       order.pin && LIVE.has(order.status) && pin(order.pin),
@@ -259,6 +267,12 @@ export class StatusCard {
       },
       price ? t("cancel.costs", { price: yuan(price) }) : t("cancel.free"),
     );
+  }
+
+  /** Nobody came: no reason is asked for. */
+  cancelFree(order) {
+    const reason = t("choice.title");
+    this.act(`/orders/${order.id}/cancel`, { reason, version: order.version, expected_price_fen: 0 });
   }
 
   async cancel(order) {

@@ -93,4 +93,10 @@ export const shifts = {
   "choice.wait": "Wait on",
   "choice.cancel": "Cancel for free",
   "runner.week": "Week of {name}",
+  "event.order_escalated": "Search widened",
+  "event.order_called": "Free runners were called",
+  "event.order_freed": "Free for all runners",
+  "event.order_held": "Kept for a runner",
+  "event.wait_or_cancel": "Nobody has come yet: wait on, or cancel for free",
+  "event.runner_paused": "Break",
 };

@@ -93,4 +93,10 @@ export const shifts = {
   "choice.wait": "继续等",
   "choice.cancel": "免费取消",
   "runner.week": "{name} 的一周",
+  "event.order_escalated": "扩大寻找范围",
+  "event.order_called": "已呼叫空闲跑腿员",
+  "event.order_freed": "已对所有跑腿员开放",
+  "event.order_held": "为一位跑腿员保留",
+  "event.wait_or_cancel": "还没有人接单：可继续等或免费取消",
+  "event.runner_paused": "休息",
 };
