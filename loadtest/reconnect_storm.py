@@ -182,7 +182,6 @@ class _Storm:
         self._bustle: Bustle | None = None
         self._mass: _MassProcess | None = None
         self._cpu_s: dict[str, float] = {}
-        self._took_s = 0.0
 
     async def set_up(self, students: int) -> None:
         """Everybody in, an order for each student and a runner for each order, all connected and following."""
@@ -227,14 +226,12 @@ class _Storm:
         await self._part("before", WATCHERS_STAY_S)
         cpu_s = await self._cpu()
         crowd.part = "storm"
-        began_s = time.perf_counter()
         if options.how == "drain":
             await self._mass.ask("watch")
             await self._server.replace()
         else:
             await self._mass.ask("cut")
         await self._mass.ask(f"wait {BACK_S:.0f}")
-        self._took_s = time.perf_counter() - began_s
         after_s = await self._cpu()
         if options.how == "cut":  # a process that was replaced has taken its account with it
             self._cpu_s = {role: round(spent_s - cpu_s.get(role, 0.0), 2) for role, spent_s in after_s.items()}
@@ -298,6 +295,6 @@ class _Storm:
 
     async def _cpu(self) -> dict[str, float]:
         spent: dict[str, float] = {}
-        for one in await self._server.processes():
-            spent[str(one["role"])] = spent.get(str(one["role"]), 0.0) + float(one["cpu_s"])
+        for role, seconds in (await self._server.cpu_s()).values():
+            spent[role] = spent.get(role, 0.0) + seconds
         return spent

@@ -9,9 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .crew import Hand, SendPlan, SentReport, WatchReport, wall_ms
 from .frames import Tracks, message
 from .hub import HubUnderTest
@@ -35,12 +32,11 @@ AT_ONCE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class StormReport:
-    """How everybody came back. ``took_s``: from the first attempt to the last follower's answer; ``times_s``: each."""
+    """How everybody came back. ``took_s``: from the first attempt to the last follower's answer."""
 
     connections: int
     back: int
     took_s: float
-    times_s: NDArray[np.float32]
     recovered: int
     by_snapshot: int
     events: int
@@ -110,7 +106,7 @@ class Stormers:
         told = fleet.faults.pop(TOLD_TO_WAIT, 0)
         counts = self._counts
         return StormReport(
-            len(fleet.links), len(back), max(back, default=GIVE_UP_S), np.array(back, dtype=np.float32),
+            len(fleet.links), len(back), max(back, default=GIVE_UP_S),
             counts["recovered"], counts["by_snapshot"], counts["events"], counts["out_of_order"], told,
             Counter(fleet.faults),
         )  # fmt: skip

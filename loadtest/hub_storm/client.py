@@ -39,7 +39,6 @@ class Client:
         self.topics: dict[str, list[Span]] = {}
         self._waiting: set[str] = set()
         self.is_in = False
-        self.lost_at_s: float | None = None
         self.connections = 0
         self.ends: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
@@ -165,7 +164,6 @@ class Client:
         self._wire = None
         if self.is_in:
             self.is_in = False
-            self.lost_at_s = asyncio.get_running_loop().time()
             self._wait_s = FIRST_WAIT_S
         if renewing := self._timers.pop("renew", None):
             renewing.cancel()

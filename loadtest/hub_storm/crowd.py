@@ -25,7 +25,6 @@ SIGN_INS_AT_ONCE = 8
 #: Connections that are opened in a second at the start, below the server's bound per address.
 OPENED_PER_S = 150
 TICK_S = 0.05
-TABS = 2
 CONSOLE_AGE_SHARE = 0.05
 
 

@@ -32,7 +32,6 @@ class StormServer:
 
     def __init__(self, own: OwnServer, session: aiohttp.ClientSession) -> None:
         self.own, self._session = own, session
-        self._log_at = 0
 
     @property
     def data_dir(self) -> Path:

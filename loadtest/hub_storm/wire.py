@@ -70,7 +70,6 @@ class Wire(asyncio.Protocol):
         self._frames = Unframer()
         self._ended = Ended()
         self.heard_s = 0.0
-        self.received_bytes = 0
 
     # --- called by asyncio
 
@@ -80,7 +79,6 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = asyncio.get_running_loop().time()
-        self.received_bytes += len(data)
         if not self._is_open:
             self._head += data
             head, mark, data = self._head.partition(HEAD_END)
