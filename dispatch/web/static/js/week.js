@@ -90,7 +90,11 @@ export class Week {
   sayWhatIsWrong(error) {
     const problems = error.detail?.problems ?? [];
     if (!problems.length) return toastError(error);
-    const text = problems.slice(0, 3).map(({ line, field, message }) => t("week.fault", { line, field, message }));
+    const text = problems
+      .slice(0, 3)
+      .map(({ line, field, message }) =>
+        t("week.fault", { line, field, message: codeText("week.fault", field, message) }),
+      );
     toast(text.join(" · ") + (problems.length > 3 ? " …" : ""), { kind: "bad", seconds: 20 });
   }
 
@@ -100,6 +104,8 @@ export class Week {
     const entry = row === null ? null : this.now.entries[row];
     this.form = { row, draft: entry ? draftOf(entry) : { ...EMPTY } };
     this.paint();
+    // The page is painted a moment later.
+    setTimeout(() => document.querySelector(".week-form")?.scrollIntoView({ block: "nearest" }), 100);
   }
 
   keep() {
@@ -133,8 +139,8 @@ export class Week {
           codeText("availability", this.known.excluded, this.known.excluded),
         ),
       this.head(),
-      this.grid(),
       this.form ? this.formView() : null,
+      this.grid(),
       this.zones(),
       this.changed && this.saveBar(),
     ];
