@@ -15,12 +15,15 @@ import pytest
 from loadtest.mdrp.command import main
 from loadtest.mdrp.instance import travel_minutes
 from loadtest.mdrp.ours import PLANE, Ours, WholeMinutes
-from loadtest.mdrp.parameters import CHOSEN
+from loadtest.mdrp.parameters import CHOSEN, with_changes
 from loadtest.mdrp.reader import read_instance
 from loadtest.mdrp.session import NAMES
 from loadtest.mdrp.validator import faults
 from loadtest.mdrp.world import play
 
+#: A short search: these days are about the rules, not about the last half minute.
+SHORT = ("--param", "iterations=3")
+SHORT_SETUP = with_changes(CHOSEN, ["iterations=3"])
 RULES = (
     "meters_per_minute\tpickup service minutes\tdropoff service minutes\ttarget click-to-door\t"
     "maximum click-to-door\tpay per order\tguaranteed pay per hour\n320\t4\t4\t40\t90\t10\t15\n"
@@ -53,7 +56,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One day with enough couriers, one with far too few."""
     folder = tmp_path_factory.mktemp("mdrp")
     write_day(folder / "calm", orders=30, couriers=12)
-    write_day(folder / "crowded", orders=60, couriers=5, seed=8)
+    write_day(folder / "crowded", orders=40, couriers=3, seed=8)
     return folder
 
 
@@ -62,7 +65,7 @@ def test_every_policy_plays_by_the_rules_and_the_report_says_how_they_did(
 ) -> None:
     told = ["--policies", ",".join(NAMES), "--processes", "1", "--json", str(tmp_path / "out.json")]
     told += ["--solutions", str(tmp_path / "files"), "--plot", str(tmp_path / "out.png")]
-    assert main([str(days), *told]) == 0
+    assert main([str(days), *told, *SHORT]) == 0
     out, err = capsys.readouterr()
     assert "calm  (30 orders, not seen)" in out and "every day was validated: no rule is broken" in out
     assert f"[{2 * len(NAMES)}/{2 * len(NAMES)}]" in err, "progress"
@@ -85,7 +88,7 @@ def test_every_policy_plays_by_the_rules_and_the_report_says_how_they_did(
 
 def test_the_shipping_optimizer_decides_the_same_twice(days: Path) -> None:
     instance = read_instance(days / "crowded")
-    once, again = play(instance, Ours(CHOSEN)), play(instance, Ours(CHOSEN))
+    once, again = play(instance, Ours(SHORT_SETUP)), play(instance, Ours(SHORT_SETUP))
     assert once.solution == again.solution
     assert faults(instance, once.solution) == []
 
@@ -94,7 +97,8 @@ def test_two_processes_give_what_one_gives(days: Path, tmp_path: Path) -> None:
     bodies = []
     for processes in ("1", "2"):
         path = tmp_path / f"{processes}.json"
-        assert main([str(days), "--policies", "match30,ours", "--processes", processes, "--json", str(path)]) == 0
+        told = ["--policies", "match30,ours", "--processes", processes, "--json", str(path), *SHORT]
+        assert main([str(days), *told]) == 0
         rows = json.loads(path.read_text())["instances"]
         bodies.append({(r["instance"], r["policy"]): (r["ctd"], r["undelivered"]) for r in rows})
     assert bodies[0] == bodies[1] and len(bodies[0]) == 4
@@ -104,7 +108,7 @@ def test_a_changed_parameter_reaches_the_optimizer(days: Path, tmp_path: Path) -
     """One order a trip is what a bag of one order means."""
     path = tmp_path / "out.json"
     told = ["--policies", "ours", "--only", "crowd*", "--param", "orders_per_trip=1", "--processes", "1"]
-    assert main([str(days), *told, "--json", str(path)]) == 0
+    assert main([str(days), *told, *SHORT, "--json", str(path)]) == 0
     body = json.loads(path.read_text())
     (row,) = body["instances"]
     assert row["orders_per_bundle"] == 1.0
@@ -183,6 +187,6 @@ def test_a_real_day_reproduces_what_is_known_of_match30(campus_data: Path, tmp_p
 @pytest.mark.timeout(300)  # a whole real day of the shipping optimizer
 def test_a_real_day_is_played_by_the_rules(campus_data: Path) -> None:
     instance = read_instance(campus_data / "mdrp" / "0r50t75s2p125")
-    solution = play(instance, Ours(CHOSEN)).solution
+    solution = play(instance, Ours(SHORT_SETUP)).solution
     assert faults(instance, solution) == []
     assert sum(len(trip.drops) for trip in solution.trips) == len(instance.orders)
