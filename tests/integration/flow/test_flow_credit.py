@@ -11,9 +11,9 @@ import pytest
 from dispatch.access.principal import Principal
 from dispatch.flow import answer_offer, confirm_order, deliver_task, go_on_duty, reassign_task
 from dispatch.flow.credit_limits import acceptance_of, credit_exclusion, credit_limits, not_entrusted
-from dispatch.flow.move_credit import credit_delivery, move
+from dispatch.flow.move_credit import credit_delivery, fade_credit, move
 from dispatch.model.account import RunnerStatus
-from dispatch.model.credit import CreditCause, CreditEntry, CreditReason, CreditRules
+from dispatch.model.credit import CreditCause, CreditEntry, CreditReason, CreditRule, CreditRules
 from dispatch.model.errors import NotAvailable
 from dispatch.model.offer import Offer, OfferStatus
 from dispatch.model.photo import Photo
@@ -138,22 +138,22 @@ def photo_of(uow: Any, order_id: str, runner: Principal) -> str:
 async def test_saying_no_is_free_and_the_fourth_silence_of_a_day_is_not(home: World) -> None:
     student, runner = await home.student(), await home.runner()
     for _ in range(2):
-        offer = await home.offered(await home.paid(student))
-        await answer_offer.decline(home.ctx, runner, offer.id, DeclineOffer())
+        offer_id = await put_to(home, runner, await home.paid(student))
+        await answer_offer.decline(home.ctx, runner, offer_id, DeclineOffer())
     for silence in range(6):
-        # A pause after refusals would keep the planner from asking: this is about the answers.
-        await answered_nothing(home, student, runner)
+        await put_to(home, runner, await home.paid(student))
+        await home.pass_time(16)
         costs = max(0, silence - 2)
         assert await told(home, runner) == [("ignored", -1)] * min(2, costs)
     share = (await home.read(acceptance_of))[runner.account_id]
     assert share == pytest.approx(8.7 / 18)
 
 
-async def answered_nothing(home: World, student: Principal, runner: Principal) -> None:
-    order_id = await home.paid(student)
+async def put_to(home: World, runner: Principal, order_id: str) -> str:
+    """An offer without the planner, who lets a runner rest after a no; its id."""
     task = await home.task(order_id)
 
-    def offer(uow: Any) -> None:
+    def offer(uow: Any) -> str:
         made = Offer(
             uow.new_id("ofr"), uow.campus_id, task.id, order_id, runner.account_id, OfferStatus.PENDING, uow.now,
             uow.now + home.ctx.options.offer_ttl,
@@ -163,9 +163,9 @@ async def answered_nothing(home: World, student: Principal, runner: Principal) -
         )
         uow.offers.insert(made)
         uow.jobs.schedule("expire_offer", made.id, made.expires_at)
+        return made.id
 
-    await run(home, offer)
-    await home.pass_time(16)
+    return str(await run(home, offer))
 
 
 async def test_taken_back_for_the_runners_own_reason_costs_and_the_undo_gives_it_back(world: World) -> None:
@@ -228,6 +228,49 @@ async def test_quiet_weeks_lead_back_to_the_beginning(home: World) -> None:
     assert await told(home, runner) == [("corrected", -2), ("faded", 1), ("faded", 1)]
     due = await home.read(lambda uow: uow.jobs.due_at("fade_credit", runner.account_id))
     assert due is None, "nothing is left to fade"
+
+
+async def test_fading_looks_again_before_it_acts(home: World) -> None:
+    runner = await home.runner(is_on=False)
+    settings = (await home.ctx.grounds.get(home.campus_id)).campus.settings
+
+    def fade(uow: Any) -> None:
+        fade_credit(uow, runner.account_id, settings)
+
+    def due(uow: Any) -> Any:
+        return uow.jobs.due_at("fade_credit", runner.account_id)
+
+    await run(home, fade)
+    assert await lines(home, runner) == [], "nothing to fade"
+    await fall_to(home, runner, 78)
+    first_due = await home.read(due)
+    home.advance(86_400)
+    await run(home, fade)
+    assert await score(home, runner) == 78 and await home.read(due) == first_due, "called early, it waits for its time"
+    await fall_to(home, runner, 80)
+    assert await home.read(due) is None
+    home.advance(30 * 86_400)
+    await run(home, fade)
+    assert await score(home, runner) == 80
+
+
+async def test_an_undo_of_what_cost_nothing_gives_nothing(home: World) -> None:
+    student, operator = await home.student(), await home.operator()
+    first, second = await home.runner(), await home.runner()
+    order_id = await home.assigned(student, first)
+    await force(home, order_id, second, "student_asked", operator)
+    version = (await home.order(order_id)).version
+    await reassign_task.undo(home.ctx, operator, order_id, UndoReassign(version=version))
+    assert await told(home, first) == await told(home, second) == []
+
+
+async def test_a_campus_may_ask_for_every_no(home: World) -> None:
+    await home.settings(credit=CreditRules(declined=CreditRule(-1, daily=1)))
+    student, runner = await home.student(), await home.runner()
+    for _ in range(2):
+        offer_id = await put_to(home, runner, await home.paid(student))
+        await answer_offer.decline(home.ctx, runner, offer_id, DeclineOffer())
+    assert await told(home, runner) == [("declined", -1)]
 
 
 async def test_levels_are_told_and_on_record(home: World) -> None:
@@ -317,3 +360,23 @@ async def test_below_the_last_level_nothing_new_is_given_or_taken(world: World) 
     assert credit_exclusion(member, settings) == "credit_too_low"
     assert credit_exclusion(replace(member, credit=20), settings) is None
     assert credit_limits(replace(member, credit=95), settings).max_tasks == settings.max_tasks_per_runner + 1
+
+
+async def test_the_planner_gives_a_limited_runner_one_errand_and_none_below_the_last_level(home: World) -> None:
+    student, limited, removed = await home.student(), await home.runner(), await home.runner()
+    await fall_to(home, limited, 30)
+    await fall_to(home, removed, 10)
+    dear = await home.paid(student, type_code="shop", goods_cap_fen=6_000)
+    assert (await home.tick()).offered == 0 and (await home.task(dear)).offer_id is None, "too dear for one of them"
+    plain = await home.offered(await home.paid(student))
+    assert plain.runner_id == limited.account_id
+    await answer_offer.accept(home.ctx, limited, plain.id)
+    await home.paid(student)
+    home.advance(5)
+    for runner in (limited, removed):
+        await home.stand(runner, home.map.center)
+    assert (await home.tick()).offered == 0, "one at a time"
+    trusted = await home.runner()
+    await home.tick()
+    offers = await home.read(lambda uow: uow.offers.pending())
+    assert offers and {offer.runner_id for offer in offers} == {trusted.account_id}
