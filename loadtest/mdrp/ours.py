@@ -38,17 +38,24 @@ class WholeMinutes:
 
 
 class Ours:
-    """Asks ``dispatch.assign.plan`` once a minute, as the server's planner does once a tick."""
+    """Asks ``dispatch.assign.solver.plan`` once a minute, as the server's planner does once a tick.
+
+    Like the planner it tells each plan whom the last one had in mind; one object plays one day.
+    """
 
     def __init__(self, setup: Setup, method: Method = "optimizer") -> None:
         self._setup, self._method = setup, method
         self._points: dict[tuple[int, int], Point] = {}
+        self._foreseen: dict[str, tuple[str, int]] = {}
 
     def decide(self, now: Situation) -> Sequence[Instruction]:
         ways = WholeMinutes(now.rules.meters_per_minute)
         answer = plan(
             self._tasks(now), self._runners(now), ways, now.minute * MINUTE_MS, self._setup.params, method=self._method
         )
+        # Whatever of it is carried out is asked for no more.
+        kept_open = (*answer.assignments, *answer.planned)
+        self._foreseen = {one.task_id: (one.runner_id, one.leave_at_ms) for one in kept_open}
         return _instructions(now, answer)
 
     def _tasks(self, now: Situation) -> list[TaskIn]:
@@ -68,6 +75,7 @@ class Ours:
                 deadline_ms=(placed + rules.maximum) * MINUTE_MS,
                 weight_g=1,  # one of what the bag holds
                 merchant=str(restaurant),
+                foreseen=self._foreseen.get(str(row)),
             )
             for row, counter, door, placed, ready, restaurant in zip(
                 o.row.tolist(),
