@@ -274,7 +274,9 @@ def of_tap(rules: CreditRules, distance_m: float) -> CreditCause | None:
 
 
 def of_quiet_time(rules: CreditRules, score: int) -> CreditCause | None:
-    """A step back to where the score began, whichever side it is on."""
+    """A step back to where the score began, whichever side it is on. At the last level a person decides, not time."""
+    if not rules.level_rule(score).may_take:
+        return None
     gap = rules.start - score
     step = max(-rules.fade_by, min(rules.fade_by, gap))
     return CreditCause(CreditReason.FADED, step, facts={"days": rules.fade_after_days}) if step else None

@@ -94,8 +94,10 @@ def test_incidents_and_taps() -> None:
 
 
 def test_a_quiet_time_leads_back_to_the_beginning() -> None:
-    deltas = {score: cause.delta if (cause := of_quiet_time(RULES, score)) else 0 for score in (0, 79, 80, 81, 100)}
-    assert deltas == {0: 1, 79: 1, 80: 0, 81: -1, 100: -1}
+    deltas = {
+        score: cause.delta if (cause := of_quiet_time(RULES, score)) else 0 for score in (19, 20, 79, 80, 81, 100)
+    }
+    assert deltas == {19: 0, 20: 1, 79: 1, 80: 0, 81: -1, 100: -1}, "below the last level a person decides"
     wide = of_quiet_time(replace(RULES, fade_by=5), 78)
     assert wide is not None and wide.delta == 2, "never beyond it"
 
