@@ -122,10 +122,6 @@ def _edited(settings: CampusSettings, request: EditCampus) -> CampusSettings:
         settings = replace(settings, closes=time.fromisoformat(request.closes))
     if request.max_tasks_per_runner is not UNSET:
         settings = replace(settings, max_tasks_per_runner=request.max_tasks_per_runner)
-    if request.cool_down_s is not UNSET:
-        settings = replace(settings, cool_down=replace(settings.cool_down, first_s=request.cool_down_s))
-    if request.wish_s is not UNSET:
-        settings = replace(settings, wish_s=request.wish_s)
     if request.alarms is not UNSET:
         told = {name: value for name, value in asdict(request.alarms).items() if value is not UNSET}
         settings = replace(settings, alarms=replace(settings.alarms, **told))
@@ -145,8 +141,6 @@ def _shown(campus: Campus) -> dict[str, Any]:
         "closes": settings.closes.strftime("%H:%M"),
         "credit": to_builtins(settings.credit),
         "max_tasks_per_runner": settings.max_tasks_per_runner,
-        "cool_down_s": settings.cool_down.first_s,
-        "wish_s": settings.wish_s,
         "alarms": dataclasses.asdict(settings.alarms),
         "split": [settings.split.runner, settings.split.campus, settings.split.platform],
     }

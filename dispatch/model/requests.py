@@ -300,8 +300,6 @@ class EditCampus(Request, frozen=True, kw_only=True):
     max_tasks_per_runner: Annotated[int, Meta(ge=1, le=10)] | UnsetType = UNSET
     runner_percent: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
     campus_percent: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
-    cool_down_s: Annotated[int, Meta(ge=0, le=3600)] | UnsetType = UNSET
-    wish_s: Annotated[int, Meta(ge=0, le=900)] | UnsetType = UNSET
     alarms: EditAlarms | UnsetType = UNSET
     credit: EditCredit | UnsetType = UNSET
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .shift import Entry
+from .escalation import Rung
+from .shift import CoolDown, Entry
 from .views import View
 
 
@@ -52,6 +53,17 @@ class KnownRunner(View, frozen=True, kw_only=True):
 
 class KnownRunners(View, frozen=True, kw_only=True):
     runners: list[KnownRunner]
+
+
+class DispatchRulesView(View, frozen=True, kw_only=True):
+    """What a campus does about refusals, wishes and orders that nobody takes; ``version`` is the campus's."""
+
+    version: int
+    cool_down: CoolDown
+    wish_s: int
+    rungs: list[Rung]
+    call_gap_s: int
+    calls_most: int
 
 
 class HoldView(View, frozen=True, kw_only=True):

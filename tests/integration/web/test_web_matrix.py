@@ -75,6 +75,7 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "PUT /accounts/{id}/plan": lambda s: {"version": 0, "entries": []},
     "POST /accounts/{id}/roles": lambda s: {"roles": ["student"]},
     "PATCH /campus": lambda s: {"version": 0},
+    "PATCH /dispatch-rules": lambda s: {"version": 0},
     "POST /geofences": lambda s: s.fence,
     "PUT /geofences/{id}": lambda s: {**s.fence, "version": 0},
     "PUT /geofences/{id}/zone": lambda s: {"version": 0, "mode": "grab"},
