@@ -31,9 +31,6 @@ RUNNER_SHOWN = LIVE | {OrderStatus.DELIVERED}
 _FEW = 4
 
 
-_USUAL = CreditRules()
-
-
 class Viewer(StrEnum):
     STUDENT = "student"
     RUNNER = "runner"
@@ -141,7 +138,7 @@ def _members(uow: UnitOfWork, runners: set[str]) -> dict[str, Membership]:
     return {runner: known.get(runner) or uow.memberships.get(runner) for runner in runners}
 
 
-def runner_card(people: People, runner_id: str, rules: CreditRules = _USUAL) -> RunnerCard | None:
+def runner_card(people: People, runner_id: str, rules: CreditRules) -> RunnerCard | None:
     """What the order's parties see of its runner."""
     account, member = people.accounts.get(runner_id), people.members.get(runner_id)
     if account is None or member is None:

@@ -226,7 +226,9 @@ export function toast(text, { kind = "info", seconds = 6, action } = {}) {
 
 /** Say what the server refused. @param {any} error */
 export function toastError(error) {
-  const text = error?.code ? codeText("error", error.code, error.message) : String(error?.message ?? error);
+  const general = error?.code ? codeText("error", error.code, error.message) : String(error?.message ?? error);
+  // Where the server says more closely why, and there are words for it, they are the better ones.
+  const text = error?.code ? codeText(`error.${error.code}`, error.detail?.reason, general) : general;
   // Which field it was helps where the page did not foresee the mistake.
   const field = error?.code === "invalid_input" && error.field ? ` (${error.field})` : "";
   toast(text + field, { kind: "bad", seconds: 8 });

@@ -86,5 +86,10 @@ export const credit = {
   "credit.grant_title": "Grant the appeal and take the line back?",
   "credit.refuse": "Refuse",
   "credit.refuse_title": "Refuse the appeal?",
+  "error.not_available.off_duty": "Come on duty first.",
+  "error.not_available.at_capacity": "You carry as many as you may at once.",
+  "error.not_available.credit_too_low": "Your credit is too low for new orders. See why under “Credit”; you can appeal.",
+  "error.not_available.credit_value": "This order is worth more than your credit allows.",
+  "error.not_available.credit_wait": "Others may take this order first. Try again in a moment.",
   "credit.saved": "Saved",
 };

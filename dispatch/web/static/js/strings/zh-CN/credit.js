@@ -86,5 +86,10 @@ export const credit = {
   "credit.grant_title": "申诉成立并撤销这条记录？",
   "credit.refuse": "驳回",
   "credit.refuse_title": "驳回申诉？",
+  "error.not_available.off_duty": "请先上线。",
+  "error.not_available.at_capacity": "你手上的订单已达上限。",
+  "error.not_available.credit_too_low": "信用分过低，暂不能接新单。原因见“信用”，可以申诉。",
+  "error.not_available.credit_value": "这一单的金额超过你的信用允许的范围。",
+  "error.not_available.credit_wait": "其他人可以先抢这一单，请稍后再试。",
   "credit.saved": "已保存",
 };
