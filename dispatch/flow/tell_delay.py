@@ -37,7 +37,7 @@ def tell_delay(uow: UnitOfWork, order: Order, expected: datetime) -> bool:
     known = uow.delays.of_orders([order.id]).get(order.id)
     if not is_news(known, order.promised_at, expected, uow.now):
         return False
-    uow.delays.tell(order.id, expected)
+    uow.delays.tell(order, expected)
     tell(
         uow,
         EventKind.ORDER_LATE,

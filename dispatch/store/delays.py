@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from ..model.delay import Delay
+from ..model.order import Order
 from .scope import CampusScope, upsert
 from .tables import delays as t
 
@@ -36,11 +37,12 @@ class Delays:
         query = select(t).where(self._scope.mine(t), t.c.order_id.in_(list(order_ids)))
         return {row.order_id: Delay(**row._mapping) for row in self._sql.execute(query)}
 
-    def tell(self, order_id: str, expected_at: datetime) -> None:
+    def tell(self, order: Order, expected_at: datetime) -> None:
         """Both sides are being told that it is expected then."""
+        self._scope.check(order.campus_id)
         now = self._scope.now
         values = {
-            "campus_id": self._scope.campus_id, "order_id": order_id, "expected_at": expected_at,
+            "campus_id": order.campus_id, "order_id": order.id, "expected_at": expected_at,
             "first_told_at": now, "told_at": now, "times": 1,
         }  # fmt: skip
         self._sql.execute(_tell(self._scope.dialect), values)

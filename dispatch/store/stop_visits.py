@@ -39,6 +39,7 @@ class StopVisits:
 
     def near(self, order: Order, role: StopRole, runner_id: str, at: datetime) -> bool:
         """The runner is about to arrive; whether that is new of this order and stop, whoever carries it."""
+        self._scope.check(order.campus_id)
         known = self.of_orders([order.id]).get(order.id, [])
         if any(visit.role is role and visit.near_at is not None for visit in known):
             return False
@@ -113,6 +114,7 @@ class StopVisits:
     # --- rows
 
     def _find(self, order: Order, role: StopRole, runner_id: str) -> StopVisit | None:
+        self._scope.check(order.campus_id)
         query = select(t).where(
             self._scope.mine(t), t.c.order_id == order.id, t.c.role == role, t.c.runner_id == runner_id
         )

@@ -123,9 +123,13 @@ EVENTS = st.builds(
     private=st.sampled_from([None, PRIVATE]),
 )
 OFFERING = {K.TASK_OFFERED, K.OFFER_DECLINED, K.OFFER_EXPIRED, K.OFFER_WITHDRAWN}
-STAFF_ONLY = {K.MONEY_ALERT}
+STAFF_ONLY = {
+    K.MONEY_ALERT, K.ALERT_RAISED, K.ORDER_ESCALATED, K.ORDER_CALLED, K.ORDER_FREED, K.ORDER_HELD,
+}  # fmt: skip
 CROSSINGS = {K.GEOFENCE_ENTERED, K.GEOFENCE_LEFT, K.GEOFENCE_DWELLED}
-ABOUT_PEOPLE = {K.RUNNER_ON_DUTY, K.RUNNER_OFF_DUTY, K.ACCOUNT_BLOCKED, K.ACCESS_CHANGED} | CROSSINGS
+ABOUT_PEOPLE = CROSSINGS | {
+    K.RUNNER_ON_DUTY, K.RUNNER_OFF_DUTY, K.RUNNER_PAUSED, K.ACCOUNT_BLOCKED, K.ACCESS_CHANGED, K.CREDIT_CHANGED,
+}  # fmt: skip
 
 
 def heard(event: Event) -> dict[str, Publication]:
@@ -209,5 +213,6 @@ def test_the_hall_hears_what_may_be_taken_and_what_is_gone() -> None:
         return hall_topic("cmp_1") in heard(event)
 
     assert {kind for kind in EventKind if hears(kind)} == {
-        K.ORDER_PAID, K.TASK_REOPENED, K.TASK_ASSIGNED, K.TASK_REASSIGNED, K.ORDER_CANCELLED,
+        K.ORDER_PAID, K.TASK_REOPENED, K.TASK_ASSIGNED, K.TASK_REASSIGNED, K.ORDER_CANCELLED, K.ORDER_CALLED,
+        K.ORDER_FREED,
     }  # fmt: skip

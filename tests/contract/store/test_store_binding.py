@@ -20,6 +20,7 @@ from dispatch.model.money import Fen
 from dispatch.model.offer import OfferStatus
 from dispatch.model.order import OrderStatus
 from dispatch.model.photo import Photo
+from dispatch.model.stop import StopRole
 from dispatch.model.task import TaskStatus
 from dispatch.store import tables
 from dispatch.store.unit_of_work import UnitOfWork
@@ -28,7 +29,7 @@ Ask = Callable[[UnitOfWork, SimpleNamespace], Any]
 REPOSITORIES = (
     "orders", "tasks", "offers", "decisions", "outbox", "commands", "inbox", "jobs", "audit", "idempotency", "photos",
     "alerts", "memberships", "accounts", "statistics", "geofences", "geofence_stays", "credit",
-    "credit_appeals", "planned_routes",
+    "credit_appeals", "planned_routes", "stop_visits", "delays",
 )  # fmt: skip
 
 #: What a unit of work of ``here`` asks about the rows of ``there``.
@@ -74,6 +75,7 @@ ASKED: dict[str, Ask] = {
     "photos.of_order": lambda uow, x: uow.photos.of_order(x.order.id),
     "alerts.get": lambda uow, x: uow.alerts.get(x.alert.id),
     "alerts.raise_once": lambda uow, x: not uow.alerts.raise_once("late", x.order.id, "", ""),
+    "alerts.find": lambda uow, x: uow.alerts.find(x.alert.kind, x.alert.subject_id),
     "alerts.open_alerts": lambda uow, x: [a for a in uow.alerts.open_alerts() if a.campus_id != uow.campus_id],
     "alerts.acknowledge": lambda uow, x: uow.alerts.acknowledge(x.alert.id, "acc_o"),
     "orders.parties": lambda uow, x: uow.orders.parties([x.order.id]),
@@ -111,6 +113,10 @@ ASKED: dict[str, Ask] = {
     "credit_appeals.decide": lambda uow, x: uow.credit_appeals.decide(replace(x.appeal, campus_id=uow.campus_id)),
     "credit_appeals.count_open": lambda uow, x: uow.credit_appeals.count_open(x.account.id),
     "credit_appeals.of_entries": lambda uow, x: uow.credit_appeals.of_entries([x.credit.id]),
+    "stop_visits.of_orders": lambda uow, x: uow.stop_visits.of_orders([x.order.id]),
+    "stop_visits.ahead": lambda uow, x: uow.stop_visits.ahead([x.account.id]),
+    "stop_visits.served": lambda uow, x: uow.stop_visits.served(x.now - timedelta(days=1)),
+    "delays.of_orders": lambda uow, x: uow.delays.of_orders([x.order.id]),
     "offers.answers": lambda uow, x: uow.offers.answers(),
     "offers.answers_of": lambda uow, x: sum(uow.offers.answers_of(x.account.id)),
     "offers.count_of_runner": lambda uow, x: uow.offers.count_of_runner(x.account.id, OfferStatus.PENDING, x.now),
@@ -131,6 +137,12 @@ REFUSED: dict[str, Ask] = {
     "memberships.save": lambda uow, x: uow.memberships.save(x.membership),
     "credit.append": lambda uow, x: uow.credit.append(replace(x.credit, number=2)),
     "credit_appeals.insert": lambda uow, x: uow.credit_appeals.insert(replace(x.appeal, entry_id="crd_new")),
+    "stop_visits.near": lambda uow, x: uow.stop_visits.near(x.order, StopRole.DROPOFF, "acc_new", x.now),
+    "stop_visits.arrive": lambda uow, x: uow.stop_visits.arrive(x.order, StopRole.DROPOFF, x.account.id, x.now),
+    "stop_visits.leave": lambda uow, x: uow.stop_visits.leave(x.order, StopRole.DROPOFF, x.account.id, x.now),
+    "stop_visits.confirm": lambda uow, x: uow.stop_visits.confirm(x.order, StopRole.DROPOFF, "acc_new", x.now),
+    "stop_visits.finish": lambda uow, x: uow.stop_visits.finish(x.order, StopRole.DROPOFF, "acc_new", x.now),
+    "delays.tell": lambda uow, x: uow.delays.tell(x.order, x.now),
     "geofences.insert": lambda uow, x: uow.geofences.insert(replace(x.geofence, id="fen_new")),
     "geofences.save": lambda uow, x: uow.geofences.save(replace(x.geofence, version=2)),
 }
@@ -172,6 +184,9 @@ async def fill(books: Any) -> SimpleNamespace:
         uow.geofences.insert(geofence)
         assert uow.geofence_stays.enter(geofence.id, account.id, now)
         uow.alerts.raise_once("late", order.id, "晚", "late")
+        uow.stop_visits.arrive(order, StopRole.DROPOFF, account.id, now)
+        uow.stop_visits.finish(order, StopRole.DROPOFF, account.id, now)
+        uow.delays.tell(order, now)
         uow.credit.append(credit)
         assert uow.credit_appeals.insert(appeal)
         return uow.alerts.open_alerts()[0], uow.memberships.get(account.id)

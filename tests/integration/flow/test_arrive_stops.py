@@ -402,7 +402,7 @@ async def test_the_console_shows_who_is_at_a_door(home: World) -> None:
 async def test_visits_are_forgotten_after_their_time(world: World) -> None:
     async with walk_of(world) as walk:
         await walk.stay("pickup", 5)
-        await run(world, lambda uow: uow.delays.tell(walk.order_id, uow.now))
+        await run(world, lambda uow: uow.delays.tell(uow.orders.get(walk.order_id), uow.now))
         world.advance(91 * 86_400)
         counts = await world.ctx.store.run_global(lambda unit: unit.retention())
         assert counts["stop_visits"] == 1 and counts["delays"] == 1
