@@ -174,6 +174,18 @@ class WalkGraph:
         metres, rows = self._tree.query(self.plane.xy_many(points))
         return self._main[rows], np.asarray(metres, dtype=np.float64)
 
+    def near(self, points: Floats, most: int, within_m: float) -> tuple[NDArray[np.int64], Floats]:
+        """For each row (lat, lon) up to ``most`` nodes, nearest first; where there are fewer the metres are infinite
+        and the node is -1."""
+        found = self._tree.query(self.plane.xy_many(points), k=most, distance_upper_bound=within_m)
+        metres, rows = (np.asarray(one).reshape(-1, most) for one in found)
+        return np.where(np.isfinite(metres), self._main[np.minimum(rows, len(self._main) - 1)], -1), metres
+
+    def reach(self, nodes: NDArray[np.int64], within_m: float) -> tuple[Floats, NDArray[np.int32]]:
+        """Walking metres from each of the nodes to all within reach, infinite to others, and who comes before whom."""
+        metres, before = dijkstra(self.matrix, directed=False, indices=nodes, limit=within_m, return_predecessors=True)
+        return metres, before
+
     def distance_field(self, node: int) -> Row:
         """Walking metres from every node to this one (infinite where there is no way): one Dijkstra."""
         return np.asarray(dijkstra(self.matrix, directed=False, indices=[node])[0], dtype=np.float32)
@@ -182,13 +194,13 @@ class WalkGraph:
         """The nodes from ``start`` downhill to where ``field`` is zero, both included; empty where there is no way."""
         if not np.isfinite(field[start]):
             return []
-        node, points = start, [self._point(start)]
+        node, points = start, [self.point(start)]
         starts, ends, costs = self.matrix.indptr, self.matrix.indices, self.matrix.data
         while field[node] > 0.0:
             edges = slice(starts[node], starts[node + 1])
             node = int(ends[edges][np.argmin(field[ends[edges]] + costs[edges])])
-            points.append(self._point(node))
+            points.append(self.point(node))
         return points
 
-    def _point(self, node: int) -> Point:
+    def point(self, node: int) -> Point:
         return Point(float(self.nodes[node, 0]), float(self.nodes[node, 1]))

@@ -19,7 +19,7 @@ from geo.pace import Key
 from geo.point import line_length_m, near_distance_m
 from geo.shrinkage import Mean
 from geo.track import simplify_points
-from geo.track_speed import moved
+from geo.track_speed import Moved, walked
 
 from ..model.account import Membership
 from ..model.order import Order
@@ -127,14 +127,17 @@ class ArrivalLearner:
         seen = await ctx.store.read(campus_id, partial(_read, known))
         done = [order for order in seen.ended if order.delivered_at is not None and order.id in known.noted]
         tracks = await self._tracks(campus_id, done)
+        # In a thread: finding the way over the paths takes a millisecond a reading.
+        ways = await asyncio.to_thread(_ways, tracks, ground)
         changed = _learn_services(known, seen.served)
         for order in done:
             changed |= _learn_errors(known.model, order, known.noted[order.id])
             _learn_promise(known.model, order)
+            _learn_detour(known.model, order, tracks[order.id])
         paces = {
             key
             for order in done
-            if (key := _learn_pace(known.model, order, tracks.get(order.id, []), seen.members, ground)) is not None
+            if (key := _learn_pace(known.model, order, ways[order.id], seen.members, ground)) is not None
         }
         for order in seen.ended:
             known.noted.pop(order.id, None)
@@ -205,15 +208,17 @@ def _learn_promise(model: ArrivalModel, order: Order) -> None:
         model.services[ERRAND] = model.services.get(ERRAND, Mean()).seen(busy_s, most=_SERVICES_REMEMBERED)
 
 
+def _ways(tracks: Mapping[str, list[Fix]], ground: CampusGround) -> dict[str, Moved]:
+    return {order_id: walked(track, ground.walkways.graph) for order_id, track in tracks.items()}
+
+
 def _learn_pace(
-    model: ArrivalModel, order: Order, track: list[Fix], members: Mapping[str, Membership], ground: CampusGround
+    model: ArrivalModel, order: Order, way: Moved, members: Mapping[str, Membership], ground: CampusGround
 ) -> Key | None:
     """The runner whose speed is better known now."""
     member = members.get(order.runner_id or "")
-    if member is None or order.assigned_at is None or len(track) < 2:
+    if member is None or order.assigned_at is None:
         return None
-    _learn_detour(model, order, track)
-    way = moved(track)
     hour = order.assigned_at.astimezone(ZoneInfo(ground.campus.settings.time_zone)).hour
     key = (member.account_id, member.vehicle)
     return key if model.paces.learn(*key, hour, way.metres, way.seconds) else None

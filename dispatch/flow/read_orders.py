@@ -13,6 +13,7 @@ import msgspec
 
 from geo.datum import Datum, from_wgs84
 from geo.fix import Fix
+from geo.map_match import match
 from geo.off_route import WINDOW_S
 from geo.point import Point
 
@@ -41,6 +42,8 @@ _REASSIGNMENTS = _HANDED_OVER | {EventKind.TASK_REOPENED}
 _LOOKED_AT = 50
 #: Whether runners are off their way is asked of at most so many at once.
 _FEW_TRACKS = 8
+#: Readings from which the way taken is drawn.
+_DRAWN = 1_200
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +277,18 @@ async def track(ctx: Context, who: Principal, order_id: str, datum: str = "wgs84
             legs.insert(0, present[order.runner_id].point)
         for a, b in pairwise(legs):
             way.extend(ground.walkways.path(a, b))
-    return TrackView(points=points, path=[list(from_wgs84(point, wanted)) for point in way])
+    taken = [] if order.runner_id == who.account_id else await _way_taken(fixes, ground)
+    return TrackView(
+        points=points,
+        path=[list(from_wgs84(point, wanted)) for point in way],
+        line=[list(from_wgs84(point, wanted)) for point in taken],
+    )
+
+
+async def _way_taken(fixes: Sequence[Fix], ground: CampusGround) -> list[Point]:
+    """The readings as a line over the paths; of a long way only the newest part, since each reading takes a while."""
+    newest = fixes[-_DRAWN:]
+    return (await asyncio.to_thread(match, newest, ground.walkways.graph)).points
 
 
 def _handed_over_at(uow: UnitOfWork, order: Order) -> datetime | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import pairwise
 
 import msgspec
+import numpy as np
 import pytest
 
 from dispatch.access.principal import Principal
-from dispatch.flow import cancel_order, deliver_task, place_order
+from dispatch.flow import cancel_order, deliver_task, place_order, read_orders
 from dispatch.flow.arrival import arrivals, expect, hands_of, service_s, speed_mps, stops_ahead
 from dispatch.flow.campus_ground import LEARNED_S, CampusGround
 from dispatch.flow.learn_arrivals import ArrivalLearner
@@ -34,13 +34,12 @@ async def ground_of(world: World) -> CampusGround:
 async def walk(world: World, runner: Principal, way: list[Point], mps: float) -> None:
     """The runner's device reports every five seconds while walking along the points."""
     plane = LocalPlane(way[0])
-    for a, b in pairwise(way):
-        (ax, ay), (bx, by) = plane.xy(a), plane.xy(b)
-        metres = ((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5
-        for step in range(int(metres / (5 * mps))):
-            share = 5 * mps * (step + 1) / metres
-            world.advance(5)
-            await world.stand(runner, plane.point(ax + (bx - ax) * share, ay + (by - ay) * share))
+    xy = plane.xy_many(way)
+    along = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(xy, axis=0).T))))
+    for metres in [*np.arange(5 * mps, along[-1], 5 * mps), along[-1]]:
+        world.advance(5)
+        x, y = (float(np.interp(metres, along, xy[:, axis])) for axis in (0, 1))
+        await world.stand(runner, plane.point(x, y))
 
 
 async def errand(world: World, learner: ArrivalLearner, runner: Principal, mps: float = 1.0, door_s: float = 30) -> str:
@@ -67,12 +66,12 @@ async def errand(world: World, learner: ArrivalLearner, runner: Principal, mps: 
 async def test_what_arrives_teaches_and_everybody_reads_it(world: World) -> None:
     learner = ArrivalLearner(world.ctx, "jobs")
     runner, other = await world.runner(), await world.runner()
-    before = (await ground_of(world)).arrivals
+    before, began = (await ground_of(world)).arrivals, world.clock.now()
     assert before.errors.seen() == 0 and len(before.paces) == 0
     for _ in range(4):
         await errand(world, learner, runner, mps=0.9)
     ground = await ground_of(world)
-    now = world.clock.now()
+    now = began  # in the hour of the first errands
     slow = speed_mps(ground, runner.account_id, "walk", now)
     assert slow < speed_mps(ground, other.account_id, "walk", now) < WALK_MPS
     assert slow < speed_mps(ground, runner.account_id, "walk", now + timedelta(hours=9)), "another hour, less is known"
@@ -166,6 +165,25 @@ async def test_what_makes_a_range_doubtful_is_said(home: World) -> None:
     assert eta is not None and eta.warnings == ["stale_position"] and (eta.location_age_ms or 0) >= 90_000
     lost = arrivals(hand, None, None, ground, home.clock.now())[order_id]
     assert lost.location_age_ms is None and "stale_position" in lost.warnings
+
+
+async def test_the_way_taken_is_drawn_over_the_paths_for_those_who_watch(home: World) -> None:
+    student, runner = await home.student(), await home.runner()
+    order_id = await home.carrying(student, runner)
+    stops = [Point(stop.lat, stop.lon) for stop in (await home.order(order_id)).stops]
+    ground = await home.ctx.grounds.get(home.campus_id)
+    way = ground.walkways.path(*stops)[1:-1]
+    plane = LocalPlane(way[0])
+    beside = [plane.point(x + 4, y + 4) for x, y in plane.xy_many(way)]
+    await walk(home, runner, beside, 1.4)
+    seen = await read_orders.track(home.ctx, student, order_id)
+    graph = ground.walkways.graph
+    assert graph is not None and len(seen.line) > 5
+    assert all(graph.snap(Point(lat, lon)).offset_m < 0.5 for lat, lon in seen.line)
+    assert len(seen.points) > 10 and all(graph.snap(Point(lat, lon)).offset_m > 0.5 for lat, lon, _ in seen.points[5:])
+    other = await read_orders.track(home.ctx, student, order_id, "gcj02")
+    assert other.line[0] != seen.line[0] and len(other.line) == len(seen.line)
+    assert (await read_orders.track(home.ctx, runner, order_id)).line == []
 
 
 async def test_promises_grow_with_the_queue_and_with_what_errands_have_taken(home: World) -> None:

@@ -346,7 +346,7 @@ class Console {
     this.ways.clear();
     if (!key) return;
     const track = await this.api.get(`/orders/${order.id}/track`).catch(() => null);
-    if (track && this.wayKey === key) this.ways.show(track.points, track.path);
+    if (track && this.wayKey === key) this.ways.show(track.line?.length > 1 ? track.line : track.points, track.path);
   }
 
   async acknowledge(alert) {

@@ -210,7 +210,7 @@ class Track {
     this.wayKey = key;
     const track = await this.api.get(`/orders/${order.id}/track`).catch(() => null);
     if (track && this.order?.id === order.id && UNDER_WAY.has(this.order.status))
-      this.ways.show(track.points, track.path);
+      this.ways.show(track.line?.length > 1 ? track.line : track.points, track.path);
   }
 
   tick() {
