@@ -101,3 +101,16 @@ async def test_whoever_was_removed_reads_why_in_either_language(stage: Stage) ->
     # The gate stands before the page's own main part, which is hidden.
     assert set(await audit(page)) <= {"not exactly one main"}
     assert shown_keys(await page.locator(".gate").inner_text()) == []
+
+
+async def test_a_student_sees_the_badge_of_a_good_runner(stage: Stage) -> None:
+    operator, student, runner = [await stage.caller(role) for role in ("operator", "student", "runner")]
+    account = await account_of(stage, 0)
+    order = await stage.place_and_pay(student, "带徽章的一单")
+    await runner.call("POST", "/runner/duty", {"is_on": True})
+    await runner.call("POST", f"/orders/{order['id']}/grab", {})
+    await correct(operator, account["id"], 15, "never late")
+    track = await stage.open("track")
+    await track.evaluate("id => { location.hash = `order=${id}`; }", order["id"])
+    await expect(track.locator(".runner-panel .badge-good")).to_have_text("信用优秀")
+    assert await audit(track) == []

@@ -81,6 +81,7 @@
  * @property {number | null} stars
  * @property {string} phone
  * @property {[number, number, number] | null} position
+ * @property {boolean} has_badge of the good level of credit
  *
  * @typedef {object} Payment
  * @property {"pending" | "processing" | "success" | "failed" | "suspicious"} state

@@ -104,7 +104,7 @@ export class StatusCard {
   }
 
   runner(order, live) {
-    const { name, vehicle, credit, stars, phone } = order.runner;
+    const { name, vehicle, credit, stars, phone, has_badge: hasBadge } = order.runner;
     return h(
       "section",
       { class: "runner-panel card", key: "runner", "aria-label": t("track.runner") },
@@ -113,6 +113,7 @@ export class StatusCard {
         "div",
         { class: "grow" },
         h("b", {}, name),
+        hasBadge && h("span", { class: "pill is-delivered badge-good" }, icon("shield"), t("credit.badge")),
         h(
           "p",
           { class: "muted" },

@@ -7,6 +7,7 @@ export const credit = {
   "credit.of": "Credit of {name}",
   "credit.open": "Credit of {name}: {n}",
   "credit.score_of": "{n} of 100 points",
+  "credit.badge": "Reliable",
   "credit.history": "Line by line",
   "credit.none": "Nothing has moved it yet.",
   "credit.more": "Earlier lines",

@@ -7,6 +7,7 @@ export const credit = {
   "credit.of": "{name} 的信用",
   "credit.open": "{name} 的信用：{n}",
   "credit.score_of": "{n} 分，满分 100",
+  "credit.badge": "信用优秀",
   "credit.history": "逐条记录",
   "credit.none": "还没有变动。",
   "credit.more": "更早的记录",
