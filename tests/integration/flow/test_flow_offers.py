@@ -25,6 +25,7 @@ from dispatch.model.errors import (
 from dispatch.model.offer import OfferStatus
 from dispatch.model.order import OrderStatus
 from dispatch.model.requests import CancelOrder, DeclineOffer, Reassign, SetDuty
+from dispatch.model.shift import CoolDown
 from tests.flow_world import World, run
 
 
@@ -54,6 +55,7 @@ async def test_an_accepted_offer_is_the_runners_order(world: World) -> None:
 
 
 async def test_a_declined_offer_goes_to_the_next_and_never_back(world: World) -> None:
+    await world.settings(cool_down=CoolDown(first_s=0))
     student, first, second = await world.student(), await world.runner(), await world.runner()
     order_id = await world.paid(student)
     offer = await world.offered(order_id)
