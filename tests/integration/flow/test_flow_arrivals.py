@@ -174,7 +174,7 @@ async def test_the_way_taken_is_drawn_over_the_paths_for_those_who_watch(home: W
     ground = await home.ctx.grounds.get(home.campus_id)
     way = ground.walkways.path(*stops)[1:-1]
     plane = LocalPlane(way[0])
-    beside = [plane.point(x + 4, y + 4) for x, y in plane.xy_many(way)]
+    beside = [plane.point(float(x) + 4, float(y) + 4) for x, y in plane.xy_many(way)]
     await walk(home, runner, beside, 1.4)
     seen = await read_orders.track(home.ctx, student, order_id)
     graph = ground.walkways.graph
