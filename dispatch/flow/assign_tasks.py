@@ -17,6 +17,7 @@ from ..model.offer import Offer, OfferStatus
 from ..model.task import TaskMove, TaskStatus, next_status
 from ..store.unit_of_work import UnitOfWork
 from ..ticks.record import ShadowNote, TickRecord, pairs, plan_digest
+from .availability import check_still_ready
 from .campus_ground import CampusGround
 from .context import Context
 from .planning import Answer, Desk, Question
@@ -132,6 +133,7 @@ async def _offer_bundle(this: _Round, campus_id: str, bundle: list[Assignment]) 
 
 
 def _offer(this: _Round, chosen: Assignment, uow: UnitOfWork) -> None:
+    check_still_ready(uow, chosen.runner_id)
     seen = this.situation.task_of[chosen.task_id]
     order = uow.orders.get(seen.order_id)
     decision = Decision(

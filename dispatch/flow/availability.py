@@ -14,6 +14,7 @@ from geo.point import Point
 
 from ..model.account import Membership, RunnerStatus
 from ..model.campus import AssignMode, CampusSettings
+from ..model.errors import NotAvailable
 from ..model.escalation import Escalation, Rung, waits_since
 from ..model.geofence import CircleShape, judged
 from ..model.order import Order
@@ -126,6 +127,14 @@ def rules_of_runner(uow: UnitOfWork, settings: CampusSettings, member: Membershi
     """The rules for one runner, whether on duty or not."""
     plan, pause = uow.runner_plans.get(member.account_id), uow.runner_plans.pause(member.account_id)
     return _runner(member, plan, pause, uow.zones.all(), settings, uow.now)
+
+
+def check_still_ready(uow: UnitOfWork, runner_id: str) -> None:
+    """Raises :class:`NotAvailable` for a runner who went off duty, took a break or declined since they were chosen."""
+    pause = uow.runner_plans.pause(runner_id)
+    is_away = any(until is not None and uow.now < until for until in (pause.break_until, pause.cool_until))
+    if is_away or not uow.memberships.get(runner_id).is_on_duty:
+        raise NotAvailable("the runner is not to be asked any more", runner_id=runner_id)
 
 
 def exclusions(uow: UnitOfWork, settings: CampusSettings) -> dict[str, str]:

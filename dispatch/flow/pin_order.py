@@ -14,7 +14,7 @@ from ..model.order import Order
 from ..model.pin import Pin, PinKind
 from ..model.shift_requests import HoldOrder
 from ..model.shift_views import HoldView
-from ..model.task import TAKEABLE, Task, TaskMove, next_status
+from ..model.task import TAKEABLE, Task, TaskMove, TaskStatus, next_status
 from ..store.unit_of_work import UnitOfWork
 from .cancel_order import withdraw_offer
 from .context import Context
@@ -34,7 +34,7 @@ async def hold(ctx: Context, who: Principal, order_id: str, request: HoldOrder) 
         _check_runner(uow, request.runner_id, order)
         before = uow.pins.get(order_id)
         pending = uow.offers.pending_of_task(task.id)
-        if pending is not None and pending.runner_id != request.runner_id:
+        if pending is None or pending.runner_id != request.runner_id:
             withdraw_offer(uow, order, task)
             task = _reopened(uow, task)
         until = uow.now + timedelta(minutes=request.minutes)
@@ -82,8 +82,8 @@ def _waiting(uow: UnitOfWork, order_id: str) -> tuple[Order, Task]:
 
 
 def _reopened(uow: UnitOfWork, task: Task) -> Task:
-    """The task without the offer that was just withdrawn."""
-    status = next_status(task.status, TaskMove.WITHDRAW)
+    """The task without the offer that was just withdrawn; a planner that has it in hand is too late."""
+    status = TaskStatus.OPEN if task.status is TaskStatus.OPEN else next_status(task.status, TaskMove.WITHDRAW)
     opened = replace(task, status=status, version=task.version + 1, offer_id=None)
     uow.tasks.save(opened)
     return opened

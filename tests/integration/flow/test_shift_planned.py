@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dispatch.access.principal import Principal
+from dispatch.assign.params import Params
 from dispatch.assign.state import Exclusion
 from dispatch.flow import answer_offer, manage_geofences, pin_order, plan_shifts, set_zone
-from dispatch.flow.assign_tasks import why_waiting
+from dispatch.flow.assign_tasks import assign_tasks, why_waiting
 from dispatch.model.campus import AssignMode
 from dispatch.model.geofence import CircleShape
 from dispatch.model.requests import DeclineOffer, DrawGeofence
@@ -138,3 +140,46 @@ async def test_a_wish_is_asked_first(world: World) -> None:
     pending = await world.read(lambda uow: uow.offers.pending_of_task(task.id))
     await answer_offer.decline(world.ctx, wanted, pending.id, DeclineOffer())
     assert await asked(world, order_id) == nearer.account_id
+
+
+class Meanwhile:
+    """Positions, during whose reading something happens: the books were read before."""
+
+    def __init__(self, inner: Any, happens: Any) -> None:
+        self._inner = inner
+        self._happens = happens
+
+    async def all(self, campus_id: str) -> Any:
+        found = await self._inner.all(campus_id)
+        await self._happens()
+        return found
+
+
+async def test_a_break_that_begins_while_a_tick_is_planned_is_kept(world: World) -> None:
+    await world.tick()
+    runner = await world.runner(at=near(world))
+    order_id = await world.paid(await world.student())
+
+    async def rest() -> None:
+        await plan_shifts.take_break(world.ctx, runner, TakeBreak(until_ms=ms(world, 600)))
+
+    ctx = replace(world.ctx, presence=Meanwhile(world.ctx.presence, rest))
+    tick = await assign_tasks(ctx, world.campus_id, world.fence, Params())
+    assert (tick.offered, tick.lost) == (0, 1)
+    assert (await world.task(order_id)).status == "open"
+
+
+async def test_a_hold_that_is_placed_while_a_tick_is_planned_is_kept(world: World) -> None:
+    await world.tick()
+    operator, nearer, wanted = await world.operator(), await world.runner(at=near(world)), await world.runner()
+    order_id = await world.paid(await world.student())
+    version = (await world.order(order_id)).version
+
+    async def keep() -> None:
+        request = HoldOrder(runner_id=wanted.account_id, version=version, reason="认识路")
+        await pin_order.hold(world.ctx, operator, order_id, request)
+
+    ctx = replace(world.ctx, presence=Meanwhile(world.ctx.presence, keep))
+    tick = await assign_tasks(ctx, world.campus_id, world.fence, Params())
+    assert (tick.offered, tick.lost) == (0, 1), f"not {nearer.account_id}"
+    assert await asked(world, order_id) == wanted.account_id
