@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from dispatch.access.tokens import Tokens
+from dispatch.assign.params import Params
 from dispatch.clock import Clock
 from dispatch.flow.campus_ground import CampusGrounds
 from dispatch.flow.context import Context, Options, SignInLimits
@@ -19,6 +20,7 @@ from dispatch.keys import Secrets, load_secrets
 from dispatch.live.bus import Bus
 from dispatch.live.connect import RedisClient, connect
 from dispatch.live.counters import Counters
+from dispatch.live.notes import Notes
 from dispatch.live.presence import Presence
 from dispatch.live.resume_streams import ResumeStreams
 from dispatch.live.tracks import Tracks
@@ -30,6 +32,7 @@ from dispatch.store.store import Store
 from dispatch.store.vault import Vault
 from dispatch.ticks.archive import TickArchive
 from dispatch.ticks.files import TickFiles
+from dispatch.ticks.variant import parse_variant
 from payments.sandboxed import DEFAULT_SHAPES, SandboxedPayments
 
 
@@ -104,6 +107,7 @@ async def open_parts(settings: Settings, name: str, announce: Callable[[], None]
         presence=Presence(redis),
         tracks=Tracks(redis, ttl_s=settings.track_days * 86_400),
         counters=Counters(redis, time.time),
+        notes=Notes(redis),
         bus=bus,
         grounds=CampusGrounds(store, clock),
         clock=clock,
@@ -141,6 +145,7 @@ def _options(settings: Settings) -> Options:
         channels=settings.channels,
         public_url=settings.effective_public_url,
         link_ttl=timedelta(seconds=settings.link_ttl_s),
+        params=parse_variant(settings.plan_params).params(Params()),
         limits=SignInLimits(
             codes_per_phone_hour=settings.codes_per_phone_hour,
             codes_per_ip_hour=settings.codes_per_ip_hour,

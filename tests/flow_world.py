@@ -29,6 +29,7 @@ from dispatch.flow.send_commands import send_commands
 from dispatch.live.bus import Bus
 from dispatch.live.connect import RedisClient, connect
 from dispatch.live.counters import Counters
+from dispatch.live.notes import Notes
 from dispatch.live.presence import Presence
 from dispatch.live.resume_streams import Missed, ResumeStreams
 from dispatch.live.tracks import Tracks
@@ -328,7 +329,7 @@ async def open_world(database_url: str, payments_url: str, bank_url: str, redis_
     await payments.start()
     ctx = Context(
         store=store, payments=payments, presence=Presence(redis), tracks=Tracks(redis),
-        counters=Counters(redis, clock.monotonic_s), bus=Bus(redis, "test"),
+        counters=Counters(redis, clock.monotonic_s), notes=Notes(redis), bus=Bus(redis, "test"),
         grounds=CampusGrounds(store, clock, _parse_once), clock=clock, new_id=new_id,
         tokens=Tokens({"1": b"t" * 32}, "1", clock.now), sms=NoSender(), options=Options(), sandbox=payments.bank,
     )  # fmt: skip

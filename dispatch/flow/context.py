@@ -11,9 +11,11 @@ from payments.port import PaymentsPort
 
 from ..access.codes import LINK_CODE_TTL
 from ..access.tokens import Tokens
+from ..assign.params import Params
 from ..clock import Clock
 from ..live.bus import Bus
 from ..live.counters import Counters
+from ..live.notes import Notes
 from ..live.presence import Presence
 from ..live.tracks import Tracks
 from ..model.ids import NewId
@@ -21,6 +23,7 @@ from ..notify.sms import SmsSender
 from ..store.store import Store
 from ..ticks.archive import TickArchive
 from .campus_ground import CampusGrounds
+from .thinking import Thinking
 
 
 class SandboxWallet(Protocol):
@@ -54,6 +57,8 @@ class Options:
     #: Real time: how long a one-time link may wait for its click.
     link_ttl: timedelta = LINK_CODE_TTL
     limits: SignInLimits = field(default_factory=SignInLimits)
+    #: What the planner goes by; whoever asks what it would do goes by the same.
+    params: Params = field(default_factory=Params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,7 @@ class Context:
     presence: Presence
     tracks: Tracks
     counters: Counters
+    notes: Notes
     bus: Bus
     grounds: CampusGrounds
     clock: Clock
@@ -77,3 +83,5 @@ class Context:
     announce: Callable[[], None] = lambda: None
     #: What the planner saw and did lately; None where it is not recorded.
     ticks: TickArchive | None = None
+    #: For questions about plans that people ask.
+    thinking: Thinking = field(default_factory=Thinking)

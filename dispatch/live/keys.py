@@ -28,6 +28,11 @@ def event_ids(campus_id: str, topic: str) -> str:
     return f"{{{campus_id}}}:i:{topic}"
 
 
+def note(campus_id: str, name: str) -> str:
+    """String with an end: what one process tells all others."""
+    return f"{{{campus_id}}}:note:{name}"
+
+
 def events_channel(campus_id: str) -> str:
     return f"{{{campus_id}}}:events"
 

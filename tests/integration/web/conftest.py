@@ -30,6 +30,7 @@ from dispatch.flow.sign_in import open_session
 from dispatch.live.bus import Bus
 from dispatch.live.connect import connect
 from dispatch.live.counters import Counters
+from dispatch.live.notes import Notes
 from dispatch.live.presence import Presence
 from dispatch.live.tracks import Tracks
 from dispatch.model import ids
@@ -246,7 +247,7 @@ async def open_house(
         sms = KeptMessages()
         ctx = Context(
             store=store, payments=payments, presence=Presence(redis), tracks=Tracks(redis),
-            counters=Counters(redis, lambda: real.now().timestamp()), bus=Bus(redis, "test"),
+            counters=Counters(redis, lambda: real.now().timestamp()), notes=Notes(redis), bus=Bus(redis, "test"),
             grounds=CampusGrounds(store, clock), clock=clock, new_id=new_id,
             tokens=Tokens({"1": b"t" * 32}, "1", real.now), sms=sms, options=Options(), sandbox=payments.bank,
         )  # fmt: skip

@@ -1,0 +1,28 @@
+"""Short notes of one process to all others: what the planner foresees, a plan that somebody looks at. Losing one costs
+a question asked again, never an order."""
+
+from __future__ import annotations
+
+from . import keys
+from .connect import RedisClient
+
+#: No note is longer.
+MOST_BYTES = 4_000_000
+
+
+class Notes:
+    """A note has a name within its campus, and an end."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+
+    async def keep(self, campus_id: str, name: str, body: bytes, real_s: float) -> None:
+        """Keep it for so many real seconds, in place of the one of that name; ValueError when it is too long."""
+        if len(body) > MOST_BYTES:
+            raise ValueError(f"the note {name} has {len(body)} bytes, at most {MOST_BYTES} are kept")
+        await self._redis.set(keys.note(campus_id, name), body, px=max(1, round(real_s * 1000)))
+
+    async def read(self, campus_id: str, name: str) -> bytes | None:
+        """The note, None once its time is over."""
+        found = await self._redis.get(keys.note(campus_id, name))
+        return None if found is None else bytes(found)

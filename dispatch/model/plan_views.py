@@ -1,0 +1,53 @@
+"""What operators are answered about plans: what is foreseen for what waits, why not somebody else, and previews."""
+
+from __future__ import annotations
+
+from .views import View
+
+
+class ForeseenView(View, frozen=True, kw_only=True):
+    """An order that waits, as the planner's last plan has it.
+
+    ``state``: planned (``runner_id`` is foreseen, to go at ``leave_at_ms`` and to be done at ``done_at_ms``) or waiting;
+    ``reason``: of ``assign.state.Waiting``. Whether it is being offered, escalated or given up is in its own view.
+    """
+
+    order_id: str
+    state: str
+    reason: str
+    runner_id: str | None = None
+    leave_at_ms: int | None = None
+    done_at_ms: int | None = None
+
+
+class OutlookView(View, frozen=True, kw_only=True):
+    """What the planner said last about everything that waits. ``at_ms``: when; None: it has not spoken lately.
+    ``left_out``: of a very long list so many are not told."""
+
+    at_ms: int | None
+    orders: list[ForeseenView]
+    left_out: int = 0
+
+
+class WhyNotView(View, frozen=True, kw_only=True):
+    """Why an order did not go to this runner.
+
+    ``rule``: an exclusion; ``dearer`` (than the chosen, by ``gap_s``) or ``cheaper_now`` (the plan as a whole was
+    better); ``chosen``; a reason for which nobody had it; or why there is no answer: ``not_recorded`` (any more),
+    ``not_planned`` (it was grabbed or forced), ``not_there`` (the runner was not on duty), ``not_in_tick``.
+    ``terms`` and ``chosen_terms`` are seconds of the cost; ``at_ms``: the moment that it is about; ``is_decided``:
+    about a decision, else about how it looks now.
+    """
+
+    rule: str
+    runner_id: str
+    runner_name: str
+    chosen_id: str | None = None
+    chosen_name: str = ""
+    cost_s: float | None = None
+    gap_s: float | None = None
+    terms: dict[str, float] = {}
+    chosen_cost_s: float | None = None
+    chosen_terms: dict[str, float] = {}
+    at_ms: int | None = None
+    is_decided: bool = False
