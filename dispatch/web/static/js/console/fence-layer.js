@@ -1,7 +1,7 @@
 /** Geofences on the map: each with its name, and the one that is being drawn. */
 
 import { h } from "../dom.js";
-import { pick } from "../i18n.js";
+import { pick, t } from "../i18n.js";
 
 const L = /** @type {any} */ (globalThis).L;
 
@@ -33,9 +33,11 @@ export class FenceLayer {
     this.drawn = key;
     this.group.clearLayers();
     for (const fence of fences) {
-      const shape = outline(fence.shape, `fence ${fence.id === chosenId ? "is-chosen" : ""}`);
+      const zone = fence.zone ? `is-zone is-${fence.zone.mode}` : "";
+      const shape = outline(fence.shape, `fence ${zone} ${fence.id === chosenId ? "is-chosen" : ""}`);
+      const name = pick({ ...fence, name_zh: fence.name }, "name");
       // An element, never a string: Leaflet would read a string as markup, and a name is somebody's input.
-      shape.bindTooltip(h("span", {}, pick({ ...fence, name_zh: fence.name }, "name")), {
+      shape.bindTooltip(h("span", {}, fence.zone ? `${name} · ${t(`zone.mode.${fence.zone.mode}`)}` : name), {
         permanent: true,
         direction: "bottom",
         offset: [0, 7],
