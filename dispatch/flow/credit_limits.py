@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Literal
 
@@ -23,12 +22,6 @@ def credit_limits(member: Membership, settings: CampusSettings) -> CreditLimits:
 def credit_exclusion(member: Membership, settings: CampusSettings) -> Literal["credit_too_low"] | None:
     """The rule that keeps the runner from anything new, in the optimizer's words; None: none does."""
     return None if credit_limits(member, settings).may_take else "credit_too_low"
-
-
-def not_entrusted(order: Order, members: Iterable[Membership], settings: CampusSettings) -> frozenset[str]:
-    """Those of the runners for whom the order is too dear."""
-    value_fen = order.quote.total_fen
-    return frozenset(member.account_id for member in members if credit_limits(member, settings).forbids(value_fen))
 
 
 def check_credit(
