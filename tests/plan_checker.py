@@ -152,7 +152,7 @@ class _Check:
         if set(one.disturbed) != set(before):
             yield "disturbed tells of other tasks than are carried"
         elif any(abs(after[k] - before[k] - moved) > 0.06 for k, moved in one.disturbed.items()):
-            yield f"disturbed is {dict(one.disturbed)}, not {({k: after[k] - before[k] for k in before})}"
+            yield f"disturbed is {dict(one.disturbed)}, not { ({k: after[k] - before[k] for k in before}) }"
 
     def _others(self, one: Assignment, task: TaskIn) -> Iterator[str]:
         chosen, others = one.candidates[0], one.candidates[1:]

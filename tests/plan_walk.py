@@ -63,12 +63,17 @@ class Campus:
         for number, role in enumerate(roles):
             stops.append(
                 RouteStop(
-                    task.id, task.points[number] if task.points else where,
-                    before_s=task.before_s[number], after_s=task.after_s[number], role=role,  # type: ignore[arg-type]
+                    task.id,
+                    task.points[number] if task.points else where,
+                    before_s=task.before_s[number],
+                    after_s=task.after_s[number],
+                    role=role,  # type: ignore[arg-type]
                     not_before_ms=task.ready_at_ms if number == 0 else None,
                     promised_at_ms=task.promised_at_ms if number == len(roles) - 1 else None,
-                    weight_g=task.weight_g, volume_ml=task.volume_ml, merchant=task.merchant,
-                )  # fmt: skip
+                    weight_g=task.weight_g,
+                    volume_ml=task.volume_ml,
+                    merchant=task.merchant,
+                )
             )
         return stops
 
@@ -116,7 +121,11 @@ class Campus:
                 yield f"{stop.task_id} done after the runner's time"
             if sign > 0 and p.merchant_bundles and things and not leg.again:
                 yield f"{stop.task_id} of another merchant beside what is on board"
-            things, grams, millilitres = things + sign, grams + sign * stop.weight_g, millilitres + sign * stop.volume_ml
+            things, grams, millilitres = (
+                things + sign,
+                grams + sign * stop.weight_g,
+                millilitres + sign * stop.volume_ml,
+            )
             if grams > runner.capacity_g or millilitres > runner.capacity_ml:
                 yield f"{stop.task_id} is too much: {grams} g, {millilitres} ml"
             if leg.task is not None and leg.is_last and leg.done_s > self.seconds(leg.task.deadline_ms, inf) + SLACK_S:
@@ -171,7 +180,12 @@ class Campus:
         )
 
     def fits_somewhere(self, task: TaskIn, runner: RunnerIn) -> bool:
-        """Whether the runner could do it beside what they carry, in whatever place of the route."""
+        """Whether the runner could do it beside what they carry, in whatever place of the route.
+
+        Who has no way to what they carry is given nothing.
+        """
+        if not all(leg.done_s < inf for leg in self.drive(runner, runner.route)):
+            return False
         route, first = list(runner.route), 0 if runner.can_detour else len(runner.route)
         for i in range(first, len(route) + 1):
             if not task.points and i < len(route):

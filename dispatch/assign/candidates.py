@@ -12,7 +12,7 @@ from geo.point import LocalPlane, Point
 from .ground import Flags, Ground
 from .params import Params
 from .routes import Fleet
-from .state import Exclusion, Floats, Rows, RunnerIn, TaskIn
+from .state import Exclusion, Rows, RunnerIn, TaskIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,3 @@ def _slice(tasks: Rows, task: int) -> Rows:
 
 def _works_in(runner: RunnerIn, zone: str) -> bool:
     return runner.zones is None or zone in runner.zones
-
-
-def metres_allowed(ground: Ground, tasks: Rows, params: Params) -> Floats:
-    """How far a runner may come from for each of these tasks."""
-    return params.max_pickup_m * np.array([task.reach for task in ground.tasks.given])[tasks]

@@ -37,6 +37,7 @@ class Tasks:
     weight_g: Floats
     volume_ml: Floats
     merchant: Rows
+    reach_m: Floats
 
     def __len__(self) -> int:
         return len(self.given)
@@ -86,7 +87,7 @@ def ground(tasks: Sequence[TaskIn], runners: Sequence[RunnerIn], ways: Ways, now
     crew = tuple(sorted(runners, key=lambda runner: runner.id))
     book = _Places()
     merchants: dict[str, int] = {}
-    task_rows = _tasks(asked, book, merchants, now_ms)
+    task_rows = _tasks(asked, book, merchants, now_ms, params)
     runner_rows = _runners(crew, book, now_ms)
     stop_place = tuple(np.array([book.row(stop.point) for stop in runner.route], dtype=np.intp) for runner in crew)
     for runner in crew:
@@ -109,7 +110,7 @@ class _Places:
         return np.array(list(self._rows), dtype=np.float64).reshape(-1, 2)
 
 
-def _tasks(given: tuple[TaskIn, ...], book: _Places, merchants: dict[str, int], now_ms: int) -> Tasks:
+def _tasks(given: tuple[TaskIn, ...], book: _Places, merchants: dict[str, int], now_ms: int, params: Params) -> Tasks:
     def seconds(values: list[int | None], default: float) -> Floats:
         return np.array([default if at is None else (at - now_ms) / 1000 for at in values], dtype=np.float64)
 
@@ -127,6 +128,7 @@ def _tasks(given: tuple[TaskIn, ...], book: _Places, merchants: dict[str, int], 
         weight_g=np.array([task.weight_g for task in given], dtype=np.float64),
         volume_ml=np.array([task.volume_ml for task in given], dtype=np.float64),
         merchant=np.array([_code(task.merchant, merchants) for task in given], dtype=np.intp),
+        reach_m=params.max_pickup_m * np.array([task.reach for task in given], dtype=np.float64),
     )
 
 

@@ -46,6 +46,9 @@ class Lines:
         self.promise, self.deadline = column("promise_s"), column("deadline_s")
         self.is_pickup, self.merchant = column("is_pickup"), column("merchant")
         self.board, self.weight, self.volume = column("board"), column("weight_g"), column("volume_ml")
+        self.reach = column("reach_m")
+        for task in np.flatnonzero(~ground.tasks.has_place).tolist():
+            self.place[2 * task] = self.place[2 * task + 1] = -1
         is_last = column("is_last")
         carried_from = 2 * n
         self.done_weight = [
@@ -89,10 +92,16 @@ class Lines:
         picks, merchant = self.is_pickup[stop], self.merchant[stop]
         again = picks and merchant >= 0 and merchant == at.merchant
         cost_s = at.cost_s
+        place = self.place[stop]
+        if place < 0:  # done wherever the runner is
+            place = at.place
         if again:
             ready_s = at.done_s + p.same_counter_s
         else:
-            leg_s = self.metres[at.place][self.place[stop]] / self.speed[runner]
+            metres = self.metres[at.place][place]
+            if metres > self.reach[stop]:
+                return None
+            leg_s = metres / self.speed[runner]
             ready_s = at.leave_s + leg_s + self.before[stop]
             cost_s += p.travel_weight * leg_s
         done_s = max(ready_s, self.not_before[stop])
@@ -109,7 +118,7 @@ class Lines:
         if late_s > 0.0:
             cost_s += self.late_weight[stop] * late_s
         return _At(
-            self.place[stop], done_s + self.after[stop], done_s, int(merchant) if picks else -1,
+            place, done_s + self.after[stop], done_s, int(merchant) if picks else -1,
             at.on_board + int(self.board[stop]), weight_g, volume_ml, cost_s,
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .candidates import exclusion, metres_allowed
+from .candidates import exclusion
 from .insertion import insertions
 from .params import Params
 from .rounds import Evaluated
@@ -14,6 +14,7 @@ from .routes import Fleet, Limit, Road
 from .state import Exclusion, Rows
 
 _LIMITS: Mapping[Limit, Exclusion] = {
+    "reach": Exclusion.TOO_FAR,
     "merchant": Exclusion.ANOTHER_MERCHANT,
     "weight": Exclusion.TOO_HEAVY,
     "volume": Exclusion.TOO_BULKY,
@@ -52,15 +53,17 @@ def _limits(
 ) -> dict[tuple[int, int], Exclusion]:
     """For pairs that were looked at and cannot be: what is in the way."""
     t, r = first.pairs.task[impossible], first.pairs.runner[impossible]
-    far = first.insertions.way_m[impossible] > metres_allowed(road.ground, t, params)
-    found = dict.fromkeys(zip(t.tolist(), r.tolist(), strict=True), Exclusion.TOO_FAR)
-    t, r = t[~far], r[~far]
+    found: dict[tuple[int, int], Exclusion] = {}
     for limit, rule in _LIMITS.items():
         if not len(t):
             break
         free = np.isfinite(insertions(Road(road.ground, params, limit), fleet, t, r, params).cost_s)
         found |= dict.fromkeys(zip(t[free].tolist(), r[free].tolist(), strict=True), rule)
         t, r = t[~free], r[~free]
+    start, first_stop = road.ground.runners.place[r], road.ground.tasks.place[t, 0]
+    no_way = ~np.isfinite(road.ground.metres(start, first_stop)) & road.ground.tasks.has_place[t]
+    found |= dict.fromkeys(zip(t[no_way].tolist(), r[no_way].tolist(), strict=True), Exclusion.TOO_FAR)
+    t, r = t[~no_way], r[~no_way]
     # More than one limit at once: the time is the one that says most.
     found |= dict.fromkeys(zip(t.tolist(), r.tolist(), strict=True), Exclusion.NOT_BACK_IN_TIME)
     return found

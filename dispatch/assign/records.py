@@ -11,7 +11,9 @@ from geo.point import Point
 
 from . import reasons
 from .candidates import Pairs, is_due
+from .cost import Case, costs
 from .ground import Ground
+from .insertion import Insertions
 from .params import Params
 from .rounds import Evaluated, Solution, evaluate
 from .routes import CARRIED, Fleet, Road, Stops, take_out
@@ -34,7 +36,7 @@ class Records:
         self._times: dict[int, Times] = {
             r: road.times(made.fleet, r) for r in np.unique(made.runner[self._given]).tolist()
         }
-        self._leave_s, self._done_s = self._when()
+        self._leave_s, self._done_s, self._way_m = self._when()
 
     def plan(self, method: Method) -> Plan:
         """The records together."""
@@ -58,17 +60,22 @@ class Records:
             worth_s=round(self._made.worth_s, 3),
         )
 
-    def _when(self) -> tuple[Floats, Floats]:
-        """Of each task: when its runner has to go for it, when it is done."""
-        leave_s, done_s = np.zeros(len(self._seen.tasks)), np.zeros(len(self._seen.tasks))
+    def _when(self) -> tuple[Floats, Floats, Floats]:
+        """Of each task: when its runner has to go for it, when it is done, the metres to its first stop."""
+        leave_s, done_s, way_m = (np.zeros(len(self._seen.tasks)) for _ in range(3))
         for r, times in self._times.items():
             row, start_s = self._made.fleet.stops.at(r), float(self._seen.runners.available_s[r])
-            for t, seconds in leaving(row, times, start_s).items():
+            for t, seconds in leaving(row, times, start_s, self._params.same_counter_s).items():
                 leave_s[t] = seconds
-            for k, (_, done, _) in enumerate(times):
-                if row.task[k] >= 0 and row.is_last[k]:
-                    done_s[row.task[k]] = done
-        return leave_s, done_s
+            left_s = start_s
+            for k, (arrive, done, left) in enumerate(times):
+                t = row.task[k]
+                if t >= 0 and row.is_last[k]:
+                    done_s[t] = done
+                if t >= 0 and (row.is_pickup[k] or not self._seen.tasks.has_pickup[t]):
+                    way_m[t] = max(0.0, arrive - left_s) * self._seen.runners.speed_mps[r]
+                left_s = left
+        return leave_s, done_s, way_m
 
     def _own(self) -> dict[int, tuple[float, dict[str, float], float]]:
         """Of each task given: cost, terms and metres to its first stop, beside everything else that is planned."""
@@ -78,13 +85,32 @@ class Records:
             # One task of each runner at a time, so that the rest of the route is as planned.
             first = np.unique(runner[left], return_index=True)[1]
             out = np.sort(left[first])
-            one = evaluate(self._road, take_out(self._made.fleet, out), Pairs(out, runner[out]), self._params)
+            pairs, mine = Pairs(out, runner[out]), self._marginal(out)
+            whole = costs(Case(self._seen, pairs, mine, self._params))
             for k, t in enumerate(out.tolist()):
-                found[t] = (
-                    float(one.costs.total_s[k]), one.costs.terms_of(k), float(one.insertions.way_m[k])
-                )  # fmt: skip
+                found[t] = (float(whole.total_s[k]), whole.terms_of(k), float(mine.way_m[k]))
             left = np.setdiff1d(left, out)
         return found
+
+    def _marginal(self, out: Rows) -> Insertions:
+        """What the routes are longer with each of these tasks, of different runners, than without."""
+        p, fleet, runner = self._params, self._made.fleet, self._made.runner[out]
+        with_it = self._road.totals(fleet, runner)
+        without = self._road.totals(take_out(fleet, self._seen, out), runner)
+
+        def more(name: str) -> Floats:
+            gap = np.asarray(getattr(with_it, name) - getattr(without, name))
+            # Where the route would lead nowhere without the task, there is nothing to compare it with.
+            return np.where(np.isfinite(gap), gap, 0.0)
+
+        done_s = self._done_s[out]
+        late_s = np.maximum(0.0, done_s - self._seen.tasks.promise_s[out])
+        none = np.zeros(len(out), dtype=np.intp)
+        return Insertions(
+            np.zeros(len(out)), none, none, more("travel_s"), more("stand_s"), done_s, late_s,
+            more("done_cost_s") - p.wait_weight * done_s, more("late_cost_s") - p.lateness_weight * late_s,
+            self._way_m[out],
+        )  # fmt: skip
 
     def _others(self, tasks: Rows) -> dict[int, list[Candidate]]:
         """The best others for each of these tasks, the cheapest first, all else being as planned."""
@@ -125,6 +151,7 @@ class Records:
         cost_s, terms, way_m = own[t]
         runner_id, done_at_ms = self._seen.runners.given[r].id, self._ms(float(self._done_s[t]))
         chosen = Candidate(runner_id, round(cost_s, 1), terms, round(way_m, 1), done_at_ms)
+        named = {runner_id, *(other.runner_id for other in others)}
         return Assignment(
             task_id=self._seen.tasks.given[t].id,
             runner_id=runner_id,
@@ -136,7 +163,8 @@ class Records:
             runner_up=others[0].runner_id if others else None,
             regret_s=round(others[0].cost_s - chosen.cost_s, 1) if others else None,
             candidates=(chosen, *others),
-            excluded=excluded,
+            # Who could not have had it on the route as given, but can beside what else is planned, is no such runner.
+            excluded={name: rule for name, rule in excluded.items() if name not in named},
             disturbed=disturbed[r],
         )
 
@@ -205,7 +233,7 @@ _ALL = {
 }
 
 
-def leaving(row: Stops, times: Times, start_s: float) -> dict[int, float]:
+def leaving(row: Stops, times: Times, start_s: float, same_counter_s: float) -> dict[int, float]:
     """When the runner has to go for each new task: as late as its first visit allows without delaying anything."""
     found: dict[int, float] = {}
     left_s, k = start_s, 0
@@ -214,7 +242,8 @@ def leaving(row: Stops, times: Times, start_s: float) -> dict[int, float]:
         # Pick-ups of one merchant in a row are one visit, which begins when the last of them can be ready.
         while last + 1 < len(times) and _is_same_visit(row, last):
             last += 1
-        spare_s = max(0.0, times[last][1] - (times[k][0] + float(row.before_s[k])))
+        needed_s = float(row.before_s[k]) + same_counter_s * (last - k)
+        spare_s = max(0.0, times[last][1] - (times[k][0] + needed_s))
         for m in range(k, last + 1):
             if row.task[m] >= 0:
                 found.setdefault(int(row.task[m]), left_s + spare_s)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import cost, matching
-from .candidates import Pairs, metres_allowed
+from .candidates import Pairs
 from .ground import Flags
 from .insertion import Insertions, insertions
 from .params import Params
@@ -42,9 +42,8 @@ class Solution:
 
 
 def evaluate(road: Road, fleet: Fleet, among: Pairs, params: Params) -> Evaluated:
-    """The best insertion of each pair and its cost; who would come from too far away is no candidate."""
+    """The best insertion of each pair and its cost."""
     found = insertions(road, fleet, among.task, among.runner, params)
-    found.cost_s[found.way_m > metres_allowed(road.ground, among.task, params)] = np.inf
     return Evaluated(among, found, cost.costs(cost.Case(road.ground, among, found, params)))
 
 
@@ -69,6 +68,8 @@ def solution(road: Road, fleet: Fleet, runner: Rows, beside_s: Floats, params: P
     route_s = params.travel_weight * totals.travel_s + params.stand_weight * totals.stand_s
     route_s += totals.done_cost_s + totals.late_cost_s
     has = runner >= 0
+    # A route that leads where no way goes stays as it is in every plan.
+    route_s = np.where(np.isfinite(route_s), route_s, 0.0)
     worth_s = float(route_s.sum() + beside_s[has].sum() + params.unassigned_s * (~has).sum())
     return Solution(fleet, runner, beside_s, worth_s)
 

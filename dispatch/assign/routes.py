@@ -19,7 +19,7 @@ from .state import Floats, Rows
 CARRIED, NOTHING = -2, -1
 
 
-Limit = Literal["weight", "volume", "time", "deadline", "merchant"]
+Limit = Literal["weight", "volume", "time", "deadline", "merchant", "reach"]
 
 
 class Columns:
@@ -35,7 +35,7 @@ class Columns:
 class Stops(Columns):
     """``task``: row of a waiting task, ``CARRIED`` or ``NOTHING``; ``is_last``: the task is done with it; ``board``,
     ``weight_g``, ``volume_ml``: by how much what is on board changes, in things and in size; ``source``: the stop's
-    number within its task, or within the route as it was given."""
+    number within its task, or within the route as it was given; ``reach_m``: how far a runner may come for it."""
 
     place: Rows
     before_s: Floats
@@ -51,6 +51,7 @@ class Stops(Columns):
     merchant: Rows
     task: Rows
     source: Rows
+    reach_m: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,8 @@ class Road:
         at.weight_g = at.weight_g + stop.weight_g
         at.volume_ml = at.volume_ml + stop.volume_ml
         possible &= (at.weight_g <= limits.capacity_g) & (at.volume_ml <= limits.capacity_ml)
+        if self._without != "reach":
+            possible &= leg_s * limits.speed_mps <= stop.reach_m
         # A deadline that is lost already must not keep the runner from anything else: only new tasks have one.
         at.is_possible = possible & ((done_s <= stop.deadline_s) | (self._without == "deadline"))
         at.on_board = at.on_board + stop.board
@@ -230,6 +233,7 @@ def nothing(shape: tuple[int, ...]) -> Stops:
     return Stops(
         ints.copy(), zeros.copy(), zeros.copy(), zeros.copy(), zeros.copy(), zeros.copy(), flags.copy(), flags.copy(),
         ints.copy(), zeros.copy(), zeros.copy(), ints.copy(), np.full(shape, NOTHING, dtype=np.intp), ints.copy(),
+        np.full(shape, np.inf),
     )  # fmt: skip
 
 
@@ -265,7 +269,7 @@ def stops_of_tasks(ground: Ground, tasks: Rows) -> tuple[Stops, Stops]:
     rows, n = ground.tasks, len(tasks)
     two = rows.has_pickup[tasks]
     ready = rows.ready_s[tasks]
-    far = np.full(n, FAR_S)
+    far, no_limit = np.full(n, FAR_S), np.full(n, np.inf)
 
     def side(k: int) -> Stops:
         first = k == 0
@@ -277,6 +281,7 @@ def stops_of_tasks(ground: Ground, tasks: Rows) -> tuple[Stops, Stops]:
             is_pickup=np.full(n, first), is_last=np.full(n, not first), board=sign,
             weight_g=sign * rows.weight_g[tasks], volume_ml=sign * rows.volume_ml[tasks],
             merchant=rows.merchant[tasks], task=tasks, source=np.full(n, k, dtype=np.intp),
+            reach_m=rows.reach_m[tasks] if first else np.where(two, no_limit, rows.reach_m[tasks]),
         )  # fmt: skip
 
     return side(0), side(1)
@@ -307,16 +312,24 @@ def put_in(fleet: Fleet, ground: Ground, runners: Rows, tasks: Rows, first_at: R
     count[runners] += 1 + two
     load[runners] += 1
     stops = Stops(*merged)
-    anywhere = ~ground.tasks.has_place[tasks]
-    if anywhere.any():
-        _stay(stops, ground, runners[anywhere], last_at[anywhere])
-    return replace(fleet, stops=stops, count=count, load=load)
+    _stay(stops, ground)
+    # Nothing comes before a task that is done wherever the runner is by then: it would be done somewhere else.
+    anywhere = runners[~ground.tasks.has_place[tasks]]
+    frozen = fleet.frozen.copy()
+    frozen[anywhere] = count[anywhere]
+    return replace(fleet, stops=stops, count=count, load=load, frozen=frozen)
 
 
-def _stay(stops: Stops, ground: Ground, runners: Rows, at: Rows) -> None:
+def _stay(stops: Stops, ground: Ground) -> None:
     """A task without a place is done where the runner is by then."""
-    before = stops.place[runners, np.maximum(at - 1, 0)]
-    stops.place[runners, at] = np.where(at > 0, before, ground.runners.place[runners])
+    if ground.tasks.has_place.all():
+        return
+    is_new = stops.task >= 0
+    anywhere = is_new & ~ground.tasks.has_place[np.where(is_new, stops.task, 0)]
+    before = ground.runners.place
+    for k in range(stops.place.shape[1]):
+        stops.place[:, k] = np.where(anywhere[:, k], before, stops.place[:, k])
+        before = stops.place[:, k]
 
 
 def _widened(array: np.ndarray, width: int, fill: int) -> np.ndarray:
@@ -327,7 +340,7 @@ def _widened(array: np.ndarray, width: int, fill: int) -> np.ndarray:
     return wide
 
 
-def take_out(fleet: Fleet, tasks: Rows) -> Fleet:
+def take_out(fleet: Fleet, ground: Ground, tasks: Rows) -> Fleet:
     """The routes without these waiting tasks."""
     stops = fleet.stops
     gone = np.isin(stops.task, tasks) & (stops.task >= 0)
@@ -343,7 +356,8 @@ def take_out(fleet: Fleet, tasks: Rows) -> Fleet:
     count[rows] -= gone[rows].sum(axis=1)
     load[rows] -= (gone[rows] & stops.is_last[rows]).sum(axis=1)
     left.task[np.arange(left.task.shape[1])[None, :] >= count[:, None]] = NOTHING
-    return replace(fleet, stops=left, count=count, load=load)
+    _stay(left, ground)
+    return replace(fleet, stops=left, count=count, load=load, frozen=np.minimum(fleet.frozen, count))
 
 
 def with_routes(fleet: Fleet, ground: Ground, routes: list[list[tuple[int, int]]]) -> Fleet:
@@ -365,6 +379,7 @@ def with_routes(fleet: Fleet, ground: Ground, routes: list[list[tuple[int, int]]
             mine = (task >= 0) & (source == k)
             whole[mine] = getattr(side, name)[task[mine]]
     stops.task[...], stops.source[...] = task, source
+    _stay(stops, ground)
     count = (task != NOTHING).sum(axis=1).astype(np.intp)
     new = ((task >= 0) & stops.is_last).sum(axis=1)
     return replace(fleet, stops=stops, count=count, load=ground.runners.load + new)

@@ -22,7 +22,7 @@ def searched(road: Road, fleet: Fleet, first: Evaluated, best: Solution, params:
         return best
     lines = Lines(seen, fleet, params)
     search = Search(lines, seen, fleet, first, params)
-    draft = search.draft(lines.routes_of(best.fleet), best.runner)
+    draft = search.draft(lines.routes_of(best.fleet), best.runner, best.beside_s)
     remembered = search.remembered(lines.routes_of(fleet))
     if remembered is not None and remembered.worth_s(params) < draft.worth_s(params):
         draft = remembered
@@ -44,7 +44,9 @@ class Draft:
     beside_s: list[float]
 
     def worth_s(self, params: Params) -> float:
-        return sum(self.costs) + sum(self.beside_s) + params.unassigned_s * self.runner.count(-1)
+        # What a runner carries already may be impossible: no plan changes that.
+        routes_s = sum(cost for cost in self.costs if cost < inf)
+        return routes_s + sum(self.beside_s) + params.unassigned_s * self.runner.count(-1)
 
 
 class Search:
@@ -52,8 +54,9 @@ class Search:
 
     def __init__(self, lines: Lines, ground: Ground, fleet: Fleet, first: Evaluated, params: Params) -> None:
         self._lines, self._ground, self._params = lines, ground, params
-        #: How many stops each runner's route may have.
-        self._most = (fleet.count + 2 * (ground.runners.max_tasks - ground.runners.load)).tolist()
+        #: How many new tasks each runner may have.
+        self._most = (ground.runners.max_tasks - ground.runners.load).tolist()
+        self._carried_from = 2 * len(ground.tasks)
         self._beside: dict[tuple[int, int], float] = {}
         self._runners: list[list[int]] = [[] for _ in range(len(ground.tasks))]
         cost_s, beside_s = first.costs.total_s, first.beside_s
@@ -66,13 +69,12 @@ class Search:
         self.tasks = [task for task, runners in enumerate(self._runners) if runners and ground.tasks.has_place[task]]
         self._apart = _apart(lines, ground)
 
-    def draft(self, routes: list[Route], runner: Rows) -> Draft:
-        who = [int(r) for r in runner]
+    def draft(self, routes: list[Route], runner: Rows, beside_s: Floats) -> Draft:
         return Draft(
             routes,
             [self._lines.cost(r, route) for r, route in enumerate(routes)],
-            who,
-            [self._beside.get((t, r), 0.0) if r >= 0 else 0.0 for t, r in enumerate(who)],
+            [int(r) for r in runner],
+            [float(s) for s in beside_s],
         )
 
     def remembered(self, routes: list[Route]) -> Draft | None:
@@ -83,7 +85,8 @@ class Search:
                        for t, task in enumerate(ground.tasks.given) if task.foreseen is not None)  # fmt: skip
         if not known:
             return None
-        draft = self.draft(routes, np.full(len(ground.tasks), -1, dtype=np.intp))
+        n = len(ground.tasks)
+        draft = self.draft(routes, np.full(n, -1, dtype=np.intp), np.zeros(n))
         for _, task, runner in known:
             if (task, runner) in self._beside and ground.tasks.has_place[task]:
                 self._insert(draft, {}, task, [runner])
@@ -146,7 +149,7 @@ class Search:
         lines = self._lines
         best, chosen = self._params.unassigned_s, (-1, 0, 0)
         for r in among or self._runners[task][: self._params.searched]:
-            if len(draft.routes[r]) + 2 > self._most[r]:
+            if sum(1 for stop in draft.routes[r] if stop & 1 and stop < self._carried_from) >= self._most[r]:
                 continue
             beside = self._beside[task, r]
             whole, i, j = lines.best_place(r, draft.routes[r], task, best - beside + draft.costs[r])
