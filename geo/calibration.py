@@ -57,9 +57,11 @@ class Calibration:
         self._prior = _prior_bins(prior)
         self._remembered = remembered
         self._bins: dict[str, Floats] = {}
+        self._told: dict[tuple[str, int], list[float]] = {}  # until something is learned
 
     def learn(self, case: str, expected_s: float, actual_s: float, weight: float = 1.0) -> None:
         """An arrival that was expected in ``expected_s`` seconds happened after ``actual_s``."""
+        self._told.clear()
         place = (error_of(expected_s, actual_s) - _LEAST) / _WIDTH
         index = min(_BINS - 1, max(0, int(place)))
         for name in (_ALL, case, f"{case}/{band(expected_s)}"):
@@ -73,7 +75,13 @@ class Calibration:
 
     def range_of(self, case: str, expected_s: float) -> Eta:
         """The expected time, corrected by what is usual, and its range."""
-        low, middle, high = self.quantiles(case, expected_s, (LOW, 0.5, HIGH))
+        key = (case, band(expected_s))
+        told = self._told.get(key)
+        if told is None:
+            told = self.quantiles(case, expected_s, (LOW, 0.5, HIGH))
+            if len(self._told) < MOST_CASES:
+                self._told[key] = told
+        low, middle, high = told
         return Eta(*(max(0.0, (max(0.0, expected_s) + FLOOR_S) * exp(z) - FLOOR_S) for z in (middle, low, high)))
 
     def quantiles(self, case: str, expected_s: float, shares: Sequence[float]) -> list[float]:

@@ -57,8 +57,9 @@ class Walkways:
         """Work out the fields of places that will be asked about; how many are kept now."""
         if self.graph is None or self.fields is None:
             return 0
-        for point in points:
-            self.fields.to(self.graph.snap(point).node)
+        rows = lat_lon_array(points)
+        if len(rows):
+            self.fields.many(list(dict.fromkeys(self.graph.snap_many(rows)[0].tolist())))
         return len(self.fields)
 
     def walk_m(self, a: Point, b: Point) -> float:

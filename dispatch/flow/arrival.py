@@ -12,7 +12,7 @@ import numpy as np
 from geo.eta import FLOOR_DOWN_S, FLOOR_S, Leg, route_times, storeys
 from geo.fix import Fix
 from geo.off_route import is_off_route
-from geo.point import Point
+from geo.point import Floats, Point
 from geo.shrinkage import Mean
 
 from ..model.account import Membership
@@ -99,43 +99,77 @@ def service_key(type_code: str, role: StopRole) -> str:
     return f"{type_code}:{role}"
 
 
-def stops_ahead(hand: Hand, at: Point | None, ground: CampusGround) -> list[StopAhead]:
-    """Every stop that is left, in the order in which a runner makes them: to the nearest next, where one is first."""
-    left = {task.order_id: (task, order, _stops_left(order, task)) for task, order in hand}
-    places = [Point(stop.lat, stop.lon) for _, _, stops in left.values() for stop in stops]
-    if not places:
-        return []
-    here = 0
-    points = [at or places[0], *places]
-    everything = np.arange(len(points))
-    metres = ground.walkways.among(points)(everything[:, None], everything[None, :])
+def apart(hands: Sequence[tuple[Hand, Point | None]], ground: CampusGround) -> list[Floats]:
+    """Metres between all the places of each hand, row 0 where the runner is; measured at once, of many as of one."""
+    rows: list[Point] = []
+    firsts, sizes = [], []
+    for hand, at in hands:
+        places = [Point(stop.lat, stop.lon) for task, order in hand for stop in _stops_left(order, task)]
+        firsts.append(len(rows))
+        sizes.append(len(places) + 1 if places else 0)
+        rows += [at or places[0], *places] if places else []
+    # From the earlier row to the later one: the later are stops, to which distances are known from before.
+    pairs = [np.triu_indices(size, 1) for size in sizes]
+    starts = [first + row for first, (a, _) in zip(firsts, pairs, strict=True) for row in a.tolist()]
+    ends = [first + row for first, (_, b) in zip(firsts, pairs, strict=True) for row in b.tolist()]
+    metres = ground.walkways.among(rows)(np.array(starts, np.intp), np.array(ends, np.intp))
     if ground.walkways.graph is None:
         # No paths are known: the straight line, with the detour that tracks have shown.
         straight = metres / ground.walkways.detour
-        metres = straight * np.vectorize(ground.arrivals.detours.ratio)(straight)
+        metres = np.array([one * ground.arrivals.detours.ratio(one) for one in straight.tolist()])
+    found, used = [], 0
+    for size, (a, b) in zip(sizes, pairs, strict=True):
+        matrix = np.zeros((size, size))
+        matrix[a, b] = matrix[b, a] = metres[used : used + len(a)]
+        used += len(a)
+        found.append(matrix)
+    return found
+
+
+def stops_ahead(hand: Hand, metres: Floats) -> list[StopAhead]:
+    """Every stop that is left, in the order in which a runner makes them: to the nearest next, where one is first.
+
+    ``metres``: between its places (:func:`apart`).
+    """
+    left = {task.order_id: (task, order, _stops_left(order, task)) for task, order in hand}
     row_of: dict[tuple[str, int], int] = {}
     for order_id, (_, _, stops) in left.items():
         for number in range(len(stops)):
             row_of[order_id, number] = len(row_of) + 1
+    here, rows = 0, metres.tolist()
     done = dict.fromkeys(left, 0)
     found: list[StopAhead] = []
-    while len(found) < len(places):
+    while len(found) < len(row_of):
         nexts = [(order_id, number) for order_id, number in done.items() if number < len(left[order_id][2])]
         at_stop = [key for key in nexts if key[1] == 0 and left[key[0]][0].status in _AT_STOP]
-        key = at_stop[0] if at_stop else min(nexts, key=lambda one: float(metres[here, row_of[one]]))
+        key = at_stop[0] if at_stop else min(nexts, key=lambda one: rows[here][row_of[one]])
         order_id, number = key
         _, order, stops = left[order_id]
-        way_m = 0.0 if at_stop else float(metres[here, row_of[key]])
+        way_m = 0.0 if at_stop else rows[here][row_of[key]]
         found.append(StopAhead(order, stops[number], way_m, bool(at_stop), number == len(stops) - 1))
         here, done[order_id] = row_of[key], number + 1
     return found
 
 
-def expect(
-    hand: Hand, member: Membership | None, fix: Fix | None, ground: CampusGround, now: datetime
+def expect_all(
+    hands: Mapping[str, Hand],
+    members: Mapping[str, Membership | None],
+    fixes: Mapping[str, Fix],
+    ground: CampusGround,
+    now: datetime,
+) -> dict[str, dict[str, Expected]]:
+    """Of each runner, when they will have finished each order in hand, as reckoned: no range yet."""
+    at = [(hand, fixes[runner_id].point if runner_id in fixes else None) for runner_id, hand in hands.items()]
+    return {
+        runner_id: _expect(hand, metres, members.get(runner_id), ground, now)
+        for (runner_id, hand), metres in zip(hands.items(), apart(at, ground), strict=True)
+    }
+
+
+def _expect(
+    hand: Hand, metres: Floats, member: Membership | None, ground: CampusGround, now: datetime
 ) -> dict[str, Expected]:
-    """When one runner will have finished each order in hand, by order id, as reckoned: no range yet."""
-    ahead = stops_ahead(hand, fix.point if fix is not None else None, ground)
+    ahead = stops_ahead(hand, metres)
     pace_mps = speed_mps(ground, member.account_id if member else None, member.vehicle if member else "walk", now)
     legs = [_leg(one, ground, now) for one in ahead]
     found: dict[str, Expected] = {}
@@ -185,13 +219,41 @@ def arrivals(
     now: datetime,
     recent: Sequence[Fix] = (),
 ) -> dict[str, EtaView]:
-    """When one runner will have finished each order in hand, by order id: the range in which four of five end, with
-    what makes it doubtful. ``recent``: where the runner was in the last minutes, where that is known."""
+    """As :func:`arrivals_of`, of one runner."""
+    known = {"": fix} if fix is not None else {}
+    return arrivals_of({"": hand}, {"": member}, known, ground, now, {"": recent})
+
+
+def arrivals_of(
+    hands: Mapping[str, Hand],
+    members: Mapping[str, Membership | None],
+    fixes: Mapping[str, Fix],
+    ground: CampusGround,
+    now: datetime,
+    recent: Mapping[str, Sequence[Fix]] | None = None,
+) -> dict[str, EtaView]:
+    """When these runners will have finished each order in hand, by order id: the range in which four of five end, with
+    what makes it doubtful. ``recent``: where runners were in the last minutes, of those of whom that is known."""
+    found: dict[str, EtaView] = {}
+    expected = expect_all(hands, members, fixes, ground, now)
+    for runner_id, hand in hands.items():
+        lately = (recent or {}).get(runner_id, ())
+        found |= _views(hand, expected[runner_id], fixes.get(runner_id), lately, ground, now)
+    return found
+
+
+def _views(
+    hand: Hand,
+    expected: Mapping[str, Expected],
+    fix: Fix | None,
+    recent: Sequence[Fix],
+    ground: CampusGround,
+    now: datetime,
+) -> dict[str, EtaView]:
     age_s = None if fix is None else max(0.0, (ms(now) - fix.fixed_at_ms) / 1000)
     is_stale = age_s is None or age_s > STALE_S
     is_off = not is_stale and bool(recent) and is_off_route(recent, _next_points(hand), ground.walkways)
     found = {}
-    expected = expect(hand, member, fix, ground, now)
     for _, order in hand:
         told = ground.arrivals.errors.range_of(expected[order.id].case, expected[order.id].seconds)
         width_s = told.high_s - told.low_s

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 from geo.arrival_model import ArrivalModel
 from geo.campus import CampusMap
@@ -22,6 +23,8 @@ from .arrival_figures import Read, read_figures, take_in
 REFRESH_S = 2.0
 #: Maps kept in memory per process; the least recently used goes first.
 CAPACITY = 64
+#: Places to which the ways are worked out before anybody asks.
+WARMED = 500
 #: Real seconds until what is learned about arrivals is read again.
 LEARNED_S = 10.0
 
@@ -48,7 +51,9 @@ class _Kept:
 def parse_map(raw: bytes) -> tuple[CampusMap, Walkways]:
     """A stored map and the ways across it; takes a moment."""
     campus_map = CampusMap.from_bytes(raw)
-    return campus_map, Walkways.of(campus_map)
+    walkways = Walkways.of(campus_map)
+    walkways.warm(place.point for place in islice(campus_map.places.values(), WARMED))
+    return campus_map, walkways
 
 
 class CampusGrounds:

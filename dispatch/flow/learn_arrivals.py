@@ -25,7 +25,7 @@ from ..model.account import Membership
 from ..model.order import Order
 from ..model.visit import StopVisit
 from ..store.unit_of_work import GlobalUnit, UnitOfWork
-from .arrival import Expected, Hand, expect, hands_of, service_key
+from .arrival import Expected, Hand, expect_all, hands_of, service_key
 from .arrival_figures import figures_of, read_figures, take_in
 from .campus_ground import CampusGround
 from .context import Context
@@ -178,8 +178,8 @@ def _read(known: _Campus, uow: UnitOfWork) -> _Look:
 def _note(known: _Campus, seen: _Look, fixes: Mapping[str, Fix], ground: CampusGround, now: datetime) -> None:
     """Remember what is expected now of everything under way."""
     here = CampusGround(ground.campus, ground.map, ground.walkways, known.model)
-    for runner_id, hand in seen.hands.items():
-        for order_id, expected in expect(hand, seen.members.get(runner_id), fixes.get(runner_id), here, now).items():
+    for runner_id, orders in expect_all(seen.hands, seen.members, fixes, here, now).items():
+        for order_id, expected in orders.items():
             noted = known.noted.setdefault(order_id, _Noted(runner_id))
             if len(noted.expected) < MOST_PER_ORDER:
                 noted.expected.append((now, expected))

@@ -23,9 +23,9 @@ from ..model.errors import InvalidInput, NotFound, NotPermitted
 from ..model.event import Event, EventKind, is_for_parties
 from ..model.order import LIVE, Order, OrderStatus
 from ..model.task import Task
-from ..model.views import EtaView, EventView, OrderPage, OrderView, TimelineView, TrackView
+from ..model.views import EventView, OrderPage, OrderView, TimelineView, TrackView
 from ..store.unit_of_work import UnitOfWork
-from .arrival import Hand, arrivals, hands_of, remaining_stops
+from .arrival import Hand, arrivals_of, hands_of, remaining_stops
 from .campus_ground import CampusGround
 from .context import Context
 from .dispatch_state import dispatch_states, with_dispatch
@@ -153,12 +153,10 @@ async def enrich_several(
         campus_id = ground.campus.id
         fixes = await ctx.presence.get(campus_id, sorted(runner_ids))
         hands = await ctx.store.read(campus_id, partial(hands_of, runner_ids=runner_ids))
-    now, etas = ctx.clock.now(), dict[str, EtaView]()
+    now = ctx.clock.now()
     recent = await recent_fixes(ctx, ground.campus.id, runner_ids, now)
     members = {runner_id: read.people.members.get(runner_id) for _, read in reads for runner_id in read.people.members}
-    for runner_id in runner_ids:
-        hand, fix = hands.get(runner_id, ()), fixes.get(runner_id)
-        etas |= arrivals(hand, members.get(runner_id), fix, ground, now, recent.get(runner_id, ()))
+    etas = arrivals_of(hands, members, fixes, ground, now, recent)
     views = []
     for who, read in reads:
         view, order = read.view, read.order

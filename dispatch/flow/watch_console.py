@@ -16,9 +16,9 @@ from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model.operator_views import AlertView, ConsoleRunner, ConsoleView, KpiView, MoneyView
 from ..model.order import Order
-from ..model.views import EtaView, OrderView
+from ..model.views import OrderView
 from ..store.unit_of_work import UnitOfWork
-from .arrival import arrivals, hands_of
+from .arrival import arrivals_of, hands_of
 from .availability import exclusions
 from .campus_ground import CampusGround
 from .context import Context
@@ -91,10 +91,9 @@ def operator_views(
     tasks = uow.tasks.by_orders([order.id for order in orders])
     photos = uow.photos.of_orders([order.id for order in orders])
     forced = recently_forced(uow, undo_ttl)
-    etas: dict[str, EtaView] = {}
     runner_ids = {order.runner_id for order in orders if order.is_live and order.runner_id}
-    for runner_id, hand in hands_of(uow, runner_ids, {order.id: order for order in orders}).items():
-        etas |= arrivals(hand, people.members.get(runner_id), fixes.get(runner_id), ground, uow.now)
+    hands = hands_of(uow, runner_ids, {order.id: order for order in orders})
+    etas = arrivals_of(hands, people.members, fixes, ground, uow.now)
     states = dispatch_states(uow, ground.campus.settings, orders, tasks)
     views = [
         order_view(

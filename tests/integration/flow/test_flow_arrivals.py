@@ -10,7 +10,7 @@ import pytest
 
 from dispatch.access.principal import Principal
 from dispatch.flow import cancel_order, deliver_task, place_order, read_orders
-from dispatch.flow.arrival import arrivals, expect, hands_of, service_s, speed_mps, stops_ahead
+from dispatch.flow.arrival import apart, arrivals, expect_all, hands_of, service_s, speed_mps, stops_ahead
 from dispatch.flow.campus_ground import LEARNED_S, CampusGround
 from dispatch.flow.learn_arrivals import ArrivalLearner
 from dispatch.flow.make_quote import PROMISE
@@ -130,15 +130,16 @@ async def test_the_way_goes_to_the_nearest_next_stop_and_back_down_the_stairs(ho
     ground = await home.ctx.grounds.get(home.campus_id)
     hand = (await home.read(lambda uow: hands_of(uow, [runner.account_id])))[runner.account_id]
     pickup = hand[0][1].stops[0]
-    ahead = stops_ahead(hand, Point(pickup.lat, pickup.lon), ground)
+    ahead = stops_ahead(hand, *apart([(hand, Point(pickup.lat, pickup.lon))], ground))
     assert [one.stop.role for one in ahead] == [StopRole.PICKUP, StopRole.DROPOFF]
     assert ahead[0].metres < 1 and ahead[1].metres > 50 and [one.is_last for one in ahead] == [False, True]
     home.advance(1)
     second = await home.assigned(student, runner)
     hand = (await home.read(lambda uow: hands_of(uow, [runner.account_id])))[runner.account_id]
-    both = stops_ahead(hand, Point(pickup.lat, pickup.lon), ground)
+    both = stops_ahead(hand, *apart([(hand, Point(pickup.lat, pickup.lon))], ground))
     assert [one.stop.role for one in both] == [StopRole.PICKUP] * 2 + [StopRole.DROPOFF] * 2
-    told = expect(hand, None, Fix(pickup.lat, pickup.lon, 0), ground, home.clock.now())
+    here = {"r": Fix(pickup.lat, pickup.lon, 0)}
+    told = expect_all({"r": hand}, {}, here, ground, home.clock.now())["r"]
     assert told[first].seconds < told[second].seconds and told[second].case == "fetching:later"
 
 
