@@ -28,6 +28,8 @@ from .runner_state import NEAR_M, Carried, Did, Habits, Runner, Stop
 from .walk import Way, metres, moved, reading, way_to
 
 ARRIVED_M = 4.0
+#: Offers that wait to be looked at.
+MOST_OFFERS = 8
 MOST_ASKS = 3
 
 
@@ -106,7 +108,9 @@ def _on(state: Runner, now_ms: int, luck: Random) -> Did:
 
 def _decide(state: Runner, luck: Random) -> Did:
     offer_id, choice = state.offer_id, luck.random()
-    state = replace(state, offer_id="")
+    # The next one of the same round is looked at while this answer is on its way.
+    following = state.offers_after[0] if state.offers_after else ""
+    state = replace(state, offer_id=following, offers_after=state.offers_after[1:])
     if choice < state.habits.declines:
         call = Call("decline", "POST", f"/offers/{offer_id}/decline", {"reason": "太远了"}, expected=(404, 409, 410))
         return state, (Note("declined"), call)
@@ -267,7 +271,7 @@ def _framed(state: Runner, frame: Body, now_ms: int, luck: Random) -> Did:
     if kind == "task_offered":
         return state, (Note("offered", order_id), Call("state", "GET", "/runner/state"))
     if kind in ("offer_expired", "offer_withdrawn"):
-        return replace(state, offer_id=""), ()
+        return _forget_offer(state, str(data.get("offer_id", ""))), ()
     if kind in ("task_assigned", "task_reassigned") and not is_mine:
         return state, (_look(order_id),)
     return state, ()
@@ -283,8 +287,7 @@ def _synced(state: Runner, view: Body, now_ms: int, luck: Random) -> Did:
             state = _drop(state, carried.order_id)
     for order in orders:
         state = _look_at(state, order)
-    offer = view.get("offer")
-    if offer and offer["id"] != state.offer_id:
+    for offer in view.get("offers") or ():
         state = _think(state, str(offer["id"]), now_ms, luck)
     if not view.get("is_on_duty", True) and state.is_on_duty:
         return state, (Call("duty", "POST", "/runner/duty", {"is_on": True, "vehicle": state.vehicle}),)
@@ -308,8 +311,21 @@ def _reporting(state: Runner, said: Body) -> Runner:
 
 
 def _think(state: Runner, offer_id: str, now_ms: int, luck: Random) -> Runner:
+    """Look at an offer; while another is being looked at it waits its turn."""
+    if offer_id == state.offer_id or offer_id in state.offers_after:
+        return state
+    if state.offer_id:
+        return replace(state, offers_after=(*state.offers_after, offer_id)[-MOST_OFFERS:])
     low_s, high_s = state.habits.thinking_s
     return replace(state, offer_id=offer_id, decide_at_ms=now_ms + int(luck.uniform(low_s, high_s) * 1000))
+
+
+def _forget_offer(state: Runner, offer_id: str) -> Runner:
+    """It is no longer to be answered; without a name, the one that is looked at."""
+    after = tuple(other for other in state.offers_after if other != offer_id)
+    if offer_id in ("", state.offer_id):
+        return replace(state, offer_id=after[0] if after else "", offers_after=after[1:])
+    return replace(state, offers_after=after)
 
 
 # --- what is carried

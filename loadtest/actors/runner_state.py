@@ -68,7 +68,8 @@ class Runner:
     moved_at_ms: int = 0
     fix_due_ms: int = 0
     fixed_at_ms: int = 0
-    offer_id: str = ""
+    offer_id: str = ""  # the one that is looked at
+    offers_after: tuple[str, ...] = ()
     decide_at_ms: int = 0
     carried: tuple[Carried, ...] = ()
     target: str = ""  # the order that the way leads to

@@ -78,9 +78,9 @@ def bodies(draw: st.DrawFn, name: str) -> Any:
         case "hall":
             return {"items": [{"order_id": o, "pickup_m": None} for o in draw(st.lists(order_ids, max_size=2))]}
         case "duty" | "state":
-            offer = draw(st.sampled_from((None, {"id": "ofr_1"})))
+            offers = draw(st.lists(st.sampled_from(({"id": "ofr_1"}, {"id": "ofr_2"})), max_size=2))
             held = draw(st.lists(order_views(), max_size=2))
-            return {"orders": held, "offer": offer, "is_on_duty": draw(st.booleans()), "report_every_ms": 500}
+            return {"orders": held, "offers": offers, "is_on_duty": draw(st.booleans()), "report_every_ms": 500}
         case "track":
             return {"path": [[30.5 + i / 1e4, 114.4] for i in range(draw(st.integers(0, 5)))]}
         case "photo":

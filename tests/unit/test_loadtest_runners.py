@@ -34,7 +34,7 @@ def on_duty(**habits: Any) -> Life:
     assert of(Follow, actions) == [Follow("runner:acc_r")] and calls(actions) == ["duty"]
     life.gets(Frame({"t": "welcome", "report_every_ms": 500, "time_scale": 10.0}))
     assert life.state.report_every_ms == 5000, "the server asks in real milliseconds"
-    life.gets(Answer("duty", 200, {"orders": [], "offer": None, "is_on_duty": True, "report_every_ms": 500}))
+    life.gets(Answer("duty", 200, {"orders": [], "offers": [], "is_on_duty": True, "report_every_ms": 500}))
     return life
 
 
@@ -187,13 +187,27 @@ def test_some_offers_are_declined_or_ignored(habit: str, name: str) -> None:
     assert made == ([name] if name else []) and life.state.offer_id == ""
 
 
+def test_several_offers_are_answered_one_after_the_other() -> None:
+    life = on_duty()
+    for number in (1, 2, 3, 2):
+        life.gets(event("task_offered", "runner:acc_r", offer={"id": f"ofr_{number}"}))
+    assert (life.state.offer_id, life.state.offers_after) == ("ofr_1", ("ofr_2", "ofr_3"))
+    life.gets(event("offer_withdrawn", "runner:acc_r", offer_id="ofr_2"))
+    assert (life.state.offer_id, life.state.offers_after) == ("ofr_1", ("ofr_3",))
+    made = [action for _ in range(12) for action in of(Call, life.gets(Woke(), 1000)) if "/offers/" in action.path]
+    assert [call.path for call in made] == ["/offers/ofr_1/accept", "/offers/ofr_3/accept"]
+    life.gets(Answer("state", 200, {"orders": [], "offers": [{"id": "ofr_4"}, {"id": "ofr_5"}]}))
+    life.gets(event("offer_expired", "runner:acc_r", offer_id="ofr_4"))
+    assert (life.state.offer_id, life.state.offers_after) == ("ofr_5", ())
+
+
 def test_an_offer_that_is_gone_is_not_answered() -> None:
     life = on_duty()
     life.gets(event("task_offered", "runner:acc_r", offer={"id": "ofr_1"}))
     life.gets(event("offer_expired", "runner:acc_r"))
     assert [call for _ in range(12) for call in calls(life.gets(Woke(), 1000))] == []
     assert calls(life.gets(event("task_offered", "runner:acc_r"))) == ["state"], "an offer without its text is fetched"
-    life.gets(Answer("state", 200, {"orders": [], "offer": {"id": "ofr_2"}}))
+    life.gets(Answer("state", 200, {"orders": [], "offers": [{"id": "ofr_2"}]}))
     assert life.state.offer_id == "ofr_2"
     assert of(Note, life.gets(Answer("accept", 409, {"error": {"code": "offer_expired"}}))) == [
         Note("accept_lost", text="offer_expired")
