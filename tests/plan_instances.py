@@ -144,17 +144,17 @@ class Town:
         luck, waiting = self._luck, []
         for n in range(luck.randint(1, 3)):
             task = self._task(f"{name}c{n}")
-            role_stops = []
+            base = RouteStop(
+                task.id, self._point(), 60.0, 20.0, weight_g=task.weight_g, volume_ml=task.volume_ml,
+                merchant=task.merchant,
+            )  # fmt: skip
             kind = luck.choice(("on board", "both", "both", "place"))
             promised = task.promised_at_ms if self._odds(0.9) else None
-            sizes = {"weight_g": task.weight_g, "volume_ml": task.volume_ml, "merchant": task.merchant}
+            stops = [replace(base, role="place" if kind == "place" else "dropoff", promised_at_ms=promised)]
             if kind == "both":
-                role_stops.append(
-                    RouteStop(task.id, self._point(), 40.0, 5.0, "pickup", task.ready_at_ms, None, **sizes)
-                )
-            role = "place" if kind == "place" else "dropoff"
-            role_stops.append(RouteStop(task.id, self._point(), 60.0, 20.0, role, None, promised, **sizes))
-            waiting.append(role_stops)
+                pickup = replace(base, point=self._point(), role="pickup", not_before_ms=task.ready_at_ms)
+                stops.insert(0, replace(pickup, before_s=40.0, after_s=5.0))
+            waiting.append(stops)
         route = []
         while any(waiting):
             route.append(luck.choice([stops for stops in waiting if stops]).pop(0))
