@@ -8,21 +8,21 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..assign.params import Params
+from ..assign.solver import plan
 from ..assign.state import Assignment
 from ..model import ids
 from ..model.decision import Decision
 from ..model.errors import Refusal
-from ..model.event import EventKind
-from ..model.offer import Offer, OfferStatus
-from ..model.task import TaskMove, TaskStatus, next_status
+from ..model.plan_views import ForeseenView
+from ..model.task import TaskStatus
 from ..store.unit_of_work import UnitOfWork
 from ..ticks.record import ShadowNote, TickRecord, pairs, plan_digest
-from .availability import check_still_ready
 from .campus_ground import CampusGround
 from .context import Context
+from .foresee_orders import foreseen
+from .offer_task import kept_candidates, offer_task
 from .planning import Answer, Desk, Question
 from .situation import Situation, gather
-from .tell import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Tick:
     offered: int = 0
     lost: int = 0  # somebody else was faster
     waiting: Mapping[str, str] | None = None
+    foreseen: Mapping[str, ForeseenView] = field(default_factory=dict)  # the same with whoever is foreseen
     method: str = ""
     fallback: str = ""
     tasks: int = 0
@@ -66,11 +67,12 @@ async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params,
     stages = {**situation.stages_ms, **answer.stages_ms, "offers": (desk.monotonic_s() - planned_s) * 1000}
     shadow = await desk.shade(question, answer)
     await _record(desk, this, campus_id, ground, question, stages, shadow)
-    waiting = {**situation.left_to_grab(), **answer.plan.unassigned}
+    waiting = _waiting(situation, answer)
     return Tick(
         offered,
         lost,
-        {situation.task_of[task_id].order_id: why for task_id, why in waiting.items()},
+        {order_id: one.reason for order_id, one in waiting.items()},
+        waiting,
         answer.plan.method,
         answer.fallback,
         len(question.tasks),
@@ -80,16 +82,26 @@ async def assign_tasks(ctx: Context, campus_id: str, fence: int, params: Params,
     )
 
 
-async def why_waiting(ctx: Context, campus_id: str, order_id: str) -> str | None:
+async def why_waiting(ctx: Context, campus_id: str, order_id: str) -> ForeseenView | None:
     """Why a tick would not offer this order to anybody now; None where one would, or where it does not wait."""
     ground = await ctx.grounds.get(campus_id)
     situation = await gather(ctx, campus_id, ground)
     task = next((one for one in situation.task_of.values() if one.order_id == order_id), None)
     if task is None or task.status is not TaskStatus.OPEN:
         return None
-    desk = Desk(ctx)
-    answer = await desk.think(_question(situation, ground, Params(), desk))
-    return (situation.left_to_grab() | dict(answer.plan.unassigned)).get(task.id)
+    asked = _question(situation, ground, ctx.options.params, Desk(ctx))
+    made = await ctx.thinking.about(
+        lambda: plan(asked.tasks, asked.runners, asked.ways, asked.now_ms, asked.params, asked.method)
+    )
+    return _waiting(situation, Answer(made, {})).get(order_id)
+
+
+def _waiting(situation: Situation, answer: Answer) -> dict[str, ForeseenView]:
+    """By order id: everything that was not offered."""
+    planned = {one.task_id: one for one in answer.plan.planned}
+    reasons = {**situation.left_to_grab(), **answer.plan.unassigned}
+    orders = ((task_id, situation.task_of[task_id].order_id) for task_id in reasons)
+    return {order_id: foreseen(order_id, reasons[task_id], planned.get(task_id)) for task_id, order_id in orders}
 
 
 def _question(situation: Situation, ground: CampusGround, params: Params, desk: Desk) -> Question:
@@ -133,7 +145,6 @@ async def _offer_bundle(this: _Round, campus_id: str, bundle: list[Assignment]) 
 
 
 def _offer(this: _Round, chosen: Assignment, uow: UnitOfWork) -> None:
-    check_still_ready(uow, chosen.runner_id)
     seen = this.situation.task_of[chosen.task_id]
     order = uow.orders.get(seen.order_id)
     decision = Decision(
@@ -146,53 +157,12 @@ def _offer(this: _Round, chosen: Assignment, uow: UnitOfWork) -> None:
         runner_id=chosen.runner_id,
         regret_s=chosen.regret_s,
         fence=this.fence,
-        candidates=_candidates(chosen),
+        candidates=kept_candidates(chosen),
         note=" ".join(filter(None, (this.answer.plan.params_version, this.answer.fallback))),
         tick_id=this.tick_id,
     )
-    offer = Offer(
-        id=uow.new_id(ids.OFFER),
-        campus_id=uow.campus_id,
-        task_id=seen.id,
-        order_id=order.id,
-        runner_id=chosen.runner_id,
-        status=OfferStatus.PENDING,
-        offered_at=uow.now,
-        expires_at=uow.now + this.ctx.options.offer_ttl,
-        decision_id=decision.id,
-    )
-    task = replace(
-        seen,
-        status=next_status(seen.status, TaskMove.OFFER),
-        version=seen.version + 1,
-        offer_id=offer.id,
-        decision_id=decision.id,
-        fence=this.fence,
-    )
-    uow.tasks.save(task, fence=this.fence)
-    uow.offers.insert(offer)
-    uow.decisions.insert(decision)
     visits = [(visit.stop.task_id, visit.stop.role) for visit in this.answer.plan.routes.get(chosen.runner_id, ())]
-    uow.planned_routes.save(chosen.runner_id, visits)
-    uow.jobs.schedule("expire_offer", offer.id, offer.expires_at)
-    tell(uow, EventKind.TASK_OFFERED, order, task, runner_id=offer.runner_id, offer_id=offer.id)
-
-
-def _candidates(chosen: Assignment) -> list[dict[str, object]]:
-    kept: list[dict[str, object]] = [
-        {
-            "runner_id": one.runner_id,
-            "cost_s": one.cost_s,
-            "terms": dict(one.terms),
-            "distance_m": round(one.distance_m),
-            "is_chosen": one.runner_id == chosen.runner_id,
-        }
-        for one in chosen.candidates
-    ]
-    kept.extend(
-        {"runner_id": runner_id, "excluded": str(rule)} for runner_id, rule in list(chosen.excluded.items())[:20]
-    )
-    return kept
+    offer_task(uow, order, seen, decision, this.ctx.options.offer_ttl, visits, fence=this.fence)
 
 
 # --- the record -------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from functools import partial
 from ..assign.params import Params
 from ..flow.assign_tasks import Tick, assign_tasks
 from ..flow.context import Context
+from ..flow.foresee_orders import keep_outlook
 from ..flow.planning import Desk
 from ..store.unit_of_work import GlobalUnit
 from .loop import Loop
@@ -67,6 +68,7 @@ class Planner:
                 log.exception("planning failed; the next tick tries again", extra={"fields": {"campus": campus.id}})
                 continue
             self.waiting[campus.id] = tick.waiting or {}
+            await keep_outlook(self._ctx, campus.id, tick.foreseen)
             self._on_tick(campus.id, tick)
         self.ticks += 1
         return 0

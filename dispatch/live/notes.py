@@ -3,6 +3,8 @@ a question asked again, never an order."""
 
 from __future__ import annotations
 
+from typing import cast
+
 from . import keys
 from .connect import RedisClient
 
@@ -25,4 +27,4 @@ class Notes:
     async def read(self, campus_id: str, name: str) -> bytes | None:
         """The note, None once its time is over."""
         found = await self._redis.get(keys.note(campus_id, name))
-        return None if found is None else bytes(found)
+        return cast("bytes | None", found)

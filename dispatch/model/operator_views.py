@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import field
+
+from .plan_views import ForeseenView, MoveView
 from .views import AccountView, OrderView, StopView, View
 
 
@@ -66,6 +69,7 @@ class CandidateView(View, frozen=True, kw_only=True):
     distance_m: int | None
     excluded: str | None
     is_chosen: bool = False
+    done_at_ms: int | None = None
 
 
 class DecisionView(View, frozen=True, kw_only=True):
@@ -81,12 +85,18 @@ class DecisionView(View, frozen=True, kw_only=True):
 
 
 class WhyView(View, frozen=True, kw_only=True):
+    """``waiting``: why nobody has it yet, by a plan of ``planned_at_ms``; ``foreseen``: the same with who is meant."""
+
     decisions: list[DecisionView]
-    waiting: str | None  # why nobody has it yet
+    waiting: str | None
+    foreseen: ForeseenView | None = None
+    foreseen_name: str = ""
+    planned_at_ms: int | None = None
 
 
 class ReassignOption(View, frozen=True, kw_only=True):
-    """What it would cost to give the order to this runner, shown before it is done."""
+    """What it would cost to give the order to this runner, shown before it is done. ``late_s``: so much after its
+    promise; ``moves``: what the runner carries already and would deliver at another time."""
 
     runner_id: str
     runner_name: str
@@ -96,11 +106,19 @@ class ReassignOption(View, frozen=True, kw_only=True):
     distance_m: int
     is_current: bool
     excluded: str | None = None
+    late_s: int = 0
+    moves: list[MoveView] = field(default_factory=list)
 
 
 class ReassignOptionsView(View, frozen=True, kw_only=True):
+    """``released``: what else its runner carries, once they have lost it; ``left_out``: runners too far away to be
+    weighed, one of whom can be asked about by name."""
+
     version: int
     options: list[ReassignOption]
+    released: list[MoveView] = field(default_factory=list)
+    promised_at_ms: int = 0
+    left_out: int = 0
 
 
 class RunnerRow(View, frozen=True, kw_only=True):

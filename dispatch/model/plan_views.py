@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec import field
+
 from .views import View
 
 
 class ForeseenView(View, frozen=True, kw_only=True):
     """An order that waits, as the planner's last plan has it.
 
-    ``state``: planned (``runner_id`` is foreseen, to go at ``leave_at_ms`` and to be done at ``done_at_ms``) or waiting;
+    ``state``: planned (``runner_id`` is foreseen, to go at ``leave_at_ms`` and done at ``done_at_ms``) or waiting;
     ``reason``: of ``assign.state.Waiting``. Whether it is being offered, escalated or given up is in its own view.
     """
 
@@ -46,8 +48,22 @@ class WhyNotView(View, frozen=True, kw_only=True):
     chosen_name: str = ""
     cost_s: float | None = None
     gap_s: float | None = None
-    terms: dict[str, float] = {}
+    terms: dict[str, float] = field(default_factory=dict)
     chosen_cost_s: float | None = None
-    chosen_terms: dict[str, float] = {}
+    chosen_terms: dict[str, float] = field(default_factory=dict)
     at_ms: int | None = None
     is_decided: bool = False
+
+
+class MoveView(View, frozen=True, kw_only=True):
+    """An order that somebody carries and that is done ``seconds`` later (below zero: sooner) because of a change: at
+    ``done_at_ms``, which is ``late_s`` after its promise; without the change it is ``was_late_s`` after it."""
+
+    order_id: str
+    code: str
+    runner_id: str
+    seconds: int
+    done_at_ms: int
+    promised_at_ms: int
+    late_s: int
+    was_late_s: int

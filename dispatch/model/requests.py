@@ -192,13 +192,25 @@ class Deliver(Tap, frozen=True, kw_only=True):
 Reason = Literal["runner_unreachable", "runner_asked", "student_asked", "too_late", "accident", "other"]
 
 
+class SeenMove(Request, frozen=True, kw_only=True):
+    """By how much another order was said to be done later, and whether it would be late."""
+
+    order_id: IdText
+    seconds: Annotated[int, Meta(ge=-(10**7), le=10**7)]
+    is_late: bool
+
+
 class Reassign(Request, frozen=True, kw_only=True):
-    """Put an order onto a runner by force; ``runner_id`` None takes it away and lets the planner look again."""
+    """Put an order onto a runner by force; ``runner_id`` None takes it away and lets the planner look again.
+
+    ``seen``: what it was said to mean for other orders; it is refused when it means something else by now.
+    """
 
     runner_id: IdText | None
     version: Version
     reason: Reason
     note: Annotated[str, Meta(max_length=200)] = ""
+    seen: Annotated[list[SeenMove], Meta(max_length=50)] | None = None
 
 
 class UndoReassign(Request, frozen=True, kw_only=True):

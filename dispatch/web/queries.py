@@ -54,6 +54,19 @@ class ListAudit(Request, frozen=True, kw_only=True):
     before: IdText | None = None
 
 
+class WhyNot(Request, frozen=True, kw_only=True):
+    """``runner_id``: who is asked about; ``decision_id``: which decision, the newest where it is not said."""
+
+    runner_id: IdText
+    decision_id: IdText | None = None
+
+
+class WeighReassign(Request, frozen=True, kw_only=True):
+    """``runner_id``: weighed in any case, however far away."""
+
+    runner_id: IdText | None = None
+
+
 class ReadPlan(Request, frozen=True, kw_only=True):
     """``term_starts``: a day of the term's first week, for a table that counts weeks and does not say it."""
 

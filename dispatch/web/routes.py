@@ -11,6 +11,8 @@ from ..flow import (
     confirm_order,
     deliver_task,
     describe_campus,
+    explain_decision,
+    foresee_orders,
     go_on_duty,
     manage_accounts,
     manage_credit,
@@ -27,11 +29,13 @@ from ..flow import (
     set_zone,
     sign_in,
     watch_console,
+    weigh_reassign,
     wish_runner,
 )
 from ..model import credit_views as cv
 from ..model import geofence_views as gv
 from ..model import operator_views as ov
+from ..model import plan_views as pv
 from ..model import requests as rq
 from ..model import shift_requests as sr
 from ..model import shift_views as sv
@@ -207,11 +211,16 @@ ROUTES: tuple[Route, ...] = (
     # --- operating
     Route("GET", "/console", P.ORDERS_READ_ANY, lambda c: watch_console.console(c.ctx, c.me, c.query.datum),
           ov.ConsoleView, "The console's snapshot", query=qs.InDatum),
-    Route("GET", "/orders/{id}/why", P.ORDERS_READ_ANY, lambda c: reassign_task.why(c.ctx, c.me, c.id),
-          ov.WhyView, "Why this runner"),
+    Route("GET", "/outlook", P.ORDERS_READ_ANY, lambda c: foresee_orders.outlook(c.ctx, c.me), pv.OutlookView,
+          "What the planner foresees for the orders that wait"),
+    Route("GET", "/orders/{id}/why", P.ORDERS_READ_ANY, lambda c: explain_decision.why(c.ctx, c.me, c.id),
+          ov.WhyView, "Why this runner, or why nobody yet"),
+    Route("GET", "/orders/{id}/why-not", P.ORDERS_READ_ANY,
+          lambda c: explain_decision.why_not(c.ctx, c.me, c.id, c.query.runner_id, c.query.decision_id),
+          pv.WhyNotView, "Why not somebody else, from the recorded tick", query=qs.WhyNot),
     Route("GET", "/orders/{id}/reassign-options", P.ORDERS_REASSIGN,
-          lambda c: reassign_task.options(c.ctx, c.me, c.id), ov.ReassignOptionsView,
-          "What it would cost to give it to whom"),
+          lambda c: weigh_reassign.options(c.ctx, c.me, c.id, c.query.runner_id), ov.ReassignOptionsView,
+          "What it would cost to give it to whom, and what moves by that", query=qs.WeighReassign),
     Route("POST", "/orders/{id}/reassign", P.ORDERS_REASSIGN,
           lambda c: reassign_task.reassign(c.ctx, c.me, c.id, c.body), vw.OrderView,
           "Give it to a runner by force", request=rq.Reassign, key="optional"),

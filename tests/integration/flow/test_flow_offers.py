@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dispatch.access.principal import Principal
-from dispatch.flow import answer_offer, cancel_order, go_on_duty, reassign_task
+from dispatch.flow import answer_offer, cancel_order, explain_decision, go_on_duty, reassign_task
 from dispatch.flow.run_due_jobs import run_due_jobs
 from dispatch.model.campus import AssignMode
 from dispatch.model.errors import (
@@ -178,7 +178,7 @@ async def test_a_campus_where_runners_grab_plans_nothing(home: World) -> None:
     await home.settings(mode=AssignMode.GRAB)
     order_id = await home.paid(student)
     assert (await home.tick()).offered == 0
-    assert (await reassign_task.why(home.ctx, operator, order_id)).waiting == "grab_only"
+    assert (await explain_decision.why(home.ctx, operator, order_id)).waiting == "grab_only"
 
 
 async def test_grabbing_what_one_is_offered_accepts_it_and_anothers_offer_is_withdrawn(world: World) -> None:

@@ -13,10 +13,12 @@ from dispatch.flow import (
     cancel_order,
     confirm_order,
     deliver_task,
+    explain_decision,
     go_on_duty,
     read_orders,
     reassign_task,
     watch_console,
+    weigh_reassign,
 )
 from dispatch.model.account import Membership, RunnerStatus
 from dispatch.model.errors import NotAvailable, NotFound, NotPermitted, StaleVersion, WrongState
@@ -78,7 +80,7 @@ async def test_a_forced_order_changes_hands_on_record_and_both_are_told(world: W
     assert told.data["taken_away"] is True and "order" not in told.data
     with pytest.raises(NotFound):
         await deliver_task.arrived(world.ctx, first, order_id, Tap())
-    decisions = (await reassign_task.why(world.ctx, operator, order_id)).decisions
+    decisions = (await explain_decision.why(world.ctx, operator, order_id)).decisions
     assert {decision.mode for decision in decisions} == {"forced", "grab"} and decisions[0].at_ms
 
 
@@ -141,10 +143,10 @@ async def test_taken_away_it_waits_again_but_not_for_who_had_it(world: World) ->
     assert (await world.order(order_id)).status is OrderStatus.OPEN
     assert (await go_on_duty.state(world.ctx, runner)).orders == []
     assert (await world.tick()).offered == 0, "the runner who lost it is not asked again"
-    why = await reassign_task.why(world.ctx, operator, order_id)
+    why = await explain_decision.why(world.ctx, operator, order_id)
     assert why.waiting == "all_offered_before"
     other = await world.runner()
-    assert (await reassign_task.why(world.ctx, operator, order_id)).waiting is None
+    assert (await explain_decision.why(world.ctx, operator, order_id)).waiting is None
     offer = await world.offered(order_id)
     assert offer.runner_id == other.account_id
     # The offer changed nothing of the order: it is taken back together with the taking away.
@@ -221,7 +223,7 @@ async def test_what_it_would_mean_is_shown_before(home: World) -> None:
     silent = await home.runner()
     await home.ctx.presence.remove(home.campus_id, [silent.account_id])
     order_id = await home.assigned(student, near)
-    view = await reassign_task.options(home.ctx, operator, order_id)
+    view = await weigh_reassign.options(home.ctx, operator, order_id)
     assert view.version == (await home.order(order_id)).version
     by_runner: dict[str, Any] = {option.runner_id: option for option in view.options}
     assert by_runner[near.account_id].is_current and by_runner[near.account_id].load_before == 1
@@ -231,9 +233,9 @@ async def test_what_it_would_mean_is_shown_before(home: World) -> None:
     assert view.options[-1].runner_id == silent.account_id
     done = await home.delivered(student, near)
     with pytest.raises(WrongState):
-        await reassign_task.options(home.ctx, operator, done)
+        await weigh_reassign.options(home.ctx, operator, done)
     with pytest.raises(NotPermitted):
-        await reassign_task.options(home.ctx, near, order_id)
+        await weigh_reassign.options(home.ctx, near, order_id)
 
 
 async def test_why_this_runner(home: World) -> None:
@@ -241,7 +243,7 @@ async def test_why_this_runner(home: World) -> None:
     runners = [await home.runner(name=name) for name in ("一", "二", "三")]
     order_id = await home.paid(student)
     offer = await home.offered(order_id)
-    why = await reassign_task.why(home.ctx, operator, order_id)
+    why = await explain_decision.why(home.ctx, operator, order_id)
     (decision,) = why.decisions
     assert decision.mode == "optimizer" and decision.runner_id == offer.runner_id and why.waiting is None
     assert {candidate.runner_id for candidate in decision.candidates} == {one.account_id for one in runners}
@@ -251,20 +253,20 @@ async def test_why_this_runner(home: World) -> None:
     asked = next(one for one in runners if one.account_id == offer.runner_id)
     await answer_offer.decline(home.ctx, asked, offer.id, DeclineOffer())
     await home.offered(order_id)
-    newest = (await reassign_task.why(home.ctx, operator, order_id)).decisions
+    newest = (await explain_decision.why(home.ctx, operator, order_id)).decisions
     excluded = [candidate for decision in newest for candidate in decision.candidates if candidate.excluded]
-    assert [(one.runner_id, one.excluded) for one in excluded] == [(asked.account_id, "offered_before")]
+    assert [(one.runner_id, one.excluded) for one in excluded] == [(asked.account_id, "cooling_down")]
     with pytest.raises(NotPermitted):
-        await reassign_task.why(home.ctx, student, order_id)
+        await explain_decision.why(home.ctx, student, order_id)
 
 
 async def test_why_an_order_waits(home: World) -> None:
     student, operator = await home.student(), await home.operator()
     order_id = await home.paid(student)
-    assert (await reassign_task.why(home.ctx, operator, order_id)).waiting == "no_runners"
+    assert (await explain_decision.why(home.ctx, operator, order_id)).waiting == "no_runners"
     runner = await home.runner()
     home.advance(91)
-    assert (await reassign_task.why(home.ctx, operator, order_id)).waiting == "all_positions_stale"
+    assert (await explain_decision.why(home.ctx, operator, order_id)).waiting == "all_positions_stale"
     await go_on_duty.set_duty(home.ctx, runner, SetDuty(is_on=False))
     view = await watch_console.console(home.ctx, operator)
     assert view.runners == [] and [order.id for order in view.orders] == [order_id]

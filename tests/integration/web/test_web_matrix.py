@@ -19,7 +19,7 @@ from dispatch.model.ids import OFFER
 from dispatch.model.offer import Offer, OfferStatus
 from dispatch.model.order import OrderStatus
 from dispatch.model.task import TaskStatus
-from dispatch.web.queries import AtVersion
+from dispatch.web.queries import AtVersion, WhyNot
 from dispatch.web.route import Anyone, Route
 from dispatch.web.routes import ROUTES
 
@@ -173,7 +173,8 @@ class Scene:
     def url(self, route: Route) -> str:
         kind = route.path.split("/")[1]
         named = {"campuses": self.house.campus_id, **self.ids}.get(kind, "x")
-        query = "?version=0" if route.query is AtVersion else ""
+        asked = {AtVersion: "?version=0", WhyNot: f"?runner_id={self.people['carrier'].id}"}
+        query = asked.get(route.query, "")
         return route.path.replace("{id}", named).replace("{channel}", "sandbox") + query
 
 
