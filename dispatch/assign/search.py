@@ -58,13 +58,16 @@ class Search:
         self._most = (ground.runners.max_tasks - ground.runners.load).tolist()
         self._carried_from = 2 * len(ground.tasks)
         self._beside: dict[tuple[int, int], float] = {}
-        self._runners: list[list[int]] = [[] for _ in range(len(ground.tasks))]
-        cost_s, beside_s = first.costs.total_s, first.beside_s
-        for pair in np.lexsort((cost_s, first.pairs.task)).tolist():
-            if cost_s[pair] < inf:
-                task, runner = int(first.pairs.task[pair]), int(first.pairs.runner[pair])
-                self._beside[task, runner] = float(beside_s[pair])
-                self._runners[task].append(runner)
+        #: By task, the least that it can add to a runner's cost, and the runner, the cheapest first.
+        self._runners: list[list[tuple[float, int]]] = [[] for _ in range(len(ground.tasks))]
+        # On the route as it is, and without the way, that may be shared: nothing makes it cheaper than that.
+        least_s = first.costs.total_s - first.costs.terms["travel"] - first.costs.terms["stand"]
+        numbers = np.lexsort((first.pairs.runner, least_s, first.pairs.task))
+        numbers = numbers[np.isfinite(first.costs.total_s[numbers])]
+        columns = (first.pairs.task, first.pairs.runner, least_s, first.beside_s)
+        for task, runner, least, beside in zip(*(column[numbers].tolist() for column in columns), strict=True):
+            self._beside[task, runner] = beside
+            self._runners[task].append((least, runner))
         #: What is done nowhere in particular stays where the rounds have put it.
         self.tasks = [task for task, runners in enumerate(self._runners) if runners and ground.tasks.has_place[task]]
         self._apart = _apart(lines, ground)
@@ -89,7 +92,7 @@ class Search:
         draft = self.draft(routes, np.full(n, -1, dtype=np.intp), np.zeros(n))
         for _, task, runner in known:
             if (task, runner) in self._beside and ground.tasks.has_place[task]:
-                self._insert(draft, {}, task, [runner])
+                self._insert(draft, {}, task, [(0.0, runner)])
         for task in self.tasks:
             if draft.runner[task] < 0:
                 self._insert(draft, {}, task)
@@ -143,12 +146,18 @@ class Search:
         return False
 
     def _insert(
-        self, draft: Draft, touched: dict[int, tuple[Route, float]], task: int, among: list[int] | None = None
+        self,
+        draft: Draft,
+        touched: dict[int, tuple[Route, float]],
+        task: int,
+        among: list[tuple[float, int]] | None = None,
     ) -> float:
         """Put one task in; gives what it costs beyond the routes."""
         lines = self._lines
         best, chosen = self._params.unassigned_s, (-1, 0, 0)
-        for r in among or self._runners[task][: self._params.searched]:
+        for least, r in among or self._runners[task][: self._params.searched]:
+            if least >= best:
+                break
             if sum(1 for stop in draft.routes[r] if stop & 1 and stop < self._carried_from) >= self._most[r]:
                 continue
             beside = self._beside[task, r]
