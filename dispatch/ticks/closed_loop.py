@@ -24,6 +24,8 @@ from .variant import Variant
 STEP_MS = 5_000
 #: A longer silence is a break in the recording, not a quiet moment.
 GAP_MS = 600_000
+#: How long it goes on after the last record, at most.
+TAIL_MS = 3_600_000
 
 
 @dataclass(slots=True)
@@ -227,7 +229,7 @@ def play_on(ticks: Iterable[Recorded], name: str, variant: Variant | None) -> Da
 
 
 def _moments(ticks: Iterable[Recorded], world: _World) -> Iterator[tuple[int, Recorded]]:
-    """When it is planned, and by which record: every recorded tick, and in between as long as something waits."""
+    """When it is planned, by which record: every recorded tick, and between and after them while something waits."""
     before: Recorded | None = None
     for recorded in ticks:
         now_ms = recorded.tick.now_ms
@@ -238,3 +240,9 @@ def _moments(ticks: Iterable[Recorded], world: _World) -> Iterator[tuple[int, Re
         world.see(recorded)
         yield now_ms, recorded
         before = recorded
+    if before is not None:
+        # What still waits at the end is carried out, so that both sides are judged by all orders.
+        for after_ms in range(STEP_MS, TAIL_MS, STEP_MS):
+            if not world.waiting:
+                return
+            yield before.tick.now_ms + after_ms, before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,9 +86,11 @@ def _compared(asked: _Asked, *, is_closed: bool) -> tuple[Comparison, list[Day]]
         _complain(f"{recording.torn} torn records were passed over")
     days = []
     if is_closed:
-        days.append(play_on(recording.ticks(asked.span), "as recorded", None))
+        # Every tick, for in those that were left out there may be orders that are in no other.
+        whole = replace(asked.span, every=1)
+        days.append(play_on(recording.ticks(whole), "as recorded", None))
         if asked.variant is not None:
-            days.append(play_on(recording.ticks(asked.span), asked.variant.words(), asked.variant))
+            days.append(play_on(recording.ticks(whole), asked.variant.words(), asked.variant))
     return comparison, days
 
 
