@@ -71,7 +71,7 @@ async def test_an_order_through_three_pages(stage: Stage) -> None:
     await student.get_by_role("button", name="提交评价").click()
     await expect(student.get_by_role("img", name="您给了 5 星")).to_be_visible()
 
-    await runner.locator("#tabs button").nth(2).click()
+    await runner.locator("#tabs button").nth(3).click()
     await expect(runner.locator(".wallet-line")).to_have_count(1)
     await expect(runner.locator(".wallet-line")).to_contain_text(code)
     await row.click()
