@@ -30,12 +30,13 @@ def plan(
 ) -> Plan:
     """Routes for the runners with as many of the tasks as possible, at the least cost, and what of it is due now.
 
-    The same input gives the same plan, in whatever order it comes. ``lap`` hears of the stages ``candidates``,
-    ``costs``, ``solve``, ``routes`` and ``records``. ValueError: a task with more than two stops, or
+    The same input gives the same plan, in whatever order it comes. ``lap`` hears of the stages ``places``,
+    ``candidates``, ``costs``, ``solve``, ``routes`` and ``records``. ValueError: a task with more than two stops, or
     without their seconds.
     """
     mark = lap or (lambda stage: None)
     seen = ground(tasks, runners, ways, now_ms, params)
+    mark("places")
     road, fleet = Road(seen, params), fleet_of(seen)
     among = pairs(seen, fleet, params)
     mark("candidates")

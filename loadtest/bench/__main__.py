@@ -1,4 +1,4 @@
-"""The command ``python -m loadtest.bench hub``: measure the hub beside its baselines."""
+"""The command ``python -m loadtest.bench``: measure the hub and the optimizer beside their baselines."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dispatch.assign import Params
+
+from ..mdrp.parameters import Setup, with_changes
 from ..own_server import ServerFailed
-from . import written
+from . import assign, written
+from .busy_ticks import Size
 from .crew import CrewFault
 from .errands import ErrandFailed
 from .lanes import Load
@@ -33,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = _parser().parse_args(arguments)
     if told.command == "hub":
         return _hub(told)
+    if told.command == "assign":
+        return _assign(told)
     try:
         body = json.loads(told.report.read_text(encoding="utf-8"))
         if told.command == "table":
@@ -70,10 +76,29 @@ def _hub(told: argparse.Namespace) -> int:
     return 1 if told.check and report.missed() else 0
 
 
+def _assign(told: argparse.Namespace) -> int:
+    try:
+        sizes = [Size.parsed(text) for text in told.sizes.split(",")]
+        if told.quick:
+            sizes, told.rounds = [Size(40, 60)], 3
+        bench = assign.Bench(assign.campus_of(told.map), with_changes(Setup(Params()), told.param).params)
+    except (OSError, ValueError) as fault:
+        print(f"bench: {fault}", file=sys.stderr)
+        return 2
+    about = description() | {"map": str(told.map) if told.map else "the demo campus"}
+    print("\n".join(f"  {name:<14} {value}" for name, value in about.items()) + "\n\n" + assign.heading())
+    outcomes = [bench.measure(size, told.rounds, lambda text: print(text, flush=True)) for size in sizes]
+    if told.json is not None:
+        told.json.parent.mkdir(parents=True, exist_ok=True)
+        told.json.write_text(json.dumps(assign.body(outcomes, about), indent=1) + "\n", encoding="utf-8")
+        print(f"\nwrote {told.json}")
+    return 1 if told.check and any(one.is_missed for one in outcomes) else 0
+
+
 def _parser() -> argparse.ArgumentParser:
     rows = "\n".join(f"  {name:<10} {about(name)}" for name in ROWS)
     parser = argparse.ArgumentParser(
-        prog="python -m loadtest.bench", description="What the hub costs, beside servers written for comparison."
+        prog="python -m loadtest.bench", description="What the hub and the optimizer cost, beside plain baselines."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
     table = commands.add_parser("table", help="a written report as tables for a document")
@@ -81,6 +106,14 @@ def _parser() -> argparse.ArgumentParser:
     plot = commands.add_parser("plot", help="a written report as a picture")
     plot.add_argument("report", type=Path)
     plot.add_argument("picture", type=Path)
+    ticks = commands.add_parser("assign", help="measure the optimizer's whole tick")
+    ticks.add_argument("--sizes", default=",".join(map(str, assign.SIZES)), help="tasks x runners (%(default)s)")
+    ticks.add_argument("--rounds", type=int, help="ticks of each size, each of its own seed (100, 40, 12; else 20)")
+    ticks.add_argument("--map", type=Path, help="an OpenStreetMap extract of a campus (the demo campus)")
+    ticks.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="a setting of the optimizer")
+    ticks.add_argument("--quick", action="store_true", help="three small ticks: does it work at all?")
+    ticks.add_argument("--json", type=Path, help="write everything there")
+    ticks.add_argument("--check", action="store_true", help="end with 1 when a bound is missed")
     hub = commands.add_parser(
         "hub", help="measure the hub", description=_ABOUT + rows, formatter_class=argparse.RawDescriptionHelpFormatter
     )
