@@ -160,7 +160,7 @@ Agenda = tuple[tuple[datetime, Absence | None], ...]
 _Span = tuple[datetime, datetime]
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=8_192)
 def agenda(timetable: Timetable, time_zone: str, day: date) -> Agenda:
     """What the timetable says of this local day and the next.
 

@@ -12,16 +12,21 @@ from typing import Any
 import pytest
 
 from dispatch.model.account import Role, RunnerStatus
+from dispatch.model.campus import AssignMode
 from dispatch.model.credit import CreditAppeal, CreditEntry, CreditReason
 from dispatch.model.decision import Decision
 from dispatch.model.errors import NotFound
+from dispatch.model.escalation import Escalation
 from dispatch.model.geofence import CampusFence, CircleShape
 from dispatch.model.money import Fen
 from dispatch.model.offer import OfferStatus
 from dispatch.model.order import OrderStatus
 from dispatch.model.photo import Photo
+from dispatch.model.pin import Pin, PinKind
+from dispatch.model.shift import RunnerPause, RunnerPlan, Timetable
 from dispatch.model.stop import StopRole
 from dispatch.model.task import TaskStatus
+from dispatch.model.zone import Zone
 from dispatch.store import tables
 from dispatch.store.unit_of_work import UnitOfWork
 
@@ -30,6 +35,7 @@ REPOSITORIES = (
     "orders", "tasks", "offers", "decisions", "outbox", "commands", "inbox", "jobs", "audit", "idempotency", "photos",
     "alerts", "memberships", "accounts", "statistics", "geofences", "geofence_stays", "credit",
     "credit_appeals", "planned_routes", "stop_visits", "delays",
+    "runner_plans", "zones", "pins", "escalations",
 )  # fmt: skip
 
 #: What a unit of work of ``here`` asks about the rows of ``there``.
@@ -120,6 +126,22 @@ ASKED: dict[str, Ask] = {
     "stop_visits.ahead": lambda uow, x: uow.stop_visits.ahead([x.account.id]),
     "stop_visits.served": lambda uow, x: uow.stop_visits.served(x.now - timedelta(days=1)),
     "delays.of_orders": lambda uow, x: uow.delays.of_orders([x.order.id]),
+    "runner_plans.get": lambda uow, x: uow.runner_plans.get(x.account.id).version,
+    "runner_plans.on_duty": lambda uow, x: uow.runner_plans.on_duty(),
+    "runner_plans.pause": lambda uow, x: uow.runner_plans.pause(x.account.id).declines,
+    "runner_plans.pauses": lambda uow, x: uow.runner_plans.pauses(),
+    "zones.all": lambda uow, x: uow.zones.all(),
+    "zones.remove": lambda uow, x: uow.zones.remove(x.geofence.id),
+    "pins.get": lambda uow, x: uow.pins.get(x.open_task.order_id),
+    "pins.of_waiting": lambda uow, x: uow.pins.of_waiting(),
+    "pins.remove": lambda uow, x: uow.pins.remove(x.open_task.order_id),
+    "pins.carried_before": lambda uow, x: uow.pins.carried_before(x.order.student_id, 9),
+    "escalations.get": lambda uow, x: uow.escalations.get(x.open_task.order_id),
+    "escalations.of_waiting": lambda uow, x: uow.escalations.of_waiting(),
+    "escalations.remove": lambda uow, x: uow.escalations.remove(x.open_task.order_id),
+    "escalations.last_call": lambda uow, x: uow.escalations.last_call(),
+    "escalations.refusals": lambda uow, x: uow.escalations.refusals(),
+    "escalations.refused_by": lambda uow, x: uow.escalations.refused_by(x.refused_task.id),
     "offers.answers": lambda uow, x: uow.offers.answers(),
     "offers.answers_of": lambda uow, x: sum(uow.offers.answers_of(x.account.id)),
     "offers.count_of_runner": lambda uow, x: uow.offers.count_of_runner(x.account.id, OfferStatus.PENDING, x.now),
@@ -146,6 +168,11 @@ REFUSED: dict[str, Ask] = {
     "stop_visits.confirm": lambda uow, x: uow.stop_visits.confirm(x.order, StopRole.DROPOFF, "acc_new", x.now),
     "stop_visits.finish": lambda uow, x: uow.stop_visits.finish(x.order, StopRole.DROPOFF, "acc_new", x.now),
     "delays.tell": lambda uow, x: uow.delays.tell(x.order, x.now),
+    "runner_plans.save": lambda uow, x: uow.runner_plans.save(replace(x.plan, version=2)),
+    "runner_plans.save_pause": lambda uow, x: uow.runner_plans.save_pause(replace(x.pause, declines=2)),
+    "zones.save": lambda uow, x: uow.zones.save(replace(x.zone, runner_ids=())),
+    "pins.save": lambda uow, x: uow.pins.save(replace(x.pin, runner_id="acc_new")),
+    "escalations.save": lambda uow, x: uow.escalations.save(replace(x.escalation, told=9)),
     "geofences.insert": lambda uow, x: uow.geofences.insert(replace(x.geofence, id="fen_new")),
     "geofences.save": lambda uow, x: uow.geofences.save(replace(x.geofence, version=2)),
 }
@@ -162,11 +189,18 @@ async def fill(books: Any) -> SimpleNamespace:
     task = await books.task(order, status=TaskStatus.CARRYING)
     open_task = await books.task(await books.order(there))
     offer = await books.offer(open_task, account.id)
+    refused_task = await books.task(await books.order(there))
+    await books.offer(refused_task, account.id, status=OfferStatus.DECLINED)
+    plan = RunnerPlan(account.id, there, 1, Timetable(), None, now)
+    pause = RunnerPause(account.id, there, now + timedelta(hours=1), None, 1, now)
+    pin = Pin(there, open_task.order_id, PinKind.WISH, account.id, now, account.id)
+    escalation = Escalation(there, open_task.order_id, now, 3, 1, now)
     decision = Decision(books.new_id("dec"), there, task.id, order.id, now, "grab", account.id, None, 0)
     event = books.make_event(order.id, 1, there)
     geofence = CampusFence(
         books.new_id("fen"), there, "南门", None, CircleShape(30.5, 114.4, 50.0), 60, 1, True, now, now, account.id
     )
+    zone = Zone(geofence.id, there, AssignMode.GRAB)
     # Of the kind that says of which line it is, so that every question finds it.
     credit = CreditEntry(
         books.new_id("crd"), there, account.id, 1, now, 1, 81, CreditReason.REVERSED, "crd_other", "v1"
@@ -190,6 +224,11 @@ async def fill(books: Any) -> SimpleNamespace:
         uow.stop_visits.arrive(order, StopRole.DROPOFF, account.id, now)
         uow.stop_visits.finish(order, StopRole.DROPOFF, account.id, now)
         uow.delays.tell(order, now)
+        uow.runner_plans.save(plan)
+        uow.runner_plans.save_pause(pause)
+        uow.zones.save(zone)
+        uow.pins.save(pin)
+        uow.escalations.save(escalation)
         uow.credit.append(credit)
         assert uow.credit_appeals.insert(appeal)
         return uow.alerts.open_alerts()[0], uow.memberships.get(account.id)
@@ -198,6 +237,7 @@ async def fill(books: Any) -> SimpleNamespace:
     return SimpleNamespace(
         account=account, order=order, task=task, open_task=open_task, offer=offer, decision=decision, event=event,
         photo=photo, alert=alert, membership=membership, now=now, geofence=geofence, credit=credit, appeal=appeal,
+        refused_task=refused_task, plan=plan, pause=pause, zone=zone, pin=pin, escalation=escalation,
     )  # fmt: skip
 
 
