@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import select
 
+from geo.calibration import CalibrationRecord
 from geo.pace import MOST_RUNNERS, RunnerPace
 from geo.shrinkage import Mean
 
@@ -26,8 +27,8 @@ class ArrivalFigures(msgspec.Struct, frozen=True):
     kinds: dict[str, Mean] = {}
     detours: list[Mean] = []
     services: dict[str, Mean] = {}
-    errors: dict[str, list[float]] = {}
-    promises: dict[str, list[float]] = {}
+    errors: CalibrationRecord = {}
+    promises: CalibrationRecord = {}
     served_at_ms: int = 0
 
 

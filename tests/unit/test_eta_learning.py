@@ -190,10 +190,13 @@ def test_the_record_is_bounded_and_says_the_same() -> None:
     for number in range(2_000):
         errors.learn(f"case {number}", 300, 400 + number)
     body = errors.to_json()
-    assert len(body) <= MOST_CASES + 1 and "other" in body
+    assert len(body["bins"]) <= MOST_CASES + 1 and "other" in body["bins"] and len(body["levels"]) <= MOST_CASES
     again = Calibration.from_json(json.loads(json.dumps(body)))
     assert again.range_of("case 3", 300) == pytest.approx(errors.range_of("case 3", 300), rel=1e-3)
-    assert Calibration.from_json({"*": [120.0, *[1.0] * 50], "x": [-3.0, 1.0]}).to_json() == {}, "no such bins"
+    wrong = {"bins": {"*": [120.0, *[1.0] * 50], "x": [-3.0, 1.0]}, "levels": {"x": [-5.0, 5.0]}}
+    assert Calibration.from_json(wrong).to_json()["bins"] == {}, "no such bins"
+    low, high = Calibration.from_json(wrong).levels("x")
+    assert 0 < low < 0.5 < high < 1
 
 
 def test_errors_are_even_handed() -> None:
@@ -271,3 +274,20 @@ def test_far_beside_the_way_without_coming_nearer_is_off_the_route() -> None:
 
 def test_the_speeds_that_bound_are_the_ones_that_are_told() -> None:
     assert SLOWEST_MPS < WALK_MPS / MOST_FACTOR * 1.5 and E_BIKE_MPS < FASTEST_MPS
+
+
+def test_ends_that_do_not_hold_move_until_they_do() -> None:
+    # Errors with two humps: what is known is spread over bins and leans on others, the ends must find their place.
+    luck = np.random.default_rng(6)
+    errors, inside = Calibration(), []
+    for number in range(6_000):
+        error = luck.normal(-0.2, 0.02) if number % 3 else luck.normal(0.35, 0.02)
+        actual = 660 * np.exp(error) - 60
+        told = errors.range_of("c", 600)
+        inside.append(told.low_s <= actual <= told.high_s)
+        errors.learn("c", 600, actual)
+    assert 0.77 <= np.mean(inside[1_000:]) <= 0.85
+    low, high = errors.levels("c")
+    assert 0 < low < high < 1 and errors.levels("never seen") == errors.levels("*")
+    again = Calibration.from_json(errors.to_json())
+    assert again.levels("c") == errors.levels("c")

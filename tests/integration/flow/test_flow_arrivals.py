@@ -77,7 +77,7 @@ async def test_what_arrives_teaches_and_everybody_reads_it(world: World) -> None
     assert slow < speed_mps(ground, runner.account_id, "walk", now + timedelta(hours=9)), "another hour, less is known"
     assert ground.arrivals.errors.seen() > 2
     figures = await world.read(lambda uow: uow.arrivals.figures())
-    assert {"*", "carrying:next", "fetching:next"} <= figures.errors.keys() and figures.kinds["walk"].weight > 1
+    assert {"*", "carrying:next", "fetching:next"} <= figures.errors["bins"].keys() and figures.kinds["walk"].weight > 1
     elsewhere = await world.read(lambda uow: uow.arrivals.figures(), campus_id=world.other_campus_id)
     assert elsewhere.errors == {} and elsewhere.kinds == {}, "another campus has learned nothing of it"
 
