@@ -129,6 +129,34 @@ async def test_the_campus_team_draws_a_zone_and_plans_a_shift(stage: Stage) -> N
     await runner.locator("#duty").click()
 
 
+async def test_an_order_is_kept_for_one_runner_and_set_free_again(stage: Stage) -> None:
+    runner = await stage.open("runner", 3, viewport={"width": 390, "height": 844})
+    await runner.locator("#duty").click()
+    await expect(runner.locator("#duty")).to_have_attribute("aria-checked", "true")
+    rest = {"until_ms": (await (await stage.caller("student")).call("GET", f"/campuses/{campus(stage)}"))["now_ms"]}
+    # On a break nobody is offered it, so that it waits.
+    await (await stage.caller("runner", 3)).call("POST", "/runner/break", {"until_ms": rest["until_ms"] + 3_600_000})
+    order = await stage.place_and_pay(await stage.caller("student", 2), "留给熟人的包裹")
+    console = await stage.open("console")
+    await console.locator(f"#row-{order['id']}").click()
+    await console.locator("#hold").click()
+    await console.locator("dialog select[name=runner]").select_option(index=1)
+    await console.locator("dialog input[name=reason]").fill("认识路")
+    assert await audit(console) == []
+    await picture(console, "hold")
+    await console.locator("#hold-sure").click()
+    await expect(console.locator(".dispatch-state")).to_contain_text("保留到")
+    await picture(console, "held")
+    await console.locator("#release").click()
+    await expect(console.locator(".dispatch-state")).not_to_contain_text("保留到")
+    assert shown_keys(await console.locator("body").inner_text()) == []
+    await runner.locator("#duty").click()
+
+
+def campus(stage: Stage) -> str:
+    return str(stage.server.plan["campus_id"])
+
+
 async def test_an_order_that_nobody_takes_asks_the_campus_team_and_then_its_student(stage: Stage) -> None:
     student = await stage.caller("student", 1)
     order = await stage.place_and_pay(student, "没人来取的包裹")
