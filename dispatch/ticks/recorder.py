@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 16
 #: Real seconds: a stopping planner lets what waits be written for so long.
 CLOSING_S = 5.0
+#: Real seconds without a tick after which old records are looked for.
+SWEEP_S = 3_600.0
 #: A file takes at most this part of what may be kept, so that making room loses little.
 PARTS = 8
 _DAY_S = 86_400.0
@@ -62,6 +64,7 @@ class Recorder:
         days: float = 2.0,
         most_bytes: int = 256 * 1024 * 1024,
         now_s: Callable[[], float] = time.time,
+        sweep_s: float = SWEEP_S,
     ) -> None:
         self.files = files
         self.counts = Counts()
@@ -69,6 +72,7 @@ class Recorder:
         self._kept_s = days * _DAY_S
         self._most_bytes = most_bytes
         self._now_s = now_s
+        self._sweep_s = sweep_s
         self._waiting: queue.Queue[TickRecord | None] = queue.Queue(MOST_WAITING)
         self._open: dict[str, TickWriter] = {}
         self._maps: dict[str, tuple[object, str]] = {}
@@ -114,7 +118,7 @@ class Recorder:
         self._thread.join(CLOSING_S)
 
     def _run(self) -> None:
-        while (record := self._waiting.get()) is not None:
+        while (record := self._next()) is not None:
             try:
                 self.counts.bytes += self._writer(record).append(record)
                 self.counts.written += 1
@@ -132,6 +136,24 @@ class Recorder:
             self._shut(campus_id)
         self._waiting.task_done()
 
+    def _next(self) -> TickRecord | None:
+        """What is to be written next. Where nothing comes for long, what is too old goes all the same."""
+        while True:
+            try:
+                return self._waiting.get(timeout=self._sweep_s)
+            except queue.Empty:
+                self._sweep_all()
+
+    def _sweep_all(self) -> None:
+        try:
+            for folder in self.files.folder.iterdir():
+                self._sweep(folder.name)
+        except OSError as fault:
+            log.warning("old ticks cannot be looked for: %s", fault)
+
+    def _sweep(self, campus_id: str) -> None:
+        self.files.sweep(campus_id, self._now_s() - self._kept_s, self._most_bytes)
+
     def _writer(self, record: TickRecord) -> TickWriter:
         name = f"{hour_of(record.now_ms)}-{self._writer_name}"
         writer = self._open.get(record.campus_id)
@@ -143,7 +165,7 @@ class Recorder:
         writer = TickWriter(path, Head(record.campus_id, record.map_id, versions()))
         self._open[record.campus_id] = writer
         # After the new file is there: its map is needed now.
-        self.files.sweep(record.campus_id, self._now_s() - self._kept_s, self._most_bytes)
+        self._sweep(record.campus_id)
         return writer
 
     def _fits(self, writer: TickWriter, name: str, record: TickRecord) -> bool:

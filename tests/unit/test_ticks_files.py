@@ -193,6 +193,17 @@ def test_a_recorder_begins_a_file_each_hour_and_for_each_map(tmp_path: Path) -> 
     assert recorder.counts.written == 4 and recorder.counts.bytes > 0
 
 
+def test_what_is_too_old_goes_even_where_nothing_comes(tmp_path: Path) -> None:
+    old = tmp_path / CAMPUS / "20260302T03-a-0001.ticks"
+    _written(old, 1)
+    os.utime(old, (1, 1))
+    recorder = Recorder(TickFiles(tmp_path), "a", days=1, sweep_s=0.01)
+    deadline = time.monotonic() + 20
+    while old.exists():
+        assert time.monotonic() < deadline
+    recorder.close()
+
+
 def test_a_recorder_keeps_within_its_bytes(tmp_path: Path) -> None:
     most = 40_000
     recorder = Recorder(TickFiles(tmp_path), "a", most_bytes=most)
