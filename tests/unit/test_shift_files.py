@@ -222,3 +222,21 @@ _DAYS = st.dates(date(2026, 1, 1), date(2026, 12, 31))
 def test_a_timetable_comes_back_from_its_table(entries: list[Entry], term: date) -> None:
     timetable = Timetable(term, tuple(entries))
     assert read_timetable(as_table(timetable).encode(), "text/csv", ZONE) == timetable
+
+
+def test_a_calendar_has_bounds() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        of_calendar(*[event("DTSTART:20260302T080000", "DTEND:20260302T090000")] * 2_001)
+    assert refused.value.field.endswith(".VEVENT")
+    with pytest.raises(InvalidInput) as refused:
+        read_timetable(b"X:1\n" * 20_001, "text/calendar", ZONE)
+    assert refused.value.field == "lines.20001.file"
+    daily = event("DTSTART:20260302T080000", "DTEND:20260302T090000", "RRULE:FREQ=DAILY")
+    with pytest.raises(InvalidInput) as refused:
+        of_calendar(*[daily] * 60)
+    assert refused.value.field.endswith(".VEVENT"), "so many dates in one file"
+    far = [
+        event("SUMMARY:x", f"DTSTART:{year}0302T080000", f"DTEND:{year}0302T090000") for year in (2020, 2026, 2037)
+    ]  # fmt: skip
+    with pytest.raises(InvalidInput, match="weeks"):
+        of_calendar(*far)
