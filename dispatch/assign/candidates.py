@@ -107,28 +107,35 @@ def _nearest(ground: Ground, fleet: Fleet, tasks: Rows, runners: Rows, params: P
 def _may(ground: Ground, tasks: Rows, runners: Rows) -> Flags:
     """The rules of ``exclusion`` over many pairs."""
     rows, crew = ground.tasks, ground.runners
-    keep = rows.weight_g[tasks] <= crew.capacity_g[runners]
+    keep: Flags = rows.weight_g[tasks] <= crew.capacity_g[runners]
     keep &= rows.volume_ml[tasks] <= crew.capacity_ml[runners]
     index = {runner.id: r for r, runner in enumerate(crew.given)}
-    for t in np.unique(tasks):
-        task = rows.given[t]
-        if not task.forbidden and task.pinned is None and task.zone is None:
-            continue
-        mine = np.flatnonzero(tasks == t) if len(tasks) < 4096 else _slice(tasks, t)
-        barred = [index[name] for name in task.forbidden if name in index]
-        good = ~np.isin(runners[mine], barred)
-        if task.pinned is not None:
-            good &= runners[mine] == index.get(task.pinned, -1)
-        if task.zone is not None:
-            good &= np.array([_works_in(crew.given[r], task.zone) for r in runners[mine]], dtype=np.bool_)
-        keep[mine] &= good
+    n = len(crew)
+    barred = [t * n + index[name] for t, task in enumerate(rows.given) for name in task.forbidden if name in index]
+    if barred:
+        keep &= ~np.isin(tasks * n + runners, np.array(barred, dtype=np.intp))
+    if any(task.pinned is not None for task in rows.given):
+        anybody = -2
+        pinned = [anybody if task.pinned is None else index.get(task.pinned, -1) for task in rows.given]
+        only = np.array(pinned, dtype=np.intp)[tasks]
+        keep &= (only == anybody) | (only == runners)
+    if any(task.zone is not None for task in rows.given) and any(one.zones is not None for one in crew.given):
+        keep &= _works_in(ground)[_zone_codes(ground)[tasks], runners]
     return keep
 
 
-def _slice(tasks: Rows, task: int) -> Rows:
-    """Where a task's pairs are; ``tasks`` is sorted."""
-    return np.arange(np.searchsorted(tasks, task, "left"), np.searchsorted(tasks, task, "right"))
+def _zone_codes(ground: Ground) -> Rows:
+    """By task the number of its zone, 0: it has none."""
+    zones = sorted({task.zone for task in ground.tasks.given if task.zone is not None})
+    numbers = {zone: k for k, zone in enumerate(zones, 1)}
+    return np.array([0 if one.zone is None else numbers[one.zone] for one in ground.tasks.given], dtype=np.intp)
 
 
-def _works_in(runner: RunnerIn, zone: str) -> bool:
-    return runner.zones is None or zone in runner.zones
+def _works_in(ground: Ground) -> Flags:
+    """By number of a zone and by runner: whether they work there."""
+    zones = sorted({task.zone for task in ground.tasks.given if task.zone is not None})
+    works = np.ones((len(zones) + 1, len(ground.runners)), dtype=np.bool_)
+    for r, runner in enumerate(ground.runners.given):
+        if runner.zones is not None:
+            works[1:, r] = [zone in runner.zones for zone in zones]
+    return works

@@ -11,7 +11,7 @@ from .candidates import Pairs
 from .ground import Ground
 from .insertion import Insertions
 from .params import Params
-from .state import Floats
+from .state import Floats, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,12 @@ class Costs:
 
     def terms_of(self, pair: int) -> dict[str, float]:
         """The terms of one pair, those that are zero left out."""
-        values = ((name, round(float(column[pair]), 1)) for name, column in self.terms.items())
-        return {name: value for name, value in values if value}
+        return self.terms_of_many(np.array([pair], dtype=np.intp))[0]
+
+    def terms_of_many(self, pairs: Rows) -> list[dict[str, float]]:
+        """The same of several."""
+        rows = np.round(np.stack([column[pairs] for column in self.terms.values()], axis=1), 1).tolist()
+        return [{name: value for name, value in zip(self.terms, row, strict=True) if value} for row in rows]
 
 
 def costs(case: Case) -> Costs:

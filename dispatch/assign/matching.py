@@ -10,6 +10,9 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from .candidates import Pairs
 from .state import Floats, Rows
 
+#: So many pairs of the plain way are gone through at a time.
+_PIECE = 2048
+
 
 def cheapest(pairs: Pairs, cost_s: Floats, unassigned_s: float, dense_cells: int) -> Rows:
     """Numbers of the chosen pairs: the least sum, where a task in no pair counts ``unassigned_s``."""
@@ -53,15 +56,22 @@ def _sparse(t: Rows, r: Rows, values: Floats, tasks: int, runners: int, unassign
 def greedy(pairs: Pairs, cost_s: Floats, unassigned_s: float) -> Rows:
     """The plain way: the cheapest pair first, then the next among what is left; ties by task, then runner."""
     left = np.flatnonzero(np.isfinite(cost_s) & (cost_s < unassigned_s))
-    left = left[np.lexsort((pairs.runner[left], pairs.task[left], cost_s[left]))]
-    chosen: list[Rows] = []
-    # Every pair that is first both for its task and for its runner is taken at once: the same as one after the other.
-    while len(left):
-        t, r = pairs.task[left], pairs.runner[left]
-        first_t, first_r = np.zeros(len(left), dtype=np.bool_), np.zeros(len(left), dtype=np.bool_)
-        first_t[np.unique(t, return_index=True)[1]] = True
-        first_r[np.unique(r, return_index=True)[1]] = True
-        best = left[first_t & first_r]
-        chosen.append(best)
-        left = left[~np.isin(t, pairs.task[best]) & ~np.isin(r, pairs.runner[best])]
-    return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, dtype=np.intp)
+    # Pairs are sorted by task and runner already.
+    left = left[np.argsort(cost_s[left], kind="stable")]
+    is_free_t = np.ones(int(pairs.task.max(initial=-1)) + 1, dtype=np.bool_)
+    is_free_r = np.ones(int(pairs.runner.max(initial=-1)) + 1, dtype=np.bool_)
+    chosen: list[int] = []
+    # Piece by piece: what an earlier piece has taken is left out all at once.
+    for first in range(0, len(left), _PIECE):
+        some = left[first : first + _PIECE]
+        some = some[is_free_t[pairs.task[some]] & is_free_r[pairs.runner[some]]]
+        taken_t: set[int] = set()
+        taken_r: set[int] = set()
+        for number, t, r in zip(some.tolist(), pairs.task[some].tolist(), pairs.runner[some].tolist(), strict=True):
+            if t not in taken_t and r not in taken_r:
+                taken_t.add(t)
+                taken_r.add(r)
+                chosen.append(number)
+        is_free_t[list(taken_t)] = False
+        is_free_r[list(taken_r)] = False
+    return np.sort(np.array(chosen, dtype=np.intp))

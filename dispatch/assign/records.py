@@ -16,14 +16,14 @@ from .ground import Ground
 from .insertion import Insertions
 from .params import Params
 from .rounds import Evaluated, Solution, evaluate
-from .routes import CARRIED, Fleet, Road, Stops, take_out
+from .routes import CARRIED, Fleet, Road, take_out
 from .state import Assignment, Candidate, Exclusion, Floats, Method, Plan, PlannedStop, RouteStop, Rows, Waiting
 
 #: Arrival, done and leaving at each stop of a route, seconds from now.
-Times = Sequence[tuple[float, float, float]]
+Times = Sequence[Sequence[float]]
 
-#: Runners looked at for the record beside the chosen, by what they would have cost on the routes as given.
-_LOOKED_AT = 20
+#: Runners looked at for the record beside the chosen, by what they would have cost on the routes as given; together.
+_LOOKED_AT, _LOOKED_AT_ALL = 20, 16_000
 
 
 class Records:
@@ -33,27 +33,31 @@ class Records:
         self._road, self._fleet, self._first, self._made, self._params = road, fleet, first, made, params
         self._seen: Ground = road.ground
         self._given = np.flatnonzero(made.runner >= 0)
-        self._times: dict[int, Times] = {
-            r: road.times(made.fleet, r) for r in np.unique(made.runner[self._given]).tolist()
-        }
+        #: The runners with something new, and their routes; everything about stops is by row of these.
+        self._crew = np.unique(made.runner[self._given])
+        self._row = {r: row for row, r in enumerate(self._crew.tolist())}
+        self._stops = made.fleet.stops.at(self._crew)
+        self._seconds = road.schedule(made.fleet, self._crew)
         self._leave_s, self._done_s, self._way_m = self._when()
 
     def plan(self, method: Method) -> Plan:
         """The records together."""
-        tasks = self._seen.tasks.given
+        tasks, crew = self._seen.tasks.given, self._seen.runners.given
         is_now = self._leave_s[self._given] <= self._params.commit_ahead_s
         now, later = self._given[is_now], self._given[~is_now]
-        own, others = self._own(), self._others(now)
-        disturbed = {r: self._disturbed(r) for r in self._times}
-        rules = reasons.excluded(self._road, self._fleet, self._first, now, self._params)
-        unassigned = {tasks[t].id: str(Waiting.PLANNED) for t in later}
-        unassigned |= {tasks[t].id: str(self._waiting(t)) for t in np.flatnonzero(self._made.runner < 0).tolist()}
+        own, others, disturbed = self._own(), self._others(now), self._disturbed()
+        waiting = np.flatnonzero(self._made.runner < 0)
+        hopeless = self._hopeless(waiting)
+        rules = reasons.excluded(self._road, self._fleet, self._first, np.union1d(now, hopeless), self._params)
+        unassigned = {tasks[t].id: str(Waiting.PLANNED) for t in later.tolist()}
+        lost = set(hopeless.tolist())
+        unassigned |= {tasks[t].id: str(self._waiting(t, t in lost, rules.get(t, {}))) for t in waiting.tolist()}
         return Plan(
             assignments=tuple(
                 self._assignment(t, own, disturbed, others.get(t, []), rules.get(t, {})) for t in now.tolist()
             ),
             planned=tuple(self._assignment(t, own, disturbed, [], {}) for t in later.tolist()),
-            routes={self._seen.runners.given[r].id: self._route(r) for r in self._times},
+            routes={crew[r].id: route for r, route in zip(self._row, self._routes(), strict=True)},
             unassigned=unassigned,
             method=method,
             params_version=self._params.version,
@@ -63,18 +67,22 @@ class Records:
     def _when(self) -> tuple[Floats, Floats, Floats]:
         """Of each task: when its runner has to go for it, when it is done, the metres to its first stop."""
         leave_s, done_s, way_m = (np.zeros(len(self._seen.tasks)) for _ in range(3))
-        for r, times in self._times.items():
-            row, start_s = self._made.fleet.stops.at(r), float(self._seen.runners.available_s[r])
-            for t, seconds in leaving(row, times, start_s, self._params.same_counter_s).items():
-                leave_s[t] = seconds
-            left_s = start_s
-            for k, (arrive, done, left) in enumerate(times):
-                t = row.task[k]
-                if t >= 0 and row.is_last[k]:
-                    done_s[t] = done
-                if t >= 0 and (row.is_pickup[k] or not self._seen.tasks.has_pickup[t]):
-                    way_m[t] = max(0.0, arrive - left_s) * self._seen.runners.speed_mps[r]
-                left_s = left
+        stops, seconds, crew = self._stops, self._seconds, self._seen.runners
+        start_s = crew.available_s[self._crew]
+        is_new = stops.task >= 0
+        ends = is_new & stops.is_last
+        done_s[stops.task[ends]] = seconds[..., 1][ends]
+        begins = is_new & (stops.is_pickup | ~self._seen.tasks.has_pickup[np.where(is_new, stops.task, 0)])
+        left_s = np.column_stack((start_s, seconds[:, :-1, 2])) if seconds.shape[1] else seconds[..., 2]
+        metres = np.maximum(0.0, seconds[..., 0] - left_s) * crew.speed_mps[self._crew][:, None]
+        way_m[stops.task[begins]] = metres[begins]
+        columns = (stops.task, stops.is_pickup, stops.merchant, stops.before_s, seconds)
+        count = self._made.fleet.count[self._crew].tolist()
+        rows = zip(count, start_s.tolist(), *(column.tolist() for column in columns), strict=True)
+        for stops_of_row, start, task, picks, merchant, before_s, times in rows:
+            visits = Visits(task[:stops_of_row], picks, merchant, before_s)
+            for t, leaves_s in visits.leaving(times, start, self._params.same_counter_s).items():
+                leave_s[t] = leaves_s
         return leave_s, done_s, way_m
 
     def _own(self) -> dict[int, tuple[float, dict[str, float], float]]:
@@ -87,8 +95,11 @@ class Records:
             out = np.sort(left[first])
             pairs, mine = Pairs(out, runner[out]), self._marginal(out)
             whole = costs(Case(self._seen, pairs, mine, self._params))
-            for k, t in enumerate(out.tolist()):
-                found[t] = (float(whole.total_s[k]), whole.terms_of(k), float(mine.way_m[k]))
+            terms = whole.terms_of_many(np.arange(len(out)))
+            for t, total_s, named, way_m in zip(
+                out.tolist(), whole.total_s.tolist(), terms, mine.way_m.tolist(), strict=True
+            ):
+                found[t] = (total_s, named, way_m)
             left = np.setdiff1d(left, out)
         return found
 
@@ -119,24 +130,22 @@ class Records:
         numbers = np.flatnonzero(use)
         numbers = numbers[np.lexsort((cost_s[numbers], among.task[numbers]))]
         most = max(_LOOKED_AT, 2 * self._params.explained)
+        most = min(most, max(2, _LOOKED_AT_ALL // max(1, len(tasks))))
         numbers = numbers[_rank(among.task[numbers]) < most]
         asked = Pairs(among.task[numbers], among.runner[numbers])
         one = evaluate(self._road, self._made.fleet, asked, self._params)
         order = np.lexsort((one.costs.total_s, asked.task))
         order = order[np.isfinite(one.costs.total_s[order])]
         rank = _rank(asked.task[order])
+        order, rank = order[rank < self._params.explained - 1], rank[rank < self._params.explained - 1]
+        best = order[rank == 0]
+        terms = dict(zip(best.tolist(), one.costs.terms_of_many(best), strict=True))
+        crew, done_ms = self._seen.runners.given, self._ms(one.insertions.done_s[order])
+        cost, way_m = (np.round(column[order], 1).tolist() for column in (one.costs.total_s, one.insertions.way_m))
         found: dict[int, list[Candidate]] = {}
-        for place, k in zip(rank.tolist(), order.tolist(), strict=True):
-            if place < self._params.explained - 1:
-                found.setdefault(int(asked.task[k]), []).append(
-                    Candidate(
-                        self._seen.runners.given[asked.runner[k]].id,
-                        round(float(one.costs.total_s[k]), 1),
-                        one.costs.terms_of(k) if place == 0 else {},
-                        round(float(one.insertions.way_m[k]), 1),
-                        self._ms(float(one.insertions.done_s[k])),
-                    )
-                )
+        columns = (order, asked.task[order], asked.runner[order])
+        for k, t, r, cost_s_, metres, at_ms in zip(*(c.tolist() for c in columns), cost, way_m, done_ms, strict=True):
+            found.setdefault(t, []).append(Candidate(crew[r].id, cost_s_, terms.get(k, {}), metres, at_ms))
         return found
 
     def _assignment(
@@ -149,7 +158,8 @@ class Records:
     ) -> Assignment:
         r = int(self._made.runner[t])
         cost_s, terms, way_m = own[t]
-        runner_id, done_at_ms = self._seen.runners.given[r].id, self._ms(float(self._done_s[t]))
+        runner_id = self._seen.runners.given[r].id
+        done_at_ms, leave_at_ms = self._ms(np.array((self._done_s[t], self._leave_s[t])))
         chosen = Candidate(runner_id, round(cost_s, 1), terms, round(way_m, 1), done_at_ms)
         named = {runner_id, *(other.runner_id for other in others)}
         return Assignment(
@@ -159,70 +169,89 @@ class Records:
             terms=terms,
             distance_m=chosen.distance_m,
             done_at_ms=done_at_ms,
-            leave_at_ms=self._ms(float(self._leave_s[t])),
+            leave_at_ms=leave_at_ms,
             runner_up=others[0].runner_id if others else None,
             regret_s=round(others[0].cost_s - chosen.cost_s, 1) if others else None,
             candidates=(chosen, *others),
             # Who could not have had it on the route as given, but can beside what else is planned, is no such runner.
             excluded={name: rule for name, rule in excluded.items() if name not in named},
-            disturbed=disturbed[r],
+            disturbed=disturbed.get(r, {}),
         )
 
-    def _route(self, r: int) -> tuple[PlannedStop, ...]:
-        row = self._made.fleet.stops.at(r)
-        return tuple(
-            PlannedStop(self._stop(r, row, k), self._ms(arrive), self._ms(done), self._ms(leave))
-            for k, (arrive, done, leave) in enumerate(self._times[r])
-        )
+    def _routes(self) -> list[tuple[PlannedStop, ...]]:
+        """Of each runner with something new."""
+        stops, seen = self._stops, self._seen
+        at_ms = self._ms(self._seconds)
+        points = [Point(lat, lon) for lat, lon in seen.places.tolist()]
+        count = self._made.fleet.count[self._crew].tolist()
+        columns = (self._crew, stops.task, stops.source, stops.place, stops.is_last)
+        routes = []
+        for n, times, r, task, source, place, is_last in zip(
+            count, at_ms, *(column.tolist() for column in columns), strict=True
+        ):
+            given = seen.runners.given[r].route
+            routes.append(
+                tuple(
+                    PlannedStop(
+                        given[source[k]]
+                        if task[k] == CARRIED
+                        else self._new_stop(task[k], source[k], points[place[k]], is_last[k]),
+                        *times[k],
+                    )
+                    for k in range(n)
+                )
+            )
+        return routes
 
-    def _stop(self, r: int, row: Stops, k: int) -> RouteStop:
-        """A stop of the route as it was given, or a new one with everything that a later tick has to know of it."""
-        t, number = int(row.task[k]), int(row.source[k])
-        if t == CARRIED:
-            return self._seen.runners.given[r].route[number]
+    def _new_stop(self, t: int, number: int, place: Point, is_last: bool) -> RouteStop:
+        """With everything that a later tick has to know of it."""
         task = self._seen.tasks.given[t]
         is_double = len(task.points) > 1
         number = number if is_double else 0
-        lat, lon = self._seen.places[row.place[k]].tolist()
         return RouteStop(
-            task.id, task.points[number] if task.points else Point(lat, lon),
-            before_s=task.before_s[number], after_s=task.after_s[number],
-            role="place" if not is_double else "dropoff" if number else "pickup",
-            not_before_ms=None if number else task.ready_at_ms,
-            promised_at_ms=task.promised_at_ms if row.is_last[k] else None,
-            weight_g=task.weight_g, volume_ml=task.volume_ml, merchant=task.merchant,
+            task.id, task.points[number] if task.points else place,
+            task.before_s[number], task.after_s[number],
+            "place" if not is_double else "dropoff" if number else "pickup",
+            None if number else task.ready_at_ms, task.promised_at_ms if is_last else None,
+            task.weight_g, task.volume_ml, task.merchant,
         )  # fmt: skip
 
-    def _disturbed(self, r: int) -> dict[str, float]:
-        """By how many seconds each task that the runner carries is done later than without everything new."""
-        before = self._road.times(self._fleet, r)
-        row, now = self._made.fleet.stops.at(r), self._times[r]
-        route = self._seen.runners.given[r].route
-        moved = {}
-        for k, (_, done_s, _) in enumerate(now):
-            if row.task[k] == CARRIED and row.is_last[k]:
-                number = int(row.source[k])
-                moved[route[number].task_id] = round(done_s - before[number][1], 1)
-        return moved
+    def _disturbed(self) -> dict[int, dict[str, float]]:
+        """By runner, how many seconds each task that they carry is done later than without everything new."""
+        stops, before = self._stops, self._road.schedule(self._fleet, self._crew)
+        rows, k = np.nonzero((stops.task == CARRIED) & stops.is_last)
+        source = stops.source[rows, k]
+        moved = np.round(self._seconds[rows, k, 1] - before[rows, source, 1], 1)
+        found: dict[int, dict[str, float]] = {}
+        for r, number, seconds in zip(self._crew[rows].tolist(), source.tolist(), moved.tolist(), strict=True):
+            found.setdefault(r, {})[self._seen.runners.given[r].route[number].task_id] = seconds
+        return found
 
-    def _waiting(self, t: int) -> Waiting:
+    def _hopeless(self, waiting: Rows) -> Rows:
+        """Those of these tasks that nobody could do at all, although it would be time."""
+        is_possible = np.zeros(len(self._seen.tasks), dtype=np.bool_)
+        is_possible[self._first.pairs.task[np.isfinite(self._first.costs.total_s)]] = True
+        tasks = self._seen.tasks.given
+        due = np.array([is_due(tasks[t], self._seen.now_ms, self._params) for t in waiting.tolist()], dtype=np.bool_)
+        return waiting[due & ~is_possible[waiting]] if len(waiting) else waiting
+
+    def _waiting(self, t: int, is_hopeless: bool, rules: Mapping[str, str]) -> Waiting:
         """Why nobody has this task."""
         task, crew = self._seen.tasks.given[t], self._seen.runners.given
         if not is_due(task, self._seen.now_ms, self._params):
             return Waiting.NOT_DUE
         if not crew:
             return Waiting.NO_RUNNERS
-        mine = self._first.pairs.task == t
-        if np.isfinite(self._first.costs.total_s[mine]).any():
+        if not is_hopeless:
             return Waiting.OUTBID
         if task.pinned is not None:
             return Waiting.PINNED_RUNNER_UNAVAILABLE
-        row = np.array([t], dtype=np.intp)
-        found = Counter(reasons.excluded(self._road, self._fleet, self._first, row, self._params).get(t, {}).values())
+        found = Counter(rules.values())
         return _ALL.get(next(iter(found)), Waiting.NOBODY_FITS) if len(found) == 1 else Waiting.NOBODY_FITS
 
-    def _ms(self, seconds: float) -> int:
-        return self._seen.now_ms + round(seconds * 1000)
+    def _ms(self, seconds: Floats) -> list:  # type: ignore[type-arg]
+        """As milliseconds of the clock, nested as the array is."""
+        return list((self._seen.now_ms + np.rint(seconds * 1000).astype(np.int64)).tolist())
 
 
 _ALL = {
@@ -233,27 +262,31 @@ _ALL = {
 }
 
 
-def leaving(row: Stops, times: Times, start_s: float, same_counter_s: float) -> dict[int, float]:
-    """When the runner has to go for each new task: as late as its first visit allows without delaying anything."""
-    found: dict[int, float] = {}
-    left_s, k = start_s, 0
-    while k < len(times):
-        last = k
-        # Pick-ups of one merchant in a row are one visit, which begins when the last of them can be ready.
-        while last + 1 < len(times) and _is_same_visit(row, last):
-            last += 1
-        needed_s = float(row.before_s[k]) + same_counter_s * (last - k)
-        spare_s = max(0.0, times[last][1] - (times[k][0] + needed_s))
-        for m in range(k, last + 1):
-            if row.task[m] >= 0:
-                found.setdefault(int(row.task[m]), left_s + spare_s)
-        left_s, k = times[last][2], last + 1
-    return found
+class Visits:
+    """A route as visits: pick-ups of one merchant in a row are one."""
 
+    def __init__(self, task: list[int], picks: list[bool], merchant: list[int], before_s: list[float]) -> None:
+        self._task, self._picks, self._merchant, self._before_s = task, picks, merchant, before_s
 
-def _is_same_visit(row: Stops, k: int) -> bool:
-    merchant = row.merchant[k]
-    return bool(row.is_pickup[k] and row.is_pickup[k + 1] and merchant >= 0 and merchant == row.merchant[k + 1])
+    def leaving(self, times: Times, start_s: float, same_counter_s: float) -> dict[int, float]:
+        """When the runner has to go for each new task: as late as its first visit allows without delaying anything."""
+        found: dict[int, float] = {}
+        left_s, k = start_s, 0
+        while k < len(self._task):
+            last = k
+            # A visit begins when the last thing of it can be ready.
+            while last + 1 < len(self._task) and self._is_same_visit(last):
+                last += 1
+            needed_s = self._before_s[k] + same_counter_s * (last - k)
+            spare_s = max(0.0, times[last][1] - (times[k][0] + needed_s))
+            for task in self._task[k : last + 1]:
+                if task >= 0:
+                    found.setdefault(task, left_s + spare_s)
+            left_s, k = times[last][2], last + 1
+        return found
+
+    def _is_same_visit(self, k: int) -> bool:
+        return self._picks[k] and self._picks[k + 1] and 0 <= self._merchant[k] == self._merchant[k + 1]
 
 
 def _rank(sorted_keys: Rows) -> Rows:

@@ -195,15 +195,23 @@ class Road:
                 array[rows] = value
         return Totals(*out)
 
-    def times(self, fleet: Fleet, runner: int) -> list[tuple[float, float, float]]:
-        """Seconds of arriving, being done and leaving at each stop of one route."""
-        row = np.array([runner], dtype=np.intp)
-        limits, at, found = self.limits(row), self.start(fleet, row), []
-        for k in range(int(fleet.count[runner])):
-            stop = fleet.stops.at((row, k))
-            arrive_s = self.visit(at, stop, self.leg_s(at.place, stop.place, limits), limits)
-            found.append((float(arrive_s[0]), float(at.done_s[0]), float(at.leave_s[0])))
+    def schedule(self, fleet: Fleet, runners: Rows) -> Floats:
+        """Seconds of arriving, being done and leaving, shape (runners, stops, 3); 0 behind the end of a route."""
+        found = np.zeros((len(runners), fleet.stops.place.shape[1], 3))
+        for count in np.unique(fleet.count[runners]):
+            rows = np.flatnonzero(fleet.count[runners] == count)
+            chosen = runners[rows]
+            limits, at = self.limits(chosen), self.start(fleet, chosen)
+            for k in range(int(count)):
+                stop = fleet.stops.at((chosen, k))
+                arrive_s = self.visit(at, stop, self.leg_s(at.place, stop.place, limits), limits)
+                found[rows, k] = np.stack((arrive_s, at.done_s, at.leave_s), axis=1)
         return found
+
+    def times(self, fleet: Fleet, runner: int) -> list[tuple[float, float, float]]:
+        """The same of one route."""
+        row = self.schedule(fleet, np.array([runner], dtype=np.intp))[0, : int(fleet.count[runner])]
+        return [(float(arrive), float(done), float(leave)) for arrive, done, leave in row]
 
 
 def fleet_of(ground: Ground) -> Fleet:
