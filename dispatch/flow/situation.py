@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from geo.eta import FLOOR_DOWN_S, FLOOR_S, storeys
 from geo.fix import Fix
@@ -46,6 +47,7 @@ class Books:
     members: list[Membership]
     routes: Mapping[str, Sequence[Visit]]
     rules: Rules
+    orders: Mapping[str, Order]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Situation:
     rules: Rules
     fixes: Mapping[str, Fix]
     stages_ms: Mapping[str, float] = field(default_factory=dict)
+    hands: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by runner, the tasks that they carry
 
     def to_plan(self) -> list[TaskIn]:
         """Those that the planner may offer now: what somebody is being asked about would be offered twice."""
@@ -74,14 +77,19 @@ class Situation:
             if self._is_open(task) and self.rules.tasks[task.id].is_grab_only
         }
 
+    def open_tasks(self) -> list[TaskIn]:
+        """Those that nobody has and nobody is being asked about, whoever may give them out."""
+        return [task for task in self.tasks if self._is_open(task)]
+
     def _is_open(self, task: TaskIn) -> bool:
         return self.task_of[task.id].status is TaskStatus.OPEN
 
 
-def read_books(uow: UnitOfWork, settings: CampusSettings) -> Books:
-    """One consistent read of everything that waits or is carried: as many queries whatever the numbers."""
+def read_books(uow: UnitOfWork, settings: CampusSettings, known: Mapping[str, Order] = MappingProxyType({})) -> Books:
+    """One consistent read of everything that waits or is carried: as many queries whatever the numbers. Orders that are
+    ``known`` in their present version are not opened again."""
     takeable, carried = uow.tasks.takeable(), uow.tasks.held()
-    orders = uow.orders.many({task.order_id for task in takeable + carried})
+    orders = uow.orders.renewed({task.order_id for task in takeable + carried}, known)
     held: dict[str, list[tuple[Task, Order]]] = {}
     for task in carried:
         if task.runner_id is not None:
@@ -97,6 +105,7 @@ def read_books(uow: UnitOfWork, settings: CampusSettings) -> Books:
         # Who has one errand in hand has no choice of order.
         routes=uow.planned_routes.of([runner_id for runner_id, hand in held.items() if len(hand) > 1]),
         rules=read_rules(uow, settings, members, waiting),
+        orders=orders,
     )
 
 
@@ -113,7 +122,9 @@ async def gather(ctx: Context, campus_id: str, ground: CampusGround, standings: 
     standings = standings or Standings(ctx.store, ctx.clock)
     began_s = ctx.clock.monotonic_s()
     standing = await standings.of(campus_id, ground)
-    books = await ctx.store.read(campus_id, lambda uow: read_books(uow, ground.campus.settings))
+    known = standings.orders.get(campus_id, {})
+    books = await ctx.store.read(campus_id, lambda uow: read_books(uow, ground.campus.settings, known))
+    standings.orders[campus_id] = books.orders
     read_s = ctx.clock.monotonic_s()
     fixes = await ctx.presence.all(campus_id)
     heard_s = ctx.clock.monotonic_s()
@@ -148,6 +159,7 @@ def situation_of(
         rules=books.rules,
         fixes=fixes,
         stages_ms=stages_ms,
+        hands={runner_id: frozenset(task.id for task, _ in hand) for runner_id, hand in books.held.items()},
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from ..clock import Clock
+from ..model.order import Order
 from ..store.store import Store
 from ..store.unit_of_work import UnitOfWork
 from .campus_ground import CampusGround
@@ -43,13 +44,17 @@ def read_standings(uow: UnitOfWork, since: datetime) -> dict[str, Standing]:
 
 
 class Standings:
-    """Remembers them per campus between ticks, and since when each runner has been seen on duty."""
+    """Remembers them per campus between ticks, and since when each runner has been seen on duty.
+
+    ``orders`` are those of the last tick, by campus and id: most of them are the same in the next.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._read: dict[str, tuple[float, Mapping[str, Standing]]] = {}
         self._seen_ms: dict[str, dict[str, int]] = {}
+        self.orders: dict[str, Mapping[str, Order]] = {}
 
     async def of(self, campus_id: str, ground: CampusGround) -> Mapping[str, Standing]:
         """At most a few seconds old."""

@@ -43,6 +43,7 @@ ASKED: dict[str, Ask] = {
     "orders.get": lambda uow, x: uow.orders.get(x.order.id),
     "orders.find": lambda uow, x: uow.orders.find(x.order.id),
     "orders.many": lambda uow, x: uow.orders.many([x.order.id]),
+    "orders.renewed": lambda uow, x: uow.orders.renewed([x.order.id], {x.order.id: x.order}),
     "orders.save": lambda uow, x: uow.orders.save(replace(x.order, campus_id=uow.campus_id, version=2)),
     "orders.page": lambda uow, x: uow.orders.page(q=x.order.id) + uow.orders.page(student_id=x.account.id),
     "orders.active": lambda uow, x: uow.orders.active(),

@@ -62,6 +62,18 @@ async def test_a_change_counts_only_from_the_version_it_was_made_from(books: Any
     assert await books.store.read(books.here, lambda uow: uow.orders.find("ord_x")) is None
 
 
+async def test_orders_that_are_known_in_their_present_version_are_not_read_again(books: Any) -> None:
+    same, moved, new = [await books.order() for _ in range(3)]
+    stale = replace(moved, version=moved.version + 1)
+    known = {same.id: same, moved.id: stale, "ord_gone": replace(same, id="ord_gone")}
+    asked = [same.id, moved.id, new.id, "ord_gone"]
+    found = await books.store.read(books.here, lambda uow: uow.orders.renewed(asked, known))
+    assert found == {same.id: same, moved.id: moved, new.id: new} and found[same.id] is same
+    again = await books.store.read(books.here, lambda uow: uow.orders.renewed(asked, found))
+    assert again == found and all(again[order_id] is found[order_id] for order_id in found)
+    assert await books.store.read(books.there, lambda uow: uow.orders.renewed(asked, found)) == {}
+
+
 async def test_pages_are_newest_first_and_continue_where_they_ended(books: Any) -> None:
     orders = [await books.order(student_id="acc_s" if n % 2 else "acc_t") for n in range(7)]
     first = await books.store.read(books.here, lambda uow: uow.orders.page(limit=3))
