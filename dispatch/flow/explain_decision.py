@@ -24,7 +24,7 @@ from .foresee_orders import read_outlook
 from .order_view import ms
 
 #: Decisions that a plan made: their ticks can be played again.
-_PLANNED = frozenset({"optimizer", "greedy"})
+_PLANNED = frozenset({"optimizer", "greedy", "preview"})
 
 
 async def why(ctx: Context, who: Principal, order_id: str) -> WhyView:

@@ -45,7 +45,8 @@ async def reassign(ctx: Context, who: Principal, order_id: str, request: Reassig
             changed = _take_away(uow, order, task, who.account_id)
         else:
             check_runner(uow, request.runner_id, order)
-            changed = force(uow, order, task, request.runner_id, who.account_id, request.reason)
+            decision = _forced(uow, order, task, request.runner_id, request.reason)
+            changed = force(uow, order, task, decision, who.account_id)
         after: dict[str, Any] = {
             "runner_id": changed.runner_id, "status": str(changed.status), "version": changed.version,
         } | ({"moves_s": moves} if moves else {})  # fmt: skip
@@ -73,7 +74,8 @@ async def undo(ctx: Context, who: Principal, order_id: str, request: UndoReassig
             changed = _take_away(uow, order, task, who.account_id, is_undo=True)
         else:
             _check_approved(uow, last.former_runner_id)
-            changed = force(uow, order, task, last.former_runner_id, who.account_id, "undo", is_undo=True)
+            decision = _forced(uow, order, task, last.former_runner_id, "undo")
+            changed = force(uow, order, task, decision, who.account_id, is_undo=True)
             credit_given_back(
                 uow, order, last.former_runner_id, last.version - 1, ground.campus.settings, who.account_id
             )
@@ -110,12 +112,8 @@ def _check_approved(uow: UnitOfWork, runner_id: str) -> Membership:
     return member
 
 
-def force(
-    uow: UnitOfWork, order: Order, task: Task, runner_id: str, actor_id: str, reason: str, *, is_undo: bool = False
-) -> Order:
-    """Give it to the runner, whoever had it or was being asked."""
-    withdraw_offer(uow, order, task)
-    decision = Decision(
+def _forced(uow: UnitOfWork, order: Order, task: Task, runner_id: str, reason: str) -> Decision:
+    return Decision(
         id=uow.new_id(ids.DECISION),
         campus_id=uow.campus_id,
         task_id=task.id,
@@ -128,9 +126,17 @@ def force(
         candidates=[],
         note=reason,
     )
+
+
+def force(
+    uow: UnitOfWork, order: Order, task: Task, decision: Decision, actor_id: str, *, is_undo: bool = False
+) -> Order:
+    """Give it to the runner of the decision, whoever had it or was being asked."""
+    assert decision.runner_id is not None, "it is forced onto somebody"
+    withdraw_offer(uow, order, task)
     uow.decisions.insert(decision)
     changed, _ = take_task(
-        uow, order, task, runner_id, "forced", actor_id=actor_id, decision_id=decision.id, is_undo=is_undo
+        uow, order, task, decision.runner_id, "forced", actor_id=actor_id, decision_id=decision.id, is_undo=is_undo
     )
     return changed
 

@@ -67,3 +67,81 @@ class MoveView(View, frozen=True, kw_only=True):
     promised_at_ms: int
     late_s: int
     was_late_s: int
+
+
+class PlannedPair(View, frozen=True, kw_only=True):
+    """An order and the runner whom a previewed plan gives it to. ``number``: its place among the new ones of this
+    runner; ``late_s``: so much after its promise."""
+
+    order_id: str
+    code: str
+    runner_id: str
+    runner_name: str
+    number: int
+    cost_s: float
+    regret_s: float | None
+    distance_m: int
+    leave_at_ms: int
+    done_at_ms: int
+    promised_at_ms: int
+    late_s: int
+
+
+class PlannedStopView(View, frozen=True, kw_only=True):
+    """A stop of a previewed route; ``is_new``: of an order that the plan gives to this runner."""
+
+    order_id: str
+    code: str
+    role: str
+    lat: float
+    lon: float
+    done_at_ms: int
+    is_new: bool
+
+
+class PlannedRoute(View, frozen=True, kw_only=True):
+    """Where a runner would go: from ``start`` ([lat, lon]) to the stops in order."""
+
+    runner_id: str
+    runner_name: str
+    start: list[float]
+    stops: list[PlannedStopView]
+
+
+class PlanPreview(View, frozen=True, kw_only=True):
+    """A plan of what waits that nobody has acted on. It can be committed until ``expires_at_ms``.
+
+    ``waiting``: orders without a runner in it, with the reason; ``left_out``: so many were too many to look at;
+    ``new_m``: metres that runners go more because of it; ``mean_wait_s``: until what it gives out is done.
+    """
+
+    id: str
+    preset: str
+    at_ms: int
+    expires_at_ms: int
+    pairs: list[PlannedPair]
+    routes: list[PlannedRoute]
+    waiting: list[ForeseenView]
+    left_out: int
+    late: int
+    new_m: int
+    mean_wait_s: int
+
+
+class CommitResult(View, frozen=True, kw_only=True):
+    """What became of one pair: ``refusal`` is a code of errors, None where it was done."""
+
+    order_id: str
+    code: str
+    refusal: str | None = None
+    message: str = ""
+    field: str | None = None
+
+
+class CommitView(View, frozen=True, kw_only=True):
+    """A plan that was acted on, pair by pair."""
+
+    preview_id: str
+    act: str
+    done: int
+    results: list[CommitResult]

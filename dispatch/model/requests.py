@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from .geofence import MAX_DWELL_S, MIN_DWELL_S, CircleShape, PolygonShape
 
@@ -211,6 +211,23 @@ class Reassign(Request, frozen=True, kw_only=True):
     reason: Reason
     note: Annotated[str, Meta(max_length=200)] = ""
     seen: Annotated[list[SeenMove], Meta(max_length=50)] | None = None
+
+
+class PreviewPlan(Request, frozen=True, kw_only=True):
+    """Plan what waits without acting; ``preset``: what counts most; ``without``: orders to leave out."""
+
+    preset: Literal["balanced", "fastest", "fewest_km"] = "balanced"
+    without: Annotated[list[IdText], Meta(max_length=300)] = field(default_factory=list)
+    datum: DatumName = "wgs84"
+
+
+class CommitPlan(Request, frozen=True, kw_only=True):
+    """Act on these pairs of a previewed plan: put them to their runners, or give them by force."""
+
+    preview_id: IdText
+    order_ids: Annotated[list[IdText], Meta(min_length=1, max_length=300)]
+    act: Literal["offer", "force"] = "offer"
+    reason: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class UndoReassign(Request, frozen=True, kw_only=True):

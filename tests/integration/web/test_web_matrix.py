@@ -60,6 +60,10 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "POST /orders/{id}/delivered": lambda s: {"pin": "0000"},
     "POST /orders/{id}/photos": lambda s: s.picture,
     "POST /orders/{id}/reassign": lambda s: {"runner_id": None, "version": 0, "reason": "other"},
+    "POST /plan-previews": lambda s: {"preset": "fastest"},
+    "POST /plan-commits": lambda s: {
+        "preview_id": "tic_01KJP4C580MKX5CMHF1GWCK3D7", "order_ids": [s.order["id"]], "reason": "a busy noon",
+    },
     "POST /orders/{id}/reassign/undo": lambda s: {"version": 0},
     "POST /orders/{id}/hold": lambda s: {"runner_id": s.people["carrier"].id, "version": 0, "reason": "knows the way"},
     "DELETE /orders/{id}/hold": _nothing,
