@@ -49,6 +49,12 @@ class Spread(NamedTuple):
     above: float = 0.30
 
 
+def shared_weight(count: int) -> float:
+    """The weight of each of several expectations of one arrival, a minute apart: they have much of their error in
+    common, so that so many count as their square root."""
+    return float(max(1, count) ** -0.5)
+
+
 def band(expected_s: float) -> int:
     """0 for the shortest."""
     return sum(expected_s >= end for end in BANDS_S)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from geo.arrival_model import ArrivalModel
-from geo.calibration import Calibration, Spread
+from geo.calibration import Calibration, Spread, shared_weight
 from geo.eta import SPEEDS_MPS
 from geo.point import near_distance_m
 from geo.walkway import DETOUR_RATIO
@@ -75,14 +75,11 @@ def expected_s(model: ArrivalModel, stretch: Stretch, straight_m: float) -> floa
 
 
 def learn(model: ArrivalModel, stretch: Stretch) -> None:
-    """What a delivered errand teaches: first how wrong it was expected, then how it was.
-
-    The minutes of one way have much of their error in common: so many count as their square root.
-    """
+    """What a delivered errand teaches: first how wrong it was expected, then how it was."""
     found = list(moments(stretch))
     for ahead in found:
         told_s = expected_s(model, stretch, ahead.straight_m)
-        model.errors.learn(stretch.mode, told_s, ahead.left_s, weight=len(found) ** -0.5)
+        model.errors.learn(stretch.mode, told_s, ahead.left_s, weight=shared_weight(len(found)))
     model.detours.learn(stretch.straight_m, stretch.path_m)
     model.paces.learn(stretch.person, stretch.mode, stretch.hour(LOCAL_H), stretch.path_m, stretch.seconds)
 

@@ -13,6 +13,7 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from geo.arrival_model import ArrivalModel
+from geo.calibration import shared_weight
 from geo.eta import FLOOR_S, storeys
 from geo.fix import Fix
 from geo.pace import Key
@@ -188,12 +189,11 @@ def _note(known: _Campus, seen: _Look, fixes: Mapping[str, Fix], ground: CampusG
 
 
 def _learn_errors(model: ArrivalModel, order: Order, noted: _Noted) -> bool:
-    """The minutes of one errand have much of their error in common: so many count as their square root."""
     assert order.delivered_at is not None
     before = [(at, expected) for at, expected in noted.expected if at < order.delivered_at]
     for at, expected in before:
         actual_s = (order.delivered_at - at).total_seconds()
-        model.errors.learn(expected.case, expected.seconds, actual_s, weight=len(before) ** -0.5)
+        model.errors.learn(expected.case, expected.seconds, actual_s, weight=shared_weight(len(before)))
     return bool(before)
 
 
