@@ -277,7 +277,8 @@ class _Terms:
         """How long whoever stands at a counter has to stay there."""
         longest_s = 0.0
         for task, order in hand:
-            if task.status is not TaskStatus.AT_PICKUP or order.stops[0].role is not StopRole.PICKUP:
+            is_at_counter = task.status is TaskStatus.AT_PICKUP and order.stops
+            if not is_at_counter or order.stops[0].role is not StopRole.PICKUP:
                 continue
             before_s, after_s = _at_stop(order, order.stops[0], self.ground)
             ready_s = (ms(order.pickup_after) - self.now_ms) / 1000 if order.pickup_after else 0.0
