@@ -187,6 +187,17 @@ async def test_the_way_taken_is_drawn_over_the_paths_for_those_who_watch(home: W
     assert (await read_orders.track(home.ctx, runner, order_id)).line == []
 
 
+async def test_an_errand_without_a_place_has_a_range_and_stops_no_planning(home: World) -> None:
+    student, runner, other = await home.student(), await home.runner(), await home.runner()
+    order_id = await home.assigned(student, runner, type_code="help", stops=[], wait_min=30)
+    told = (await home.seen(student, order_id)).eta
+    assert told is not None and told.from_ms < told.at_ms < told.to_ms
+    await deliver_task.arrived(home.ctx, runner, order_id, Tap())
+    await ArrivalLearner(home.ctx, "jobs").look()
+    waiting = await home.paid(await home.student())
+    assert (await home.offered(waiting)).runner_id in (runner.account_id, other.account_id)
+
+
 async def test_promises_grow_with_the_queue_and_with_what_errands_have_taken(home: World) -> None:
     student, runner = await home.student(), await home.runner()
 
