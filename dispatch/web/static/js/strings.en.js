@@ -6,8 +6,9 @@ import { credit } from "./strings/en/credit.js";
 import { fences } from "./strings/en/fences.js";
 import { shifts } from "./strings/en/shifts.js";
 import { track } from "./strings/en/track.js";
+import { why } from "./strings/en/why.js";
 import { runner } from "./strings/en/runner.js";
 import { errors } from "./strings/en/errors.js";
 
 /** @type {Record<string, string>} */
-export const strings = { ...common, ...console, ...credit, ...fences, ...shifts, ...track, ...runner, ...errors };
+export const strings = { ...common, ...console, ...credit, ...fences, ...shifts, ...track, ...why, ...runner, ...errors };

@@ -6,8 +6,9 @@ import { credit } from "./strings/zh-CN/credit.js";
 import { fences } from "./strings/zh-CN/fences.js";
 import { shifts } from "./strings/zh-CN/shifts.js";
 import { track } from "./strings/zh-CN/track.js";
+import { why } from "./strings/zh-CN/why.js";
 import { runner } from "./strings/zh-CN/runner.js";
 import { errors } from "./strings/zh-CN/errors.js";
 
 /** @type {Record<string, string>} */
-export const strings = { ...common, ...console, ...credit, ...fences, ...shifts, ...track, ...runner, ...errors };
+export const strings = { ...common, ...console, ...credit, ...fences, ...shifts, ...track, ...why, ...runner, ...errors };

@@ -12,9 +12,11 @@ import { Board } from "./board.js";
 import { CreditPanel } from "./credit-panel.js";
 import { OrderDrag } from "./drag.js";
 import { Fences } from "./fences.js";
+import { Foresight } from "./foresight.js";
 import { FreshnessView } from "./freshness-view.js";
 import { kpiStrip } from "./kpis.js";
 import { OrderPanel } from "./order-panel.js";
+import { PlanPreview } from "./plan-preview.js";
 import { paintQueue } from "./queue.js";
 import { cancelOrder, Reassigner } from "./reassign.js";
 import { openWeek } from "./runner-week.js";
@@ -47,7 +49,9 @@ class Console {
     this.paint = coalesce(() => this.paintNow(), LIST_GAP_MS);
     this.board = new Board({ api: this.api, onChange: () => this.paint(), onAlert: (alert) => this.announce(alert) });
     this.reassigner = new Reassigner({ api: this.api, board: this.board, paint: this.paint });
-    this.panel = new OrderPanel({ api: this.api, board: this.board, reassigner: this.reassigner, paint: this.paint });
+    this.foresight = new Foresight({ api: this.api, board: this.board, paint: this.paint });
+    const { api, board, reassigner, foresight, paint } = this;
+    this.panel = new OrderPanel({ api, board, reassigner, foresight, paint });
   }
 
   begin() {
@@ -73,6 +77,14 @@ class Console {
       onClose: () => this.paint(),
       onActed: () => this.board.reload(),
     });
+    this.plans = new PlanPreview({
+      element: $("#plan"),
+      map: this.map,
+      api: this.api,
+      board: this.board,
+      onOrder: (id) => this.choose(id),
+      onChange: () => this.paintTop(),
+    });
     this.drag = new OrderDrag({
       reassigner: this.reassigner,
       runnerLayer: this.runnerLayer,
@@ -83,7 +95,7 @@ class Console {
       page: "console",
       session: this.session,
       middle: () => kpiStrip(this.board, { filter: this.view.filter, onFilter: (filter) => this.filter(filter) }),
-      extra: () => [this.freshness.view(), this.fenceButton(), this.soundButton()],
+      extra: () => [this.freshness.view(), this.planButton(), this.fenceButton(), this.soundButton()],
     });
     const paintDots = coalesce(() => {
       const beganAt = performance.now();
@@ -120,6 +132,11 @@ class Console {
   announce(alert) {
     play(alert.kind);
     $("#spoken").textContent = t("alerts.new");
+  }
+
+  planButton() {
+    const { permissions } = this.session.account;
+    return permissions.includes("orders.reassign") && this.plans.button(() => this.change({ pane: "map" }));
   }
 
   fenceButton() {
@@ -211,6 +228,7 @@ class Console {
     paintQueue($("#queue"), {
       board,
       view,
+      foresight: this.foresight,
       drag,
       onSelect: (id) => this.choose(id),
       onFilter: (filter) => this.filter(filter),
@@ -367,7 +385,7 @@ class Console {
     const isTyping = target.matches("input, select, textarea") || document.querySelector("dialog[open]");
     if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
       if (isTyping) target.blur();
-      else if (this.credit.escape() || this.fences.escape()) return;
+      else if (this.credit.escape() || this.plans.escape() || this.fences.escape()) return;
       else if (this.reassigner.form) this.reassigner.close();
       else this.choose(null);
       return;

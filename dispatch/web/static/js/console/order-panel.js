@@ -7,15 +7,17 @@ import { photo } from "../photo.js";
 import { ask, toastError } from "../shell.js";
 import { dispatchState } from "./dispatch-state.js";
 import { machineState, nearText, slackWord } from "./queue.js";
-import { whyTable } from "./why.js";
+import { WhyTab, whyYet } from "./why.js";
 
 const WAITING_TICK_MS = 5000;
 export const TABS = ["why", "timeline", "money", "people"];
 
 export class OrderPanel {
-  /** @param {{api: import("../api.js").Api, board: import("./board.js").Board, reassigner: any, paint: () => void}} parts */
-  constructor({ api, board, reassigner, paint }) {
-    Object.assign(this, { api, board, reassigner, paint });
+  /** @param {{api: import("../api.js").Api, board: import("./board.js").Board, reassigner: any, paint: () => void,
+   *   foresight: import("./foresight.js").Foresight}} parts */
+  constructor({ api, board, reassigner, paint, foresight }) {
+    Object.assign(this, { api, board, reassigner, paint, foresight });
+    this.whyTab = new WhyTab({ api, board, paint });
     this.orderId = null;
     this.reset();
   }
@@ -77,7 +79,7 @@ export class OrderPanel {
       h(
         "p",
         { class: "order-state", role: "status" },
-        h("span", { class: `pill is-${order.status}` }, t(machineState(order))),
+        h("span", { class: `pill is-${order.status}` }, t(machineState(order, this.foresight.of(order)))),
         order.is_late && h("span", { class: "pill is-late" }, icon("warning"), t("console.late")),
         order.near && h("span", { class: "pill" }, icon("locate"), nearText(order)),
         order.eta &&
@@ -92,6 +94,7 @@ export class OrderPanel {
         h("span", { class: "muted" }, t("order.promised", { at: clockTime(order.promised_at_ms) })),
       ),
       dispatchState(order, this.board, this.api),
+      tab !== "why" && this.why?.waiting && whyYet(this.why),
       this.runner(order, onRunner),
       actions &&
         !this.isReassigning(order) &&
@@ -221,7 +224,7 @@ export class OrderPanel {
   }
 
   tab(order, tab) {
-    if (tab === "why") return whyTable(this.why);
+    if (tab === "why") return this.whyTab.view(order, this.why);
     if (tab === "timeline") return timeline(this.timeline);
     if (tab === "money") return money(order);
     return this.people(order);

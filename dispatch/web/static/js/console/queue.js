@@ -9,7 +9,7 @@ export const FILTERS = ["all", "unassigned", "late", "carried"];
 const ROWS = 150;
 
 /** @param {import("./board.js").Board} board */
-export function paintQueue(element, { board, view, onSelect, onFilter, onSearch, onHover, drag }) {
+export function paintQueue(element, { board, view, foresight, onSelect, onFilter, onSearch, onHover, drag }) {
   const orders = board.queue(view);
   const counts = board.counts();
   const shown = orders.slice(0, ROWS);
@@ -71,7 +71,7 @@ export function paintQueue(element, { board, view, onSelect, onFilter, onSearch,
         onkeydown: step,
         onmouseleave: () => onHover(null),
       },
-      shown.map((order) => row(order, { board, view, onSelect, onHover, drag })),
+      shown.map((order) => row(order, { board, view, foresight, onSelect, onHover, drag })),
       !shown.length &&
         h(
           "li",
@@ -84,9 +84,10 @@ export function paintQueue(element, { board, view, onSelect, onFilter, onSearch,
   );
 }
 
-/** The machine's own state, so that people touch only what it failed at. */
-export function machineState(order) {
+/** The machine's own state, so that people touch only what it failed at. @param {any} [foreseen] by its last plan */
+export function machineState(order, foreseen = null) {
   if (order.status !== "open") return `status.${order.status}`;
+  if (foreseen?.runner_id && (order.dispatch?.state ?? "waiting") === "waiting") return "dispatch.state.planned";
   if (order.dispatch && order.dispatch.state !== "offered") return `dispatch.state.${order.dispatch.state}`;
   return order.task_status === "offered" ? "task.offered" : "task.waiting";
 }
@@ -101,7 +102,14 @@ export function slackWord(board, order) {
   return board.isLate(order) ? "console.late" : board.willBeLate(order) ? "console.will_be_late" : "console.slack";
 }
 
-function row(order, { board, view, onSelect, onHover, drag }) {
+/** How long, and why nobody has it yet or who is foreseen. */
+function waits(order, foresight, minutes) {
+  const since = t("console.waits_since", { n: minutes });
+  const why = foresight.text(order);
+  return h("span", { class: "row-why", title: why }, why ? `${since} · ${why}` : since);
+}
+
+function row(order, { board, view, foresight, onSelect, onHover, drag }) {
   const slack = board.slackS(order);
   const isLate = board.isLate(order);
   const isDone = !board.isActive(order);
@@ -132,7 +140,7 @@ function row(order, { board, view, onSelect, onHover, drag }) {
         "span",
         { class: "row-line" },
         h("b", { class: "code" }, order.code),
-        h("span", { class: `pill is-${isWaiting ? "open" : order.status}` }, t(machineState(order))),
+        h("span", { class: `pill is-${isWaiting ? "open" : order.status}` }, t(machineState(order, foresight.of(order)))),
         h("span", { class: "row-price" }, yuan(order.quote.service_fen)),
       ),
       h(
@@ -146,7 +154,7 @@ function row(order, { board, view, onSelect, onHover, drag }) {
         { class: "row-foot muted" },
         order.runner
           ? [icon("user"), board.runnerName(order), order.near && ` · ${nearText(order)}`]
-          : t("console.waits_since", { n: minutes }),
+          : waits(order, foresight, minutes),
       ),
     ),
     h(

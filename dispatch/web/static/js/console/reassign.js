@@ -5,6 +5,7 @@ import { now, timeScale } from "../clock.js";
 import { clockTime, codeText, distance, duration, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { ask, toast, toastError } from "../shell.js";
+import { movesList, movesOf, movesSummary, seenOf } from "./moves.js";
 
 export const REASONS = ["runner_unreachable", "runner_asked", "student_asked", "too_late", "accident", "other"];
 /** The planner's free hand instead of a runner. */
@@ -27,7 +28,7 @@ export class Reassigner {
   async open(orderId, runnerId = null) {
     this.form = { orderId, runnerId, reason: "", note: "" };
     this.paint();
-    await this.fetchOptions(orderId);
+    await this.fetchOptions(orderId, runnerId);
   }
 
   close() {
@@ -35,9 +36,11 @@ export class Reassigner {
     this.paint();
   }
 
-  async fetchOptions(orderId) {
+  /** @param {string} orderId @param {string | null} [runnerId] weighed however far away */
+  async fetchOptions(orderId, runnerId = null) {
     try {
-      this.options.set(orderId, await this.api.get(`/orders/${orderId}/reassign-options`));
+      const query = runnerId ? { runner_id: runnerId } : {};
+      this.options.set(orderId, await this.api.get(`/orders/${orderId}/reassign-options`, query));
     } catch (error) {
       this.options.delete(orderId);
       toastError(error);
@@ -67,8 +70,14 @@ export class Reassigner {
     this.isBusy = true;
     this.paint();
     try {
-      const version = this.options.get(orderId)?.version ?? order.version;
-      const body = { runner_id: runnerId === NOBODY ? null : runnerId, version, reason, note };
+      const view = this.options.get(orderId);
+      const body = {
+        runner_id: runnerId === NOBODY ? null : runnerId,
+        version: view?.version ?? order.version,
+        reason,
+        note,
+        seen: view ? seenOf(movesOf(view, this.optionOf(orderId, runnerId))) : null,
+      };
       const changed = await this.api.post(`/orders/${orderId}/reassign`, body);
       this.board.put(changed);
       this.form = null;
@@ -86,6 +95,12 @@ export class Reassigner {
   async explain(orderId, error) {
     if (error.status !== 409) return toastError(error);
     await this.board.refetch(orderId);
+    if (error.field === "seen") {
+      // Nobody touched this order; the others that it moves are not where they were.
+      toast(t("moves.changed"), { kind: "bad", seconds: 10 });
+      if (this.form) await this.fetchOptions(orderId, this.form.runnerId);
+      return;
+    }
     const timeline = await this.api.get(`/orders/${orderId}/timeline`).catch(() => null);
     const last = timeline?.events.at(-1);
     const who = last?.actor || t("reassign.somebody");
@@ -121,7 +136,8 @@ export class Reassigner {
   view(order) {
     const form = this.form;
     if (!form || form.orderId !== order.id) return null;
-    const options = this.options.get(order.id)?.options;
+    const weighed = this.options.get(order.id);
+    const options = weighed?.options;
     const choose = (runnerId) => {
       form.runnerId = runnerId;
       this.paint();
@@ -166,13 +182,21 @@ export class Reassigner {
                 ? t("reassign.current")
                 : option.excluded
                   ? codeText("excluded", option.excluded)
-                  : `${distance(option.distance_m)} · ${t("reassign.load", { a: option.load_before, b: option.load_before + 1 })}`,
+                  : [
+                      distance(option.distance_m),
+                      t("reassign.load", { a: option.load_before, b: option.load_before + 1 }),
+                      movesSummary(option.moves),
+                    ].join(" · "),
               cost: option.is_current || option.excluded ? null : cost(option),
               at: option.arrive_at_ms,
             }),
           ),
         ),
+      weighed?.left_out > 0 && h("p", { class: "muted small" }, t("moves.left_out", { n: weighed.left_out })),
       picked && !picked.excluded && h("p", { class: "note" }, icon("info"), this.costLine(order.id, form.runnerId)),
+      weighed &&
+        (picked ? !picked.is_current : form.runnerId === NOBODY) &&
+        movesList({ view: weighed, option: picked, nameOf: (id) => this.board.runners.get(id)?.name ?? id.slice(-6) }),
       h(
         "fieldset",
         { class: "reasons" },
