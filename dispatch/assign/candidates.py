@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
-
-from geo.point import LocalPlane, Point
 
 from .ground import Flags, Ground
+from .nearest import nearest
 from .params import Params
 from .routes import Fleet
 from .state import Exclusion, Rows, RunnerIn, TaskIn
+
+#: Runners that are looked at for a task however many tasks there are; pairs of those tasks that look at everybody.
+_LEAST, _EVERYBODY = 20, 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,50 +59,30 @@ def pairs(ground: Ground, fleet: Fleet, params: Params) -> Pairs:
     tasks, runners = np.flatnonzero(due), np.flatnonzero(able)
     if not len(tasks) or not len(runners):
         return Pairs(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp))
-    if len(runners) <= params.nearest:
+    most = looked_at(len(tasks), params)
+    if len(runners) <= most:
         t, r = np.repeat(tasks, len(runners)), np.tile(runners, len(tasks))
         keep = _may(ground, t, r)
         return Pairs(t[keep], r[keep])
-    t, r = _nearest(ground, fleet, tasks, runners, params)
+    t, r = nearest(ground, fleet, tasks, runners, most)
     keep = _may(ground, t, r)
     t, r = t[keep], r[keep]
-    # Where the rules leave few of the nearest, everybody else is looked at.
-    few = tasks[np.bincount(t, minlength=len(ground.tasks))[tasks] < params.nearest // 4 + 1]
+    # Where the rules leave few of the nearest, everybody else is looked at, for as many tasks as there is time.
+    left = np.bincount(t, minlength=len(ground.tasks))[tasks]
+    few = tasks[np.argsort(left, kind="stable")][: np.count_nonzero(left < most // 4 + 1)]
+    few = np.sort(few[: max(1, _EVERYBODY // len(runners))])
     if len(few):
         more_t, more_r = np.repeat(few, len(runners)), np.tile(runners, len(few))
         more = _may(ground, more_t, more_r)
         rest = ~np.isin(t, few)
         t, r = np.concatenate((t[rest], more_t[more])), np.concatenate((r[rest], more_r[more]))
-    order = np.lexsort((r, t))
+    order = np.argsort(t * len(ground.runners) + r)
     return Pairs(t[order], r[order])
 
 
-def _nearest(ground: Ground, fleet: Fleet, tasks: Rows, runners: Rows, params: Params) -> tuple[Rows, Rows]:
-    """By the straight line from wherever a runner is or will be on their route to the task's first stop."""
-    mid = ground.places.mean(axis=0)
-    xy = LocalPlane(Point(float(mid[0]), float(mid[1]))).xy_many(ground.places)
-    here = [ground.runners.place[runners]]
-    who = [runners]
-    for k in range(fleet.stops.place.shape[1]):
-        on = runners[fleet.count[runners] > k]
-        here.append(fleet.stops.place[on, k])
-        who.append(on)
-    owner = np.concatenate(who)
-    tree = cKDTree(xy[np.concatenate(here)])
-    # A runner with a route is in the tree more than once.
-    k = min(len(owner), params.nearest * 2 if len(owner) > len(runners) else params.nearest)
-    asked = np.where(ground.tasks.has_place[tasks], ground.tasks.place[tasks, 0], 0)
-    _, found = tree.query(xy[asked], k=k)
-    r = owner[np.asarray(found, dtype=np.intp).reshape(len(tasks), k)]
-    t = np.repeat(tasks, k)
-    # The first time that a runner is named for a task counts, and of those the nearest.
-    key = (t * len(ground.runners) + r.ravel()).astype(np.int64)
-    _, first = np.unique(key, return_index=True)
-    keep = np.zeros(len(t), dtype=np.bool_)
-    keep[first] = True
-    rank = np.cumsum(keep.reshape(len(tasks), k), axis=1).ravel()
-    keep &= rank <= params.nearest
-    return t[keep], r.ravel()[keep]
+def looked_at(tasks: int, params: Params) -> int:
+    """Runners that are looked at for each of so many tasks."""
+    return min(params.nearest, max(_LEAST, params.pairs // max(1, tasks)))
 
 
 def _may(ground: Ground, tasks: Rows, runners: Rows) -> Flags:

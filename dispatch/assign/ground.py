@@ -17,6 +17,8 @@ Flags = NDArray[np.bool_]
 
 #: Stands for "no limit" where a number is needed: ten years of seconds, so that sums of it stay numbers.
 FAR_S = 3.2e8
+#: Cells of a table of distances, at most.
+_CELLS = 6_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,24 @@ class Ground:
     stop_place: tuple[Rows, ...]
     merchants: dict[str, int]
     between: Between
+    #: Metres from every place to those where anything is to be done, and the column of each of these (-1: none); of a
+    #: tick with too many places there is no such table.
+    table: Floats | None
+    column: Rows
 
     def metres(self, a: Rows, b: Rows) -> Floats:
-        """Metres between rows of places; what is no number or below zero is no way."""
-        metres = np.asarray(self.between(a, b), dtype=np.float64)
-        return np.where(metres >= 0.0, metres, np.inf)
+        """Metres from rows of places to rows where something is to be done; inf where there is no way."""
+        if self.table is not None:
+            column = self.column[b]
+            if column.min(initial=0) >= 0:
+                return np.asarray(self.table[a, column])
+        return _no_way(self.between(a, b))
+
+
+def _no_way(metres: Floats) -> Floats:
+    """What is no number or below zero is no way."""
+    metres = np.asarray(metres, dtype=np.float64)
+    return np.where(metres >= 0.0, metres, np.inf)
 
 
 def ground(tasks: Sequence[TaskIn], runners: Sequence[RunnerIn], ways: Ways, now_ms: int, params: Params) -> Ground:
@@ -94,7 +109,13 @@ def ground(tasks: Sequence[TaskIn], runners: Sequence[RunnerIn], ways: Ways, now
         for stop in runner.route:
             _code(stop.merchant, merchants)
     places = book.array()
-    return Ground(now_ms, task_rows, runner_rows, places, stop_place, merchants, ways(places))
+    between, column = ways(places), np.full(len(places), -1, dtype=np.intp)
+    targets = np.unique(np.concatenate((task_rows.place[task_rows.has_place].ravel(), *stop_place)))
+    table = None
+    if len(targets) * len(places) <= _CELLS:
+        column[targets] = np.arange(len(targets))
+        table = np.ascontiguousarray(_no_way(between(np.arange(len(places))[:, None], targets[None, :])))
+    return Ground(now_ms, task_rows, runner_rows, places, stop_place, merchants, between, table, column)
 
 
 class _Places:

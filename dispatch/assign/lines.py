@@ -19,9 +19,9 @@ Route = list[int]
 #: just made (-1 else), things, grams and millilitres on board, cost so far. Plain tuples, because there are millions.
 At = tuple[int, float, float, int, int, float, float, float]
 
-#: What has to be known of a stop: place (-1: wherever the runner is), before, after, not before, promise, deadline, is it
-#: a pick-up, merchant, change of what is on board in things, grams and millilitres, weights of when it is done and of how
-#: late that is, metres that one may come from.
+#: What has to be known of a stop: place (-1: wherever the runner is), before, after, not before, promise, deadline,
+#: is it a pick-up, merchant, change of what is on board in things, grams and millilitres, weights of when it is done
+#: and of how late that is, metres that one may come from.
 _Stop = tuple[int, float, float, float, float, float, bool, int, int, float, float, float, float, float]
 
 
@@ -164,5 +164,11 @@ def _stops(ground: Ground, carried: Stops, params: Params) -> list[_Stop]:
 
 
 def _matrix(ground: Ground) -> list[list[float]]:
+    """Metres from every place to those where something is to be done; to all others nobody goes."""
     rows = np.arange(len(ground.places), dtype=np.intp)
-    return list(ground.metres(rows[:, None], rows[None, :]).tolist())
+    metres = np.full((len(rows), len(rows)), inf)
+    targets = np.flatnonzero(ground.column >= 0) if ground.table is not None else rows
+    metres[:, targets] = ground.metres(rows[:, None], targets[None, :])
+    # What is done wherever the runner is takes no way.
+    metres[rows, rows] = 0.0
+    return list(metres.tolist())

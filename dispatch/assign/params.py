@@ -36,6 +36,7 @@ class Params:
         1e6  # a task that nobody carries: above any sum of real costs, as many as possible are carried
     )
     nearest: int = 60  # candidates looked at per task
+    pairs: int = 150_000  # of a whole tick: with more tasks fewer candidates are looked at for each
     rounds: int = 3  # times that a runner may get a further task in one plan
     iterations: int = 30  # moves of the search that makes the plan better
     ruined: int = 5  # tasks taken out in one move, at most
