@@ -210,10 +210,11 @@ def in_order(stops: Sequence[RouteStop], order: Sequence[tuple[str, str]]) -> li
     return sorted(stops, key=lambda stop: place.get((stop.task_id, stop.role), len(place)))
 
 
-def play_on(ticks: Iterable[Recorded], name: str, variant: Variant | None) -> Day:
-    """The recorded day under the recorded settings, or under those of ``variant``."""
+def play_on(ticks: Iterable[Recorded], name: str, variant: Variant | None, tail_ms: int = TAIL_MS) -> Day:
+    """The recorded day under the recorded settings, or under those of ``variant``; what still waits at its end is given
+    out for ``tail_ms`` more."""
     world = _World(Day(name))
-    for now_ms, recorded in _moments(ticks, world):
+    for now_ms, recorded in _moments(ticks, world, tail_ms):
         world.pass_until(now_ms)
         if not world.waiting:
             continue
@@ -228,7 +229,7 @@ def play_on(ticks: Iterable[Recorded], name: str, variant: Variant | None) -> Da
     return world.day
 
 
-def _moments(ticks: Iterable[Recorded], world: _World) -> Iterator[tuple[int, Recorded]]:
+def _moments(ticks: Iterable[Recorded], world: _World, tail_ms: int) -> Iterator[tuple[int, Recorded]]:
     """When it is planned, by which record: every recorded tick, and between and after them while something waits."""
     before: Recorded | None = None
     for recorded in ticks:
@@ -242,7 +243,7 @@ def _moments(ticks: Iterable[Recorded], world: _World) -> Iterator[tuple[int, Re
         before = recorded
     if before is not None:
         # What still waits at the end is carried out, so that both sides are judged by all orders.
-        for after_ms in range(STEP_MS, TAIL_MS, STEP_MS):
+        for after_ms in range(STEP_MS, tail_ms, STEP_MS):
             if not world.waiting:
                 return
             yield before.tick.now_ms + after_ms, before

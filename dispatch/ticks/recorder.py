@@ -9,12 +9,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy
 import scipy
 
-from .. import __version__
+import geo
+
+from .. import __version__, assign
 from .files import SUFFIX, Head, TickFiles, TickWriter, hour_of, map_id_of
 from .record import TickRecord
 
@@ -49,7 +53,18 @@ def versions() -> dict[str, str]:
         "numpy": numpy.__version__,
         "scipy": scipy.__version__,
         "machine": platform.machine(),
+        "sources": _sources(),
     }
+
+
+@cache
+def _sources() -> str:
+    """Of the modules that make a plan: what they do may change between two releases."""
+    found = blake2b(digest_size=8)
+    for package in (assign, geo):
+        for path in sorted(Path(package.__file__ or "").parent.glob("*.py")):
+            found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 class Recorder:
