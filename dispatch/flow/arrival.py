@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from geo.eta import FLOOR_DOWN_S, FLOOR_S, Leg, route_times, storeys
+from geo.eta import FLOOR_DOWN_S, FLOOR_S, WALK_MPS, Leg, route_times, storeys
 from geo.fix import Fix
 from geo.off_route import is_off_route
 from geo.point import Floats, Point
@@ -28,6 +28,8 @@ from .order_view import ms
 STALE_S = 60.0
 #: A range wider than this, and wider than the time that is left, is said to be little to go by.
 WIDE_S = 600.0
+#: Assumed at the quote, until a runner is known: how long until one takes it, and how far they come from.
+TAKE_S, APPROACH_M = 90.0, 350.0
 _HANDLING_S = 120
 #: Minutes at counters and doors that were seen count against so many that the campus's settings assume.
 _SERVICE_PRIOR = 10.0
@@ -198,7 +200,8 @@ def _service_s(order: Order, stop: Stop | None, ground: CampusGround) -> float:
     kind = ground.campus.settings.types.get(order.type_code)
     spent_s = service_s(ground, order.type_code, role)
     if kind is not None and kind.is_timed:
-        spent_s = max(spent_s, order.quote.duration_s / 2)
+        # What was agreed on is the quote without the way there.
+        spent_s = max(spent_s, order.quote.duration_s - TAKE_S - APPROACH_M / WALK_MPS)
     return spent_s
 
 

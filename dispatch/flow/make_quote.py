@@ -18,11 +18,9 @@ from ..model.order_type import OrderType
 from ..model.quote import Quote, price, service_fen
 from ..model.requests import QuoteRequest, StopRequest
 from ..model.stop import Stop, StopRole
-from .arrival import service_s, speed_mps
+from .arrival import APPROACH_M, TAKE_S, service_s, speed_mps
 from .campus_ground import CampusGround
 
-#: Assumed until a runner is known: how long until one takes it, and how far they come from.
-TAKE_S, APPROACH_M = 90.0, 350.0
 #: How long a runner is busy with one errand, until errands have told; and the longest wait that is promised.
 BUSY_S, MAX_BACKLOG_S = 600.0, 2_400.0
 _BUSY_PRIOR = 10.0
