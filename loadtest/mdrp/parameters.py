@@ -15,7 +15,7 @@ class Setup:
     ``planned_per_courier``: orders foreseen for one courier, over several trips."""
 
     params: Params
-    orders_per_trip: int = 4
+    orders_per_trip: int = 5
     planned_per_courier: int = 8
 
 
@@ -35,6 +35,8 @@ CHOSEN = Setup(
         detour_weight=1.0,
         disturbance_weight=0.0,
         unassigned_s=12_000.0,
+        iterations=40,
+        searched_places=3000,
         # Nobody declines, and all have the same standing.
         refusal_s=0.0,
         credit_s=0.0,
