@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .ground import Flags, Ground
-from .nearest import nearest
+from .nearest import by_distance, nearest
 from .params import Params
 from .routes import Fleet
 from .state import Exclusion, Rows, RunnerIn, TaskIn
@@ -74,8 +74,9 @@ def pairs(ground: Ground, fleet: Fleet, params: Params) -> Pairs:
     if len(few):
         more_t, more_r = np.repeat(few, len(runners)), np.tile(runners, len(few))
         more = _may(ground, more_t, more_r)
+        more_t, more_r = by_distance(ground, more_t[more], more_r[more], most)
         rest = ~np.isin(t, few)
-        t, r = np.concatenate((t[rest], more_t[more])), np.concatenate((r[rest], more_r[more]))
+        t, r = np.concatenate((t[rest], more_t)), np.concatenate((r[rest], more_r))
     order = np.argsort(t * len(ground.runners) + r)
     return Pairs(t[order], r[order])
 

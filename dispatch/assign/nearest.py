@@ -32,8 +32,7 @@ def nearest(ground: Ground, fleet: Fleet, tasks: Rows, runners: Rows, most: int)
     """For each of the tasks at most ``most`` of the runners, by the straight line from wherever a runner is or will be
     on their route to the task's first stop: the nearest half, and as many of those further out as it takes to have
     enough for all the tasks around."""
-    mid = ground.places.mean(axis=0)
-    xy = LocalPlane(Point(float(mid[0]), float(mid[1]))).xy_many(ground.places)
+    xy = _xy(ground)
     here, owner = _whereabouts(ground, fleet, runners)
     tree = cKDTree(xy[here])
     asked = np.where(ground.tasks.has_place[tasks], ground.tasks.place[tasks, 0], 0)
@@ -52,6 +51,23 @@ def nearest(ground: Ground, fleet: Fleet, tasks: Rows, runners: Rows, most: int)
         t.append(np.repeat(tasks[of_them], is_one.sum(axis=1)))
         r.append(chosen[is_one])
     return np.concatenate(t), np.concatenate(r)
+
+
+def by_distance(ground: Ground, tasks: Rows, runners: Rows, most: int) -> tuple[Rows, Rows]:
+    """Of these pairs the ``most`` of each task whose runners are nearest now."""
+    xy = _xy(ground)
+    away = xy[ground.tasks.place[tasks, 0]] - xy[ground.runners.place[runners]]
+    order = np.lexsort((runners, (away * away).sum(axis=1), tasks))
+    tasks, runners = tasks[order], runners[order]
+    begins = np.flatnonzero(np.r_[True, tasks[1:] != tasks[:-1]]) if len(tasks) else np.zeros(0, dtype=np.intp)
+    rank = np.arange(len(tasks)) - np.repeat(begins, np.diff(np.r_[begins, len(tasks)]))
+    return tasks[rank < most], runners[rank < most]
+
+
+def _xy(ground: Ground) -> Floats:
+    """The places in metres on a plane."""
+    mid = ground.places.mean(axis=0)
+    return LocalPlane(Point(float(mid[0]), float(mid[1]))).xy_many(ground.places)
 
 
 def _whereabouts(ground: Ground, fleet: Fleet, runners: Rows) -> tuple[Rows, Rows]:

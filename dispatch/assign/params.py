@@ -47,4 +47,5 @@ class Params:
     explained: int = 10  # candidates kept with each decision
     excluded_most: int = 200  # with more runners than this, their exclusions are derived on demand (``why_not``)
     dense_cells: int = 250_000  # a larger matrix is solved as a sparse one
+    exact_pairs: int = 60_000  # of more pairs the matching may be a second per task above the least sum
     seed: int = 1

@@ -77,7 +77,7 @@ def solution(road: Road, fleet: Fleet, runner: Rows, beside_s: Floats, params: P
 def _choose(now: Evaluated, params: Params, method: Method) -> Rows:
     if method == "greedy":
         return matching.greedy(now.pairs, now.costs.total_s, params.unassigned_s)
-    return matching.cheapest(now.pairs, now.costs.total_s, params.unassigned_s, params.dense_cells)
+    return matching.cheapest(now.pairs, now.costs.total_s, params.unassigned_s, params.dense_cells, params.exact_pairs)
 
 
 def _again(road: Road, fleet: Fleet, before: Evaluated, given: Flags, changed: Rows, params: Params) -> Evaluated:
