@@ -87,33 +87,49 @@ def looked_at(tasks: int, params: Params) -> int:
 
 
 def _may(ground: Ground, tasks: Rows, runners: Rows) -> Flags:
-    """The rules of ``exclusion`` over many pairs."""
+    """The rules of ``exclusion`` over many pairs, but for those about the runner alone."""
     rows, crew = ground.tasks, ground.runners
     keep: Flags = rows.weight_g[tasks] <= crew.capacity_g[runners]
     keep &= rows.volume_ml[tasks] <= crew.capacity_ml[runners]
-    index = {runner.id: r for r, runner in enumerate(crew.given)}
     n = len(crew)
-    barred = [t * n + index[name] for t, task in enumerate(rows.given) for name in task.forbidden if name in index]
-    if barred:
-        keep &= ~np.isin(tasks * n + runners, np.array(barred, dtype=np.intp))
-    if any(task.pinned is not None for task in rows.given):
-        anybody = -2
-        pinned = [anybody if task.pinned is None else index.get(task.pinned, -1) for task in rows.given]
-        only = np.array(pinned, dtype=np.intp)[tasks]
-        keep &= (only == anybody) | (only == runners)
-    if any(task.zone is not None for task in rows.given) and any(one.zones is not None for one in crew.given):
-        keep &= _works_in(ground)[_zone_codes(ground)[tasks], runners]
+    barred = forbidden(ground)
+    if len(barred):
+        keep &= ~np.isin(tasks * n + runners, barred)
+    only = pinned(ground)[tasks]
+    keep &= (only == ANYBODY) | (only == runners)
+    works = works_in(ground)
+    if not works.all():
+        keep &= works[zone_codes(ground)[tasks], runners]
     return keep
 
 
-def _zone_codes(ground: Ground) -> Rows:
+#: In place of the row of the runner to whom a task is pinned.
+ANYBODY = -2
+
+
+def pinned(ground: Ground) -> Rows:
+    """By task the runner to whom it is pinned, -1: one who is not there."""
+    index = {runner.id: r for r, runner in enumerate(ground.runners.given)}
+    of = [ANYBODY if task.pinned is None else index.get(task.pinned, -1) for task in ground.tasks.given]
+    return np.array(of, dtype=np.intp)
+
+
+def forbidden(ground: Ground) -> Rows:
+    """Pairs that were offered before: task times number of runners plus runner."""
+    index = {runner.id: r for r, runner in enumerate(ground.runners.given)}
+    n = len(ground.runners)
+    barred = [t * n + index[i] for t, task in enumerate(ground.tasks.given) for i in task.forbidden if i in index]
+    return np.array(barred, dtype=np.intp)
+
+
+def zone_codes(ground: Ground) -> Rows:
     """By task the number of its zone, 0: it has none."""
     zones = sorted({task.zone for task in ground.tasks.given if task.zone is not None})
     numbers = {zone: k for k, zone in enumerate(zones, 1)}
     return np.array([0 if one.zone is None else numbers[one.zone] for one in ground.tasks.given], dtype=np.intp)
 
 
-def _works_in(ground: Ground) -> Flags:
+def works_in(ground: Ground) -> Flags:
     """By number of a zone and by runner: whether they work there."""
     zones = sorted({task.zone for task in ground.tasks.given if task.zone is not None})
     works = np.ones((len(zones) + 1, len(ground.runners)), dtype=np.bool_)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from .candidates import exclusion
+from .candidates import ANYBODY, forbidden, pinned, works_in, zone_codes
+from .ground import FAR_S, Ground
 from .insertion import insertions
 from .params import Params
 from .rounds import Evaluated
@@ -21,49 +22,82 @@ _LIMITS: Mapping[Limit, Exclusion] = {
     "time": Exclusion.NOT_BACK_IN_TIME,
     "deadline": Exclusion.PAST_DEADLINE,
 }
+#: Exclusions as small numbers; 0: none.
+_NUMBER = {rule: number for number, rule in enumerate(Exclusion, 1)}
+_NAMES = np.array(["", *(str(rule) for rule in Exclusion)], dtype=object)
 
 
 def excluded(road: Road, fleet: Fleet, first: Evaluated, tasks: Rows, params: Params) -> dict[int, dict[str, str]]:
     """By task row and runner id, the rule; nothing where there are more runners than ``Params.excluded_most``."""
-    crew, rows = road.ground.runners.given, road.ground.tasks.given
+    seen = road.ground
+    crew = seen.runners.given
     if len(crew) > params.excluded_most or not len(tasks):
         return {}
-    mine = np.isin(first.pairs.task, tasks)
-    impossible = mine & ~np.isfinite(first.costs.total_s)
-    limits = _limits(road, fleet, first, impossible, params)
-    possible = {
-        (int(t), int(r)) for t, r in zip(first.pairs.task[mine], first.pairs.runner[mine], strict=True)
-    } - limits.keys()
+    tasks = np.sort(tasks)
+    mine = np.flatnonzero(np.isin(first.pairs.task, tasks))
+    row, r = np.searchsorted(tasks, first.pairs.task[mine]), first.pairs.runner[mine]
+    rules = _rules(seen, tasks)
+    is_possible = np.isfinite(first.costs.total_s[mine])
+    limits = _limits(road, fleet, first.pairs.task[mine][~is_possible], r[~is_possible], params)
+    none = rules[row[~is_possible], r[~is_possible]] == 0
+    rules[row[~is_possible][none], r[~is_possible][none]] = limits[none]
+    late = np.where(seen.runners.available_s > params.runner_ahead_s, _NUMBER[Exclusion.BUSY_TOO_LONG], 0)
+    rules = np.where(rules == 0, late[None, :], rules)
+    rules[rules == 0] = _NUMBER[Exclusion.NOT_AMONG_NEAREST]
+    rules[row[is_possible], r[is_possible]] = 0
+    ids = np.array([runner.id for runner in crew], dtype=object)
     found: dict[int, dict[str, str]] = {}
-    for t in tasks.tolist():
-        rules = found[t] = {}
-        for r, runner in enumerate(crew):
-            if (t, r) in possible:
-                continue
-            rule = exclusion(rows[t], runner) or limits.get((t, r))
-            if rule is None:
-                is_late = runner.available_in_s > params.runner_ahead_s
-                rule = Exclusion.BUSY_TOO_LONG if is_late else Exclusion.NOT_AMONG_NEAREST
-            rules[runner.id] = str(rule)
+    for t, numbers in zip(tasks.tolist(), rules, strict=True):
+        barred = np.flatnonzero(numbers)
+        found[t] = dict(zip(ids[barred].tolist(), _NAMES[numbers[barred]].tolist(), strict=True))
     return found
 
 
-def _limits(
-    road: Road, fleet: Fleet, first: Evaluated, impossible: np.ndarray, params: Params
-) -> dict[tuple[int, int], Exclusion]:
-    """For pairs that were looked at and cannot be: what is in the way."""
-    t, r = first.pairs.task[impossible], first.pairs.runner[impossible]
-    found: dict[tuple[int, int], Exclusion] = {}
-    for limit, rule in _LIMITS.items():
-        if not len(t):
-            break
-        free = np.isfinite(insertions(Road(road.ground, params, limit), fleet, t, r, params).cost_s)
-        found |= dict.fromkeys(zip(t[free].tolist(), r[free].tolist(), strict=True), rule)
-        t, r = t[~free], r[~free]
-    start, first_stop = road.ground.runners.place[r], road.ground.tasks.place[t, 0]
-    no_way = ~np.isfinite(road.ground.metres(start, first_stop)) & road.ground.tasks.has_place[t]
-    found |= dict.fromkeys(zip(t[no_way].tolist(), r[no_way].tolist(), strict=True), Exclusion.TOO_FAR)
-    t, r = t[~no_way], r[~no_way]
+def _rules(seen: Ground, tasks: Rows) -> Rows:
+    """The numbers of the first rules of ``exclusion`` that are broken, shape (tasks, runners)."""
+    rows, crew = seen.tasks, seen.runners
+    own = [0 if runner.excluded is None else _NUMBER[runner.excluded] for runner in crew.given]
+    found = np.tile(np.array(own, dtype=np.intp), (len(tasks), 1))
+    only, everybody = pinned(seen)[tasks][:, None], np.arange(len(crew))[None, :]
+    for rule, is_broken in (
+        (Exclusion.PINNED_TO_ANOTHER, (only != ANYBODY) & (only != everybody)),
+        (Exclusion.OFFERED_BEFORE, np.isin(tasks[:, None] * len(crew) + everybody, forbidden(seen))),
+        (Exclusion.AT_CAPACITY, (crew.load >= crew.max_tasks)[None, :]),
+        (Exclusion.OTHER_ZONE, ~works_in(seen)[zone_codes(seen)[tasks]]),
+        (Exclusion.TOO_HEAVY, rows.weight_g[tasks][:, None] > crew.capacity_g[None, :]),
+        (Exclusion.TOO_BULKY, rows.volume_ml[tasks][:, None] > crew.capacity_ml[None, :]),
+    ):
+        found = np.where((found == 0) & is_broken, _NUMBER[rule], found)
+    return found
+
+
+def _limits(road: Road, fleet: Fleet, t: Rows, r: Rows, params: Params) -> Rows:
+    """For pairs that were looked at and cannot be: the number of what is in the way."""
     # More than one limit at once: the time is the one that says most.
-    found |= dict.fromkeys(zip(t.tolist(), r.tolist(), strict=True), Exclusion.NOT_BACK_IN_TIME)
+    found = np.full(len(t), _NUMBER[Exclusion.NOT_BACK_IN_TIME], dtype=np.intp)
+    seen, left = road.ground, np.arange(len(t))
+    for limit in _that_matter(seen, params):
+        if not len(left):
+            return found
+        without = insertions(Road(seen, params, limit), fleet, t[left], r[left], params)
+        is_it = np.isfinite(without.cost_s)
+        found[left[is_it]] = _NUMBER[_LIMITS[limit]]
+        left = left[~is_it]
+    has_place = seen.tasks.has_place[t[left]]
+    no_way = ~np.isfinite(seen.metres(seen.runners.place[r[left]], seen.tasks.place[t[left], 0])) & has_place
+    found[left[no_way]] = _NUMBER[Exclusion.TOO_FAR]
     return found
+
+
+def _that_matter(seen: Ground, params: Params) -> Iterator[Limit]:
+    """The limits that anything has in this tick."""
+    crew = seen.runners
+    matters: Mapping[Limit, bool] = {
+        "reach": bool(np.isfinite(seen.tasks.reach_m).any()),
+        "merchant": params.merchant_bundles,
+        "weight": True,
+        "volume": True,
+        "time": bool(min(crew.until_s.min(initial=FAR_S), crew.last_pickup_s.min(initial=FAR_S)) < FAR_S),
+        "deadline": bool(seen.tasks.deadline_s.min(initial=FAR_S) < FAR_S),
+    }
+    return (limit for limit, does in matters.items() if does)
