@@ -59,32 +59,25 @@ def disturbance(case: Case) -> Floats:
 
 def refusal(case: Case) -> Floats:
     """What an offer that is refused costs, times the odds of that."""
-    taken = np.array([min(1.0, max(0.05, one.acceptance)) for one in case.ground.runners.given])
+    taken = np.clip(case.ground.runners.acceptance, 0.05, 1.0)
     each: Floats = case.params.refusal_s * (1.0 - taken) / taken
     return each[case.pairs.runner]
 
 
 def credit(case: Case) -> Floats:
     """High credit comes first."""
-    gap = np.array([100.0 - runner.credit for runner in case.ground.runners.given])
-    return (case.params.credit_s * gap)[case.pairs.runner]
+    return (case.params.credit_s * (100.0 - case.ground.runners.credit))[case.pairs.runner]
 
 
 def idle(case: Case) -> Floats:
     """Who has had nothing to carry for long comes first, but not at any price."""
-    cap, now_ms = case.params.idle_cap_s, case.ground.now_ms
-    seconds = np.array(
-        [
-            0.0 if one.load or one.idle_since_ms is None else min(max(0.0, (now_ms - one.idle_since_ms) / 1000), cap)
-            for one in case.ground.runners.given
-        ]
-    )
+    seconds = np.clip(case.ground.runners.idle_s, 0.0, case.params.idle_cap_s)
     return -(case.params.idle_weight * seconds)[case.pairs.runner]
 
 
 def fairness(case: Case) -> Floats:
     """Who has been paid for less work than the others today comes first."""
-    earned = np.array([runner.earned_s for runner in case.ground.runners.given])
+    earned = case.ground.runners.earned_s
     mean = earned.mean() if len(earned) else 0.0
     return (case.params.fairness_weight * (earned - mean))[case.pairs.runner]
 

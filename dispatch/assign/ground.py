@@ -47,7 +47,7 @@ class Tasks:
 
 @dataclass(frozen=True, slots=True)
 class Runners:
-    """Rows of runners; ``place``: where the way to anything new begins."""
+    """Rows of runners; ``place``: where the way to anything new begins; ``idle_s``: without anything to carry."""
 
     given: tuple[RunnerIn, ...]
     place: Rows
@@ -60,6 +60,10 @@ class Runners:
     until_s: Floats
     last_pickup_s: Floats
     is_able: Flags
+    acceptance: Floats
+    credit: Floats
+    idle_s: Floats
+    earned_s: Floats
 
     def __len__(self) -> int:
         return len(self.given)
@@ -173,16 +177,22 @@ def _runners(given: tuple[RunnerIn, ...], book: _Places, now_ms: int) -> Runners
     def seconds(values: list[int | None]) -> Floats:
         return np.array([FAR_S if at is None else (at - now_ms) / 1000 for at in values], dtype=np.float64)
 
+    load = np.array([runner.load for runner in given], dtype=np.intp)
+    idle_s = -seconds([now_ms if one.idle_since_ms is None else one.idle_since_ms for one in given])
     return Runners(
         given=given,
         place=np.array([book.row(runner.point) for runner in given], dtype=np.intp),
         available_s=np.array([max(0.0, runner.available_in_s) for runner in given], dtype=np.float64),
         speed_mps=np.array([max(runner.speed_mps, 0.1) for runner in given], dtype=np.float64),
-        load=np.array([runner.load for runner in given], dtype=np.intp),
+        load=load,
         max_tasks=np.array([runner.max_tasks for runner in given], dtype=np.intp),
         capacity_g=np.array([runner.capacity_g for runner in given], dtype=np.float64),
         capacity_ml=np.array([runner.capacity_ml for runner in given], dtype=np.float64),
         until_s=seconds([runner.until_ms for runner in given]),
         last_pickup_s=seconds([runner.last_pickup_ms for runner in given]),
         is_able=np.array([runner.excluded is None for runner in given], dtype=np.bool_),
+        acceptance=np.array([runner.acceptance for runner in given], dtype=np.float64),
+        credit=np.array([runner.credit for runner in given], dtype=np.float64),
+        idle_s=np.where(load > 0, 0.0, idle_s),
+        earned_s=np.array([runner.earned_s for runner in given], dtype=np.float64),
     )

@@ -39,6 +39,7 @@ class Records:
         self._stops = made.fleet.stops.at(self._crew)
         self._seconds = road.schedule(made.fleet, self._crew)
         self._leave_s, self._done_s, self._way_m = self._when()
+        self._leave_ms, self._done_ms = self._ms(self._leave_s), self._ms(self._done_s)
 
     def plan(self, method: Method) -> Plan:
         """The records together."""
@@ -159,8 +160,7 @@ class Records:
         r = int(self._made.runner[t])
         cost_s, terms, way_m = own[t]
         runner_id = self._seen.runners.given[r].id
-        done_at_ms, leave_at_ms = self._ms(np.array((self._done_s[t], self._leave_s[t])))
-        chosen = Candidate(runner_id, round(cost_s, 1), terms, round(way_m, 1), done_at_ms)
+        chosen = Candidate(runner_id, round(cost_s, 1), terms, round(way_m, 1), self._done_ms[t])
         named = {runner_id, *(other.runner_id for other in others)}
         return Assignment(
             task_id=self._seen.tasks.given[t].id,
@@ -168,8 +168,8 @@ class Records:
             cost_s=chosen.cost_s,
             terms=terms,
             distance_m=chosen.distance_m,
-            done_at_ms=done_at_ms,
-            leave_at_ms=leave_at_ms,
+            done_at_ms=self._done_ms[t],
+            leave_at_ms=self._leave_ms[t],
             runner_up=others[0].runner_id if others else None,
             regret_s=round(others[0].cost_s - chosen.cost_s, 1) if others else None,
             candidates=(chosen, *others),

@@ -7,7 +7,7 @@ from math import inf
 
 import numpy as np
 
-from .ground import Ground
+from .ground import Flags, Ground
 from .lines import Lines, Route
 from .params import Params
 from .rounds import Evaluated, Solution, solution
@@ -64,6 +64,7 @@ class Search:
         least_s = first.costs.total_s - first.costs.terms["travel"] - first.costs.terms["stand"]
         numbers = np.lexsort((first.pairs.runner, least_s, first.pairs.task))
         numbers = numbers[np.isfinite(first.costs.total_s[numbers])]
+        numbers = numbers[self._few(first.pairs.task[numbers], first.pairs.runner[numbers])]
         columns = (first.pairs.task, first.pairs.runner, least_s, first.beside_s)
         for task, runner, least, beside in zip(*(column[numbers].tolist() for column in columns), strict=True):
             self._beside[task, runner] = beside
@@ -71,6 +72,15 @@ class Search:
         #: What is done nowhere in particular stays where the rounds have put it.
         self.tasks = [task for task, runners in enumerate(self._runners) if runners and ground.tasks.has_place[task]]
         self._apart = _apart(lines, ground)
+
+    def _few(self, task: Rows, runner: Rows) -> Flags:
+        """Which of these pairs, sorted by task, are ever looked at: the first of each task, and the foreseen."""
+        begins = np.flatnonzero(np.r_[True, task[1:] != task[:-1]]) if len(task) else np.zeros(0, dtype=np.intp)
+        rank = np.arange(len(task)) - np.repeat(begins, np.diff(np.r_[begins, len(task)]))
+        index = {one.id: r for r, one in enumerate(self._ground.runners.given)}
+        foreseen = [-1 if one.foreseen is None else index.get(one.foreseen[0], -1) for one in self._ground.tasks.given]
+        is_looked_at: Flags = (rank < self._params.searched) | (np.array(foreseen, dtype=np.intp)[task] == runner)
+        return is_looked_at
 
     def draft(self, routes: list[Route], runner: Rows, beside_s: Floats) -> Draft:
         return Draft(

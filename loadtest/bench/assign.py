@@ -75,6 +75,7 @@ class Bench:
 
     def __init__(self, campus: CampusMap, params: Params) -> None:
         self._ways = Walkways.of(campus)
+        self._ways.warm(place.point for place in campus.places.values())
         graph = self._ways.graph
         walked = [Point(*map(float, row)) for row in graph.nodes] if graph is not None else []
         self._campus = BusyCampus(campus, walked)
