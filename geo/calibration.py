@@ -51,8 +51,8 @@ class Spread(NamedTuple):
 
 def shared_weight(count: int) -> float:
     """The weight of each of several expectations of one arrival, a minute apart: they have much of their error in
-    common, so that so many count as their square root."""
-    return float(max(1, count) ** -0.5)
+    common, so that together they count for less than as many arrivals."""
+    return float(max(1, count) ** -0.25)
 
 
 def band(expected_s: float) -> int:
