@@ -138,13 +138,14 @@ export class CampusMap {
   /**
    * Show these points, with room around them.
    * @param {{lat: number, lon: number}[]} points
-   * @param {{maxZoom?: number}} [options]
+   * @param {{maxZoom?: number, leftPx?: number}} [options] `leftPx`: covered by something else
    */
-  fitPoints(points, { maxZoom = 17.5 } = {}) {
+  fitPoints(points, { maxZoom = 17.5, leftPx = 0 } = {}) {
     const known = points.filter((point) => Number.isFinite(point?.lat));
     if (!known.length) return this.fit();
     const bounds = L.latLngBounds(known.map((point) => [point.lat, point.lon]));
-    const show = (animate) => this.leaflet.fitBounds(bounds.pad(0.25), { maxZoom, padding: [28, 28], animate });
+    const sides = { paddingTopLeft: [28 + leftPx, 28], paddingBottomRight: [28, 28] };
+    const show = (animate) => this.leaflet.fitBounds(bounds.pad(leftPx ? 0.1 : 0.25), { maxZoom, ...sides, animate });
     this.frame = () => show(false);
     show(undefined);
   }
