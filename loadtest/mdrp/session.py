@@ -50,6 +50,7 @@ def run(job: Job) -> Day:
 
 
 def play_day(instance: Instance, job: Job) -> Day:
+    """An instance that was read already: plays it, writes its files where they are wanted, validates and counts."""
     began = perf_counter()
     played = play(instance, POLICIES[job.policy][1](job.setup))
     seconds = perf_counter() - began

@@ -16,6 +16,7 @@ HALVES = ((None, ""), (True, "chosen on"), (False, "not seen"))
 
 
 def text(days: Sequence[Day], policies: Sequence[str], bounds: Sequence[Bound], per_instance: bool = True) -> str:
+    """The whole report; without ``per_instance`` it begins with the sets."""
     lines = list(_instances(days, policies)) if per_instance else []
     for set_name in SETS:
         lines += _set(days, policies, set_name)
