@@ -14,7 +14,7 @@ from .params import Params
 from .rounds import evaluate
 from .routes import CARRIED, Road, fleet_of, put_in
 from .solver import plan
-from .state import Method, RunnerIn, TaskIn, Ways
+from .state import Exclusion, Method, RunnerIn, TaskIn, Ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,8 @@ def what_if(task: TaskIn, runner: RunnerIn, ways: Ways, now_ms: int, params: Par
 def _rule(task: TaskIn, runner: RunnerIn, ways: Ways, now_ms: int, params: Params) -> str | None:
     """What keeps the planner from this pair."""
     rule = exclusion(task, runner)
+    if rule is None and runner.available_in_s > params.runner_ahead_s:
+        rule = Exclusion.BUSY_TOO_LONG
     if rule is not None:
         return str(rule)
     seen = ground([task], [runner], ways, now_ms, params)
