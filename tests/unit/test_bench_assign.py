@@ -1,0 +1,64 @@
+"""The bench of the optimizer: its ticks, its table, and what it says of a missed bound."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dispatch.assign import Params, plan
+from geo.demo_campus import demo_campus
+from geo.point import Point
+from geo.walkway import Walkways
+from loadtest.bench import assign
+from loadtest.bench.__main__ import main
+from loadtest.bench.busy_ticks import BusyCampus, Size
+from tests.plan_checker import faults
+
+
+def test_a_quick_run_prints_its_table_and_writes_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = tmp_path / "deep" / "assign.json"
+    assert main(["assign", "--quick", "--json", str(written), "--check"]) == 0
+    printed = capsys.readouterr().out
+    head = next(line for line in printed.splitlines() if line.startswith("| tasks x runners"))
+    row = next(line for line in printed.splitlines() if line.startswith("| 40x60"))
+    assert len(head.split("|")) == len(row.split("|"))
+    size = json.loads(written.read_text())["sizes"][0]
+    assert size["given"] == 40 and size["rounds"] == 3 and size["bound_ms"] is None
+    assert set(size["stages_ms"]) == set(assign.STAGES)
+    # The stages are the tick: what lies between them is next to nothing.
+    assert sum(size["stages_ms"].values()) == pytest.approx(size["cpu_p50_ms"], rel=0.5)
+    assert size["ratio"] == pytest.approx(size["cpu_p50_ms"] / min(size["bare_ms"].values()))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--sizes", "200"], ["--sizes", "0x5"], ["--map", "nowhere.osm"], ["--param", "no=1"]]
+)
+def test_what_cannot_be_measured_is_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["assign", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("bench: ")
+
+
+def test_a_missed_bound_is_named() -> None:
+    one = assign.Bench(demo_campus(), Params()).measure(Size(5, 5), 1, lambda text: None)
+    late = replace(one, bound_ms=100.0, wall_p99_ms=100.0)
+    assert late.is_missed and "misses" in assign.row(late)
+    assert not replace(late, wall_p99_ms=99.9).is_missed and not one.is_missed
+
+
+def test_its_ticks_are_repeatable_and_their_plans_feasible() -> None:
+    campus = demo_campus()
+    ways = Walkways.of(campus)
+    assert ways.graph is not None
+    walked = [Point(*map(float, row)) for row in ways.graph.nodes]
+    busy = BusyCampus(campus, walked)
+    tick = busy.tick(Size(60, 90), 7)
+    assert busy.tick(Size(60, 90), 7) == tick != busy.tick(Size(60, 90), 8)
+    assert {len(runner.route) for runner in tick.runners} == {0, 1, 2, 3, 4}
+    for params in (Params(), Params(exact_pairs=0, pairs=900, dense_cells=0)):
+        made = plan(tick.tasks, tick.runners, ways.among, tick.now_ms, params)
+        assert faults(tick.tasks, tick.runners, ways.among, tick.now_ms, params, made) == []
+        greedy = plan(tick.tasks, tick.runners, ways.among, tick.now_ms, params, "greedy")
+        assert made.worth_s <= greedy.worth_s + 1e-3
