@@ -36,8 +36,10 @@ async def test_people_and_orders_on_postgres(house: Any) -> None:
     assert done.json["status"] == "delivered"
     again = await house.call("POST", f"{path}/delivered", {"pin": pin}, who=runner, headers={"Idempotency-Key": "d"})
     assert again.body == done.body
-    for read in ("/console", "/accounts", "/audit", "/money", f"{path}/why", f"{path}/timeline"):
+    asked = f"{path}/why-not?runner_id={runner.id}"
+    for read in ("/console", "/accounts", "/audit", "/money", "/outlook", f"{path}/why", asked, f"{path}/timeline"):
         assert (await house.call("GET", read, who=operator)).status == 200, read
+    assert (await house.call("POST", "/plan-previews", {}, who=operator)).status == 201
     blocked = await house.call(
         "POST", f"/accounts/{student.id}/block", {"is_blocked": True, "reason": "test"}, who=operator
     )

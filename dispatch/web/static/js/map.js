@@ -138,14 +138,13 @@ export class CampusMap {
   /**
    * Show these points, with room around them.
    * @param {{lat: number, lon: number}[]} points
-   * @param {{maxZoom?: number, leftPx?: number}} [options] `leftPx`: covered by something else
+   * @param {{maxZoom?: number, room?: number}} [options] `room`: around them, as a part of their extent
    */
-  fitPoints(points, { maxZoom = 17.5, leftPx = 0 } = {}) {
+  fitPoints(points, { maxZoom = 17.5, room = 0.25 } = {}) {
     const known = points.filter((point) => Number.isFinite(point?.lat));
     if (!known.length) return this.fit();
     const bounds = L.latLngBounds(known.map((point) => [point.lat, point.lon]));
-    const sides = { paddingTopLeft: [28 + leftPx, 28], paddingBottomRight: [28, 28] };
-    const show = (animate) => this.leaflet.fitBounds(bounds.pad(leftPx ? 0.1 : 0.25), { maxZoom, ...sides, animate });
+    const show = (animate) => this.leaflet.fitBounds(bounds.pad(room), { maxZoom, padding: [28, 28], animate });
     this.frame = () => show(false);
     show(undefined);
   }

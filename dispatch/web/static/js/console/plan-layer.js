@@ -5,6 +5,7 @@ import { h } from "../dom.js";
 const L = /** @type {any} */ (globalThis).L;
 /** Told apart by number and name as well: the colours only help. */
 const TONES = 8;
+const MARK_PX = 17;
 
 export class PlanLayer {
   /** @param {import("../map.js").CampusMap} map */
@@ -19,6 +20,8 @@ export class PlanLayer {
    */
   show(routes, { isOff, chosenId, onPick }) {
     this.group.clearLayers();
+    /** How many stand at a place already: whoever comes next stands beside them. @type {Map<string, number>} */
+    const standing = new Map();
     routes.forEach((route, index) => {
       const stops = route.stops.filter((stop) => !(stop.is_new && isOff(stop.order_id)));
       if (!stops.some((stop) => stop.is_new)) return;
@@ -26,14 +29,23 @@ export class PlanLayer {
       const isFaint = chosenId && chosenId !== route.runner_id ? "is-faint" : "";
       const line = [route.start, ...stops.map((stop) => [stop.lat, stop.lon])];
       this.group.addLayer(L.polyline(line, { className: `plan-line ${tone} ${isFaint}`, interactive: false }));
-      stops.forEach((stop, place) => this.group.addLayer(this.mark(route, stop, place, `${tone} ${isFaint}`, onPick)));
+      stops.forEach((stop, place) => {
+        const at = `${stop.lat},${stop.lon}`;
+        const beside = standing.get(at) ?? 0;
+        standing.set(at, beside + 1);
+        this.group.addLayer(this.mark(route, stop, { place, beside, look: `${tone} ${isFaint}`, onPick }));
+      });
     });
   }
 
-  mark(route, stop, place, look, onPick) {
+  mark(route, stop, { place, beside, look, onPick }) {
     const element = h(
       "div",
-      { class: `plan-stop ${look} is-${stop.role} ${stop.is_new ? "" : "is-old"}`, "data-order": stop.order_id },
+      {
+        class: `plan-stop ${look} is-${stop.role} ${stop.is_new ? "" : "is-old"}`,
+        "data-order": stop.order_id,
+        css: { "--beside": `${beside * MARK_PX}px` },
+      },
       String(place + 1),
     );
     const marker = L.marker([stop.lat, stop.lon], {

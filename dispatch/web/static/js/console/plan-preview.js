@@ -106,9 +106,7 @@ export class PlanPreview {
       { lat: route.start[0], lon: route.start[1] },
       ...route.stops.map(({ lat, lon }) => ({ lat, lon })),
     ]);
-    // Beside the panel where there is room for both.
-    const [panel, whole] = [this.element.offsetWidth, this.map.leaflet.getSize().x];
-    if (points.length) this.map.fitPoints(points, { leftPx: panel < whole * 0.7 ? panel : 0 });
+    if (points.length) this.map.fitPoints(points, { room: 0.05 });
   }
 
   async commit() {
