@@ -89,11 +89,10 @@ async def test_counting_from_several_stores_loses_nothing(books: Any) -> None:
     assert (stored.version, stored.pin_tries) == (25, 24)
 
 
-async def test_two_offers_to_one_runner_at_once_leave_one(books: Any) -> None:
-    tasks = [await books.task(await books.order()) for _ in range(6)]
+async def offered_at_once(books: Any, offers: list[Any]) -> list[Any]:
+    """What becomes of offers that two processes make at the same time."""
     other = books.another_store()
     await other.start()
-    offers = [books.make_offer(task, "acc_r") for task in tasks]
     outcomes = await asyncio.gather(
         *(
             (books.store, other)[n % 2].run(books.here, lambda uow, o=o: uow.offers.insert(o))
@@ -102,8 +101,24 @@ async def test_two_offers_to_one_runner_at_once_leave_one(books: Any) -> None:
         return_exceptions=True,
     )
     await other.stop()
+    return outcomes
+
+
+async def test_offers_of_one_task_at_once_leave_one(books: Any) -> None:
+    task = await books.task(await books.order())
+    outcomes = await offered_at_once(books, [books.make_offer(task, f"acc_{n}") for n in range(6)])
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [StaleVersion] * 5
-    assert len(await books.store.read(books.here, lambda uow: uow.offers.pending())) == 1
+    left = await books.store.read(books.here, lambda uow: uow.offers.pending())
+    assert [offer.runner_id for offer in left] == [f"acc_{outcomes.index(None)}"]
+
+
+async def test_a_runner_is_asked_about_several_tasks_at_once_and_about_each_once(books: Any) -> None:
+    tasks = [await books.task(await books.order()) for _ in range(3)]
+    outcomes = await offered_at_once(books, [books.make_offer(task, "acc_r") for task in tasks * 2])
+    assert outcomes.count(None) == 3
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [StaleVersion] * 3
+    asked = await books.store.read(books.here, lambda uow: uow.offers.pending_of_runner("acc_r"))
+    assert sorted(offer.task_id for offer in asked) == sorted(task.id for task in tasks)
 
 
 async def test_jobs_leased_at_once_go_to_one_holder_each(books: Any) -> None:
