@@ -62,7 +62,9 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "POST /orders/{id}/reassign": lambda s: {"runner_id": None, "version": 0, "reason": "other"},
     "POST /plan-previews": lambda s: {"preset": "fastest"},
     "POST /plan-commits": lambda s: {
-        "preview_id": "tic_01KJP4C580MKX5CMHF1GWCK3D7", "order_ids": [s.order["id"]], "reason": "a busy noon",
+        "preview_id": "tic_01KJP4C580MKX5CMHF1GWCK3D7",
+        "order_ids": [s.order["id"]],
+        "reason": "a busy noon",
     },
     "POST /orders/{id}/reassign/undo": lambda s: {"version": 0},
     "POST /orders/{id}/hold": lambda s: {"runner_id": s.people["carrier"].id, "version": 0, "reason": "knows the way"},
