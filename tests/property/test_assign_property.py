@@ -37,6 +37,7 @@ settings_of_a_tick = st.builds(
     lateness_weight=st.sampled_from((2.0, 0.0)),
     explained=st.sampled_from((10, 2)),
     dense_cells=st.sampled_from((250_000, 0)),
+    exact_pairs=st.sampled_from((60_000, 0)),
 )
 instances = st.builds(
     lambda seed, traits, params: Town(seed, traits).instance(params), st.integers(0, 2**32), small, settings_of_a_tick
@@ -96,6 +97,6 @@ def test_the_search_never_makes_a_plan_worse(one: Instance) -> None:
 @given(one=instances)
 def test_sparse_and_dense_matching_are_worth_the_same(one: Instance) -> None:
     # One round: of several equally good matchings the two may choose different ones, and then go on differently.
-    sparse = planned(one, dense_cells=0, iterations=0, rounds=1)
-    dense = planned(one, dense_cells=10**9, iterations=0, rounds=1)
+    sparse = planned(one, dense_cells=0, exact_pairs=10**9, iterations=0, rounds=1)
+    dense = planned(one, dense_cells=10**9, exact_pairs=10**9, iterations=0, rounds=1)
     assert sparse.worth_s == pytest.approx(dense.worth_s, abs=2e-3)
