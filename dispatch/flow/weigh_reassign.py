@@ -72,7 +72,9 @@ async def options(ctx: Context, who: Principal, order_id: str, runner_id: str | 
         found = [option for one in chosen if (option := _option(scene, one, before[one.id])) is not None]
         return ReassignOptionsView(
             version=scene.order.version,
-            options=sorted(found, key=lambda option: (option.excluded is not None, option.cost_s)),
+            options=sorted(
+                found, key=lambda option: (option.excluded is not None, not option.is_current, option.cost_s)
+            ),
             released=_released(scene),
             promised_at_ms=ms(scene.order.promised_at),
             left_out=len(scene.situation.runners) - len(chosen),

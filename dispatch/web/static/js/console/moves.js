@@ -1,7 +1,7 @@
 /** By how much promises move when an order changes hands: a list in words, and what is said back when it is done. */
 
 import { h } from "../dom.js";
-import { clockTime, duration, t } from "../i18n.js";
+import { clockTime, countdown, duration, t } from "../i18n.js";
 import { icon } from "../icons.js";
 
 /** @typedef {{order_id: string, code: string, runner_id: string, seconds: number, done_at_ms: number, promised_at_ms: number, late_s: number, was_late_s: number}} Move */
@@ -72,6 +72,6 @@ function verdict(lateS, wasLateS) {
 /** Exact to the second while that is short. */
 function signed(seconds) {
   const s = Math.abs(seconds);
-  const age = s < 180 ? t("unit.s", { n: s }) : duration(s);
+  const age = s < 180 ? t("unit.s", { n: s }) : countdown(s);
   return t("moves.by", { sign: seconds < 0 ? "−" : "+", age });
 }
