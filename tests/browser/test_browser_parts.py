@@ -75,29 +75,36 @@ QUEUE = """async () => {
 }"""
 
 WHY = """async () => {
-  const { whyTable } = await import("/static/js/console/why.js");
+  const { WhyTab } = await import("/static/js/console/why.js");
   const { setLanguage } = await import("/static/js/i18n.js");
   const { render } = await import("/static/js/dom.js");
   const box = document.body.appendChild(document.createElement("div"));
-  const decision = (id, regret_s) => ({ id, at_ms: 1, mode: "optimizer", regret_s, note: "", candidates: [
-    { runner_id: "r", runner_name: "r", cost_s: 60, terms: {}, distance_m: 10, excluded: null, is_chosen: true }] });
+  const tab = new WhyTab({ api: null, board: { runners: new Map() }, paint: () => {} });
+  const show = (decisions, waiting) =>
+    render(box, tab.view({ id: "o" }, { decisions, waiting, foreseen: null, foreseen_name: "", planned_at_ms: null }));
+  const candidate = (id, cost_s, is_chosen) =>
+    ({ runner_id: id, runner_name: id, cost_s, terms: {}, distance_m: 10, done_at_ms: 1, excluded: null, is_chosen });
+  const decision = (id, regret_s) => ({ id, at_ms: 1, mode: "optimizer", regret_s, note: "",
+    candidates: [candidate("Li", 60, true), candidate("Wu", 60 + regret_s, false)] });
   const said = {};
   for (const language of ["en", "zh-CN"]) {
     setLanguage(language);
     for (const regret of [-1800, 0, 90]) {
-      render(box, whyTable({ decisions: [decision("d", regret)], waiting: null }));
+      show([decision("d", regret)], null);
       said[`${language}${regret}`] = box.innerText;
     }
     for (const waiting of WAITING) {
-      render(box, whyTable({ decisions: [], waiting }));
+      show([], waiting);
       said[`${language} ${waiting}`] = box.innerText;
     }
   }
-  render(box, whyTable({ decisions: [decision("a", 0), decision("b", 0)], waiting: null }));
-  const [, second] = box.querySelectorAll("details");
+  const both = [decision("a", 0), decision("b", 0)];
+  show(both, null);
+  const [, second] = box.querySelectorAll("details.decision");
+  const startsOpen = second.open;
   second.open = true;
-  render(box, whyTable({ decisions: [decision("a", 0), decision("b", 0)], waiting: null }));
-  return { said, staysOpen: second.open };
+  show(both, null);
+  return { said, startsOpen, staysOpen: second.isConnected && second.open };
 }"""
 
 WORDS = """async () => {
@@ -140,16 +147,16 @@ async def test_the_queue_counts_with_the_arrival_that_is_expected(stage: Stage) 
 
 
 async def test_every_reason_to_wait_and_both_signs_of_regret_are_said_in_words(stage: Stage) -> None:
-    reasons = [str(reason) for reason in Waiting] + ["grab_only"]
+    reasons = [str(reason) for reason in Waiting]
     found = await run(stage, WHY.replace("WAITING", json.dumps(reasons)))
     said = found["said"]
     assert len({said[f"{language} {reason}"] for language in ("en", "zh-CN") for reason in reasons}) == 2 * len(reasons)
     assert not [text for text in said.values() if any(reason in text for reason in reasons)]
     assert "went to another errand" in said["en-1800"] and "30 min more" in said["en-1800"]
     assert "next best" not in said["en-1800"] and "next best" not in said["en0"]
-    assert "next best +2 min" in said["en90"]
+    assert "next best +90 s" in said["en90"] and "Li costs 90 s less than the next best, Wu." in said["en90"]
     assert "让给" in said["zh-CN-1800"] and "30 分钟" in said["zh-CN-1800"]
-    assert found["staysOpen"]
+    assert found["staysOpen"] and not found["startsOpen"]
 
 
 async def test_amounts_and_times_are_written_for_people(stage: Stage) -> None:
