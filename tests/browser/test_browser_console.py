@@ -66,7 +66,7 @@ async def test_reassign_with_cost_reason_and_undo_by_keyboard(stage: Stage) -> N
     await confirm.click()
 
     await expect(console.locator(".toast.is-good")).to_contain_text(order["code"])
-    await expect(first.locator(".toast.is-bad")).to_contain_text("改派给其他骑手")
+    await expect(first.locator(".toast.is-bad", has_text="改派给其他骑手")).to_be_visible()
     await expect(errand(second, order["code"])).to_be_visible()
     await console.keyboard.press("u")
     await expect(console.locator(".toast", has_text="已撤销")).to_be_visible()

@@ -38,6 +38,7 @@ export class Foresight {
   /** In a few words, "" where nothing is known. */
   text(order) {
     const foreseen = this.of(order);
+    if (this.atMs === null && order.status === "open") return t("yet.silent");
     if (!foreseen) return "";
     if (!foreseen.runner_id) return codeText("waiting", foreseen.reason);
     const name = this.board.runners.get(foreseen.runner_id)?.name ?? "";

@@ -3,13 +3,9 @@
 /** @type {Record<string, string>} */
 export const why = {
   "why.none": "No decision yet.",
-  "why.caption": "The ten best of this decision",
   "why.terms_caption": "What makes up the cost, in minutes and seconds",
   "why.term_name": "Term",
   "why.runner": "Runner",
-  "why.cost": "Cost",
-  "why.way": "Way",
-  "why.done_at": "Done",
   "why.no_candidates": "No candidates were kept.",
   "why.regret": "next best +{age}",
   "why.gave_up": "Its best runner went to another errand that needed them more; this one costs {age} more.",
@@ -89,7 +85,6 @@ export const why = {
   "waiting.pinned_runner_unavailable": "The runner it is meant for is not available.",
   "waiting.nobody_fits": "No runner fits, each for another reason.",
   "waiting.outbid": "Others needed the runners more.",
-  "yet.title": "Why nobody yet?",
   "yet.planned": "{name} is foreseen: to go at {at}, done at {done}.",
   "yet.planned_short": "{name}, {at}",
   "yet.as_of": "by the plan of {at}",

@@ -3,13 +3,9 @@
 /** @type {Record<string, string>} */
 export const why = {
   "why.none": "还没有决策。",
-  "why.caption": "本次决策的十个最佳人选",
   "why.terms_caption": "代价的组成（分:秒）",
   "why.term_name": "项目",
   "why.runner": "骑手",
-  "why.cost": "代价",
-  "why.way": "路程",
-  "why.done_at": "送达",
   "why.no_candidates": "没有保留候选人。",
   "why.regret": "次优 +{age}",
   "why.gave_up": "最合适的骑手让给了更需要的另一单，本单因此多花 {age}。",
@@ -89,7 +85,6 @@ export const why = {
   "waiting.pinned_runner_unavailable": "指定的骑手不在线。",
   "waiting.nobody_fits": "没有合适的骑手，原因各不相同。",
   "waiting.outbid": "其他订单更急。",
-  "yet.title": "为什么还没有人？",
   "yet.planned": "预定 {name}：{at} 出发，{done} 送达。",
   "yet.planned_short": "{name}，{at}",
   "yet.as_of": "依据 {at} 的方案",
