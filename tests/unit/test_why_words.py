@@ -31,6 +31,7 @@ def _needed() -> list[str]:
         *(f"waiting.{one}" for one in Waiting),
         *(f"why.term.{name}" for name in TERMS),
         *(f"why.hint.{name}" for name in TERMS),
+        *(f"why.{column}" for column in ("runner", "cost", "way", "done_at")),
         *(f"plan.preset.{name}" for name in PRESETS),
         *(f"why_not.{rule}" for rule in rules),
         *(f"why.mode.{mode}" for mode in ("optimizer", "greedy", "grab", "forced", "preview")),
