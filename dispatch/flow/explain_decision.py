@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from msgspec.structs import replace
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
-from ..assign.explain import WhyNot
+from ..assign.explain import WhyNot, what_if
 from ..assign.explain import why_not as play_again
 from ..assign.state import Method
 from ..model.account import Account
@@ -133,7 +135,8 @@ async def _played_again(
     task = next((one for one in tick.tasks if one.order_id == order_id), None)
     if task is None:
         return replace(there, rule="not_in_tick")
-    if all(one.id != blank.runner_id for one in tick.runners):
+    runner = next((one for one in tick.runners if one.id == blank.runner_id), None)
+    if runner is None:
         return replace(there, rule="not_there")
     method: Method = "greedy" if tick.acted == "greedy" else "optimizer"
 
@@ -152,7 +155,16 @@ async def _played_again(
         chosen = found if found.chosen == blank.runner_id else ask(found.chosen)
         return found, chosen.cost_s, dict(chosen.terms or {})
 
-    found, chosen_cost_s, chosen_terms = await ctx.thinking.about(asked)
+    def answered() -> tuple[WhyNot, float | None, dict[str, float]]:
+        found, cost_s, terms = asked()
+        if found.cost_s is None:
+            # A rule was in the way: what it would have cost without one is worth knowing too.
+            alone = what_if(task, runner, ways, tick.now_ms, tick.params)
+            if isfinite(alone.cost_s):
+                found = WhyNot(found.rule, found.chosen, alone.cost_s, alone.terms)
+        return found, cost_s, terms
+
+    found, chosen_cost_s, chosen_terms = await ctx.thinking.about(answered)
     return replace(
         there,
         rule=found.rule,

@@ -37,8 +37,8 @@ class WhyNotView(View, frozen=True, kw_only=True):
     ``rule``: an exclusion; ``dearer`` (than the chosen, by ``gap_s``) or ``cheaper_now`` (the plan as a whole was
     better); ``chosen``; a reason for which nobody had it; or why there is no answer: ``not_recorded`` (any more),
     ``not_planned`` (it was grabbed or forced), ``not_there`` (the runner was not on duty), ``not_in_tick``.
-    ``terms`` and ``chosen_terms`` are seconds of the cost; ``at_ms``: the moment that it is about; ``is_decided``:
-    about a decision, else about how it looks now.
+    ``terms`` and ``chosen_terms`` are seconds of the cost, for who was ruled out as if no rule were in the way;
+    ``at_ms``: the moment that it is about; ``is_decided``: about a decision, else about how it looks now.
     """
 
     rule: str

@@ -79,7 +79,8 @@ async def test_the_recorded_tick_says_why_it_was_not_another_runner(world: World
     assert dearer.is_decided and dearer.runner_name == "远"
     chosen = await ask(near)
     assert (chosen.rule, chosen.gap_s) == ("chosen", 0.0)
-    assert (await ask(silent)).rule == "stale_position"
+    ruled_out = await ask(silent)
+    assert (ruled_out.rule, ruled_out.gap_s) == ("stale_position", None) and ruled_out.terms, "and what it would cost"
     assert (await ask(late)).rule == "not_there"
     (decision,) = (await explain_decision.why(ctx, operator, order_id)).decisions
     named = await explain_decision.why_not(ctx, operator, order_id, far.account_id, decision.id)
