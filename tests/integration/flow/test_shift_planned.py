@@ -31,7 +31,9 @@ async def asked(world: World, order_id: str) -> str | None:
 
 
 async def why(world: World, order_id: str) -> str | None:
-    return await why_waiting(world.ctx, world.campus_id, order_id)
+    """Why it waits; None where the next tick would offer it."""
+    waits = await why_waiting(world.ctx, world.campus_id, order_id)
+    return None if waits is None else waits.reason
 
 
 def near(world: World) -> Point:
