@@ -259,7 +259,7 @@ class TimelineView(View, frozen=True, kw_only=True):
 
 class TrackView(View, frozen=True, kw_only=True):
     """``points``: [lat, lon, fixed_at_ms] in order, as they were read; ``line``: the way taken as it is to be drawn,
-    over the paths of the map, [lat, lon] (empty for the runner, who knows); ``path``: the way still to go, [lat, lon]."""
+    over the paths of the map, [lat, lon] (empty for the runner, who knows); ``path``: the way still to go, likewise."""
 
     points: list[list[float]]
     path: list[list[float]]
