@@ -116,8 +116,9 @@ async def test_a_connection_that_died_in_its_sleep_is_found_out_on_waking(stage:
     tap.is_dumb = True
     await expect(page.locator(CHIP)).to_have_text(re.compile(r"^1\d 秒前$"))
     tap.is_dumb = False
-    tap.passes = lambda frame: frame["t"] != "pong"
     opened = tap.opened
+    # Whatever happens on the campus meanwhile, nothing of it comes over the connection that died.
+    tap.passes = lambda frame: tap.opened > opened
     await page.evaluate(HIDE, True)
     await page.evaluate(HIDE, False)
     await opened_again(tap, opened)
