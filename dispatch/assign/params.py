@@ -41,7 +41,7 @@ class Params:
     iterations: int = 30  # moves of the search that makes the plan better
     ruined: int = 5  # tasks taken out in one move, at most
     searched: int = 12  # runners looked at for each of them
-    searched_places: int = 700  # in a tick with more places than this there is no search
+    searched_places: int = 400  # in a tick with more places than this there is no search
     merchant_bundles: bool = False  # tasks picked up together come from one merchant
     # --- records and solving
     explained: int = 10  # candidates kept with each decision

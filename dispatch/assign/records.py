@@ -23,7 +23,7 @@ from .state import Assignment, Candidate, Exclusion, Floats, Method, Plan, Plann
 Times = Sequence[Sequence[float]]
 
 #: Runners looked at for the record beside the chosen, by what they would have cost on the routes as given; together.
-_LOOKED_AT, _LOOKED_AT_ALL = 20, 16_000
+_LOOKED_AT, _LOOKED_AT_ALL = 14, 16_000
 
 
 class Records:
@@ -130,7 +130,7 @@ class Records:
         use = np.isin(among.task, tasks) & np.isfinite(cost_s) & (self._made.runner[among.task] != among.runner)
         numbers = np.flatnonzero(use)
         numbers = numbers[np.lexsort((cost_s[numbers], among.task[numbers]))]
-        most = max(_LOOKED_AT, 2 * self._params.explained)
+        most = max(_LOOKED_AT, self._params.explained + 4)
         most = min(most, max(2, _LOOKED_AT_ALL // max(1, len(tasks))))
         numbers = numbers[_rank(among.task[numbers]) < most]
         asked = Pairs(among.task[numbers], among.runner[numbers])
