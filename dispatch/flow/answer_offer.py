@@ -6,9 +6,7 @@ from dataclasses import replace
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
-from ..model import ids
 from ..model.campus import CampusSettings
-from ..model.decision import Decision
 from ..model.errors import AlreadyTaken, NotAvailable, NotFound, NotPermitted, OfferExpired, StaleVersion, WrongState
 from ..model.event import EventKind
 from ..model.offer import Offer, OfferStatus, is_expired
@@ -22,6 +20,7 @@ from .availability import rules_of_order, rules_of_runner
 from .cancel_order import withdraw_offer
 from .context import Context
 from .credit_limits import check_credit
+from .decisions import decide
 from .escalate import look_again
 from .move_credit import credit_answer
 from .order_view import ms
@@ -125,19 +124,7 @@ async def grab(ctx: Context, who: Principal, order_id: str) -> OrderView:
                 uow.jobs.cancel("expire_offer", pending.id)
             else:
                 withdraw_offer(uow, order, task)
-            decision = Decision(
-                id=uow.new_id(ids.DECISION),
-                campus_id=uow.campus_id,
-                task_id=task.id,
-                order_id=order.id,
-                at=uow.now,
-                mode="grab",
-                runner_id=who.account_id,
-                regret_s=None,
-                fence=task.fence,
-                candidates=[],
-                note="taken from the hall",
-            )
+            decision = decide(uow, task, who.account_id, "grab", "taken from the hall")
             uow.decisions.insert(decision)
             take_task(uow, order, task, who.account_id, "grab", actor_id=who.account_id, decision_id=decision.id)
             _rested(uow, who.account_id)

@@ -11,7 +11,6 @@ from ..assign.params import Params
 from ..assign.solver import plan
 from ..assign.state import Assignment
 from ..model import ids
-from ..model.decision import Decision
 from ..model.errors import Refusal
 from ..model.plan_views import ForeseenView
 from ..model.task import TaskStatus
@@ -19,6 +18,7 @@ from ..store.unit_of_work import UnitOfWork
 from ..ticks.record import ShadowNote, TickRecord, pairs, plan_digest
 from .campus_ground import CampusGround
 from .context import Context
+from .decisions import decide
 from .foresee_orders import foreseen
 from .offer_task import kept_candidates, offer_task
 from .planning import Answer, Desk, Question
@@ -147,18 +147,15 @@ async def _offer_bundle(this: _Round, campus_id: str, bundle: list[Assignment]) 
 def _offer(this: _Round, chosen: Assignment, uow: UnitOfWork) -> None:
     seen = this.situation.task_of[chosen.task_id]
     order = uow.orders.get(seen.order_id)
-    decision = Decision(
-        id=uow.new_id(ids.DECISION),
-        campus_id=uow.campus_id,
-        task_id=seen.id,
-        order_id=order.id,
-        at=uow.now,
-        mode=this.answer.plan.method,
-        runner_id=chosen.runner_id,
-        regret_s=chosen.regret_s,
+    decision = decide(
+        uow,
+        seen,
+        chosen.runner_id,
+        this.answer.plan.method,
+        " ".join(filter(None, (this.answer.plan.params_version, this.answer.fallback))),
         fence=this.fence,
+        regret_s=chosen.regret_s,
         candidates=kept_candidates(chosen),
-        note=" ".join(filter(None, (this.answer.plan.params_version, this.answer.fallback))),
         tick_id=this.tick_id,
     )
     visits = [(visit.stop.task_id, visit.stop.role) for visit in this.answer.plan.routes.get(chosen.runner_id, ())]

@@ -9,8 +9,6 @@ import msgspec
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
-from ..model import ids
-from ..model.decision import Decision
 from ..model.errors import InvalidInput, Refusal, StaleVersion
 from ..model.order import Order
 from ..model.plan_views import CommitResult, CommitView
@@ -18,6 +16,7 @@ from ..model.requests import CommitPlan
 from ..model.task import Task
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
+from .decisions import decide
 from .offer_task import offer_task
 from .preview_plan import KeptPair, KeptPreview, preview_name
 from .read_orders import REASSIGNED
@@ -90,18 +89,14 @@ def _act(this: _Committing, pair: KeptPair, uow: UnitOfWork) -> None:
     check_runner(uow, pair.runner_id, order)
     visits = this.plan.visits.get(pair.runner_id, [])
     is_force = this.request.act == "force"
-    decision = Decision(
-        id=uow.new_id(ids.DECISION),
-        campus_id=uow.campus_id,
-        task_id=task.id,
-        order_id=order.id,
-        at=uow.now,
-        mode=PREVIEWED,
-        runner_id=pair.runner_id,
+    decision = decide(
+        uow,
+        task,
+        pair.runner_id,
+        PREVIEWED,
+        this.plan.params_version,
         regret_s=pair.regret_s,
-        fence=task.fence,
         candidates=pair.candidates,
-        note=this.plan.params_version,
     )
     if not is_force:
         offer_task(uow, order, task, decision, this.ctx.options.offer_ttl, visits)

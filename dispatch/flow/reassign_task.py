@@ -8,7 +8,6 @@ from typing import Any
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
-from ..model import ids
 from ..model.account import Membership, RunnerStatus
 from ..model.decision import Decision
 from ..model.errors import NotAvailable, StaleVersion, WrongState
@@ -21,6 +20,7 @@ from ..model.views import OrderView
 from ..store.unit_of_work import UnitOfWork
 from .cancel_order import withdraw_offer
 from .context import Context
+from .decisions import decide
 from .escalate import begin_waiting
 from .move_credit import credit_given_back, credit_taken_back
 from .read_orders import REASSIGNED, last_forced, read_one
@@ -45,7 +45,7 @@ async def reassign(ctx: Context, who: Principal, order_id: str, request: Reassig
             changed = _take_away(uow, order, task, who.account_id)
         else:
             check_runner(uow, request.runner_id, order)
-            decision = _forced(uow, order, task, request.runner_id, request.reason)
+            decision = decide(uow, task, request.runner_id, "forced", request.reason)
             changed = force(uow, order, task, decision, who.account_id)
         after: dict[str, Any] = {
             "runner_id": changed.runner_id, "status": str(changed.status), "version": changed.version,
@@ -74,7 +74,7 @@ async def undo(ctx: Context, who: Principal, order_id: str, request: UndoReassig
             changed = _take_away(uow, order, task, who.account_id, is_undo=True)
         else:
             _check_approved(uow, last.former_runner_id)
-            decision = _forced(uow, order, task, last.former_runner_id, "undo")
+            decision = decide(uow, task, last.former_runner_id, "forced", "undo")
             changed = force(uow, order, task, decision, who.account_id, is_undo=True)
             credit_given_back(
                 uow, order, last.former_runner_id, last.version - 1, ground.campus.settings, who.account_id
@@ -110,22 +110,6 @@ def _check_approved(uow: UnitOfWork, runner_id: str) -> Membership:
     if member.runner_status is not RunnerStatus.APPROVED or uow.accounts.get(runner_id).is_blocked:
         raise NotAvailable("this account is no approved runner", field="runner_id")
     return member
-
-
-def _forced(uow: UnitOfWork, order: Order, task: Task, runner_id: str, reason: str) -> Decision:
-    return Decision(
-        id=uow.new_id(ids.DECISION),
-        campus_id=uow.campus_id,
-        task_id=task.id,
-        order_id=order.id,
-        at=uow.now,
-        mode="forced",
-        runner_id=runner_id,
-        regret_s=None,
-        fence=task.fence,
-        candidates=[],
-        note=reason,
-    )
 
 
 def force(
