@@ -10,7 +10,6 @@ from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..assign.explain import WhyNot, what_if
 from ..assign.explain import why_not as play_again
-from ..assign.state import Method
 from ..model.account import Account
 from ..model.decision import Decision
 from ..model.errors import NotFound
@@ -19,6 +18,7 @@ from ..model.order import Order, OrderStatus
 from ..model.plan_views import WhyNotView
 from ..store.unit_of_work import UnitOfWork
 from ..ticks.archive import RecordedTick
+from ..ticks.variant import method_of
 from .assign_tasks import why_waiting
 from .context import Context
 from .find_tick import latest_tick, recorded_tick
@@ -138,7 +138,7 @@ async def _played_again(
     runner = next((one for one in tick.runners if one.id == blank.runner_id), None)
     if runner is None:
         return replace(there, rule="not_there")
-    method: Method = "greedy" if tick.acted == "greedy" else "optimizer"
+    method = method_of(tick.acted)
 
     def ask(runner_id: str) -> WhyNot:
         return play_again(tick.tasks, tick.runners, ways, tick.now_ms, tick.params, task.id, runner_id, method)

@@ -14,7 +14,7 @@ from ..assign.solver import Lap, plan
 from ..assign.state import Method, Plan, RunnerIn, TaskIn, Ways
 from ..ticks.record import ShadowNote, pairs, plan_digest
 from ..ticks.recorder import Recorder
-from ..ticks.variant import Variant
+from ..ticks.variant import Variant, method_of
 from .context import Context
 from .standing import Standings
 
@@ -132,7 +132,7 @@ class Desk:
         self.shadow_deadline_s = deadline_s
         self.recorder = recorder
         self.shadow = shadow
-        self.method: Method = "greedy" if method == "greedy" else "optimizer"
+        self.method = method_of(method)
         self.monotonic_s = ctx.clock.monotonic_s
         self.standings = Standings(ctx.store, ctx.clock)
         #: Per campus, of the last plan: whom it had in mind for a task that is kept open, and when they are to go.
@@ -183,7 +183,7 @@ class Desk:
             return ShadowNote(words, skipped="busy")
         if acted.ms > CALM * self.deadline_s * 1000:
             return ShadowNote(words, skipped="load")
-        method: Method = "greedy" if (self.shadow.method or question.method) == "greedy" else "optimizer"
+        method = method_of(self.shadow.method or question.method)
         other = Question(
             question.tasks, question.runners, question.ways, question.now_ms,
             self.shadow.params(question.params), method,

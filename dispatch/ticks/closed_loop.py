@@ -16,9 +16,9 @@ from geo.point import Point
 
 from ..assign.params import Params
 from ..assign.solver import plan
-from ..assign.state import Method, Plan, RouteStop, RunnerIn, TaskIn, Ways
+from ..assign.state import Plan, RouteStop, RunnerIn, TaskIn, Ways
 from .replay import Recorded
-from .variant import Variant
+from .variant import Variant, method_of
 
 #: Where the recording is silent, for nothing waited then, it is planned so often as long as something waits now.
 STEP_MS = 5_000
@@ -220,7 +220,7 @@ def play_on(ticks: Iterable[Recorded], name: str, variant: Variant | None, tail_
             continue
         tick = recorded.tick
         params: Params = variant.params(tick.params) if variant else tick.params
-        method: Method = "greedy" if ((variant and variant.method) or tick.asked) == "greedy" else "optimizer"
+        method = method_of((variant and variant.method) or tick.asked)
         crew = world.crew(recorded, now_ms)
         found = plan(list(world.waiting.values()), crew, recorded.ways, now_ms, params, method)
         world.follow(found, crew, now_ms)

@@ -22,7 +22,7 @@ from ..assign.state import Assignment, Method, Plan, TaskIn, Ways
 from .files import MAP_SUFFIX, SUFFIX, NoTicks, TickReader, read_map
 from .record import TickRecord, pairs, plan_digest
 from .recorder import versions
-from .variant import Variant
+from .variant import Variant, method_of
 
 #: Differing decisions that a report shows one by one.
 EXAMPLES = 20
@@ -234,19 +234,15 @@ def replay(
     for recorded in ticks:
         tick = recorded.tick
         tasks = {task.id: task for task in tick.tasks}
-        first, took_ms = _planned(recorded, tick.params, _method(tick.acted))
+        first, took_ms = _planned(recorded, tick.params, method_of(tick.acted))
         comparison.first.add(first, tasks, took_ms)
         comparison.see(recorded, plan_digest(first))
         if variant is not None and comparison.second is not None:
-            second, took_ms = _planned(recorded, variant.params(tick.params), _method(variant.method or tick.asked))
+            second, took_ms = _planned(recorded, variant.params(tick.params), method_of(variant.method or tick.asked))
             comparison.second.add(second, tasks, took_ms)
             comparison.compare(tick, first, second)
         on_tick(comparison.ticks)
     return comparison
-
-
-def _method(name: str) -> Method:
-    return "greedy" if name == "greedy" else "optimizer"
 
 
 def _planned(recorded: Recorded, params: Params, method: Method) -> tuple[Plan, float]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from ..assign.params import Params
+from ..assign.state import Method
 
-Method = Literal["optimizer", "greedy"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 
@@ -31,6 +31,11 @@ class Variant:
         said = [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}".lower() for name, value in
                 sorted(self.changes.items())]  # fmt: skip
         return ",".join([*([self.method] if self.method else []), *said])
+
+
+def method_of(name: str | None) -> Method:
+    """The method that goes by this name; the optimizer for any other."""
+    return "greedy" if name == "greedy" else "optimizer"
 
 
 def parse_variant(text: str) -> Variant:
