@@ -13,8 +13,6 @@ SPEEDS_MPS = {"walk": WALK_MPS, "e_bike": E_BIKE_MPS}
 # One storey by stairs or waiting for the lift; down again takes less.
 FLOOR_S = 15.0
 FLOOR_DOWN_S = 10.0
-# Finding the shelf, the door, the person: per stop.
-HANDLING_S = 90.0
 
 # How uncertain each part is, as a share of itself. A prior, until delivered orders say better.
 _TRAVEL_SPREAD = 0.18

@@ -42,8 +42,3 @@ class Audit:
         if before is not None:
             query = query.where(t.c.id < before)
         return [AuditEntry(**row._mapping) for row in self._sql.execute(query)]
-
-    def of_subject(self, subject: str, limit: int = 50) -> list[AuditEntry]:
-        """What was done to one thing, newest first."""
-        query = select(t).where(self._scope.mine(t), t.c.subject == subject).order_by(t.c.id.desc()).limit(limit)
-        return [AuditEntry(**row._mapping) for row in self._sql.execute(query)]

@@ -42,14 +42,8 @@ class Campuses:
     def save(self, campus: Campus) -> None:
         """Store name and settings; ``campus.version`` is the new version. Raises :class:`StaleVersion` and
         :class:`NotFound`."""
-        self._change(campus, {"name": campus.name, "settings": campus.settings})
-
-    def save_map(self, campus: Campus, map_bytes: bytes) -> None:
-        """Replace the map; the version rule is that of :meth:`save`."""
-        self._change(campus, {"map": map_bytes})
-
-    def _change(self, campus: Campus, values: dict[str, object]) -> None:
         change = update(t).where(t.c.id == campus.id, t.c.version == campus.version - 1)
-        if self._sql.execute(change.values(**values, version=campus.version)).rowcount != 1:
+        values = {"name": campus.name, "settings": campus.settings, "version": campus.version}
+        if self._sql.execute(change.values(**values)).rowcount != 1:
             self.get(campus.id)
             raise StaleVersion("somebody else changed this campus first; fetch it again")

@@ -12,7 +12,7 @@ from sqlalchemy import Row, Select, and_, bindparam, case, distinct, func, inser
 
 from ..model.errors import NotFound
 from ..model.ids import ORDER, is_id
-from ..model.order import LIVE, Order, OrderStatus
+from ..model.order import Order, OrderStatus
 from ..model.stop import Stop
 from .scope import CampusScope, by_id, next_version
 from .tables import accounts, memberships
@@ -135,20 +135,12 @@ class Orders:
         recent = and_(t.c.status == _S.DELIVERED, t.c.delivered_at > self._scope.now - _SHOWN_AFTER_DELIVERY)
         return self._all(self._mine().where(or_(t.c.status.in_(_RUNNING), recent)).order_by(t.c.id))
 
-    def live_of_runner(self, runner_id: str) -> list[Order]:
-        """What this runner has in hand, oldest first."""
-        return self._all(self._mine().where(t.c.runner_id == runner_id, t.c.status.in_(LIVE)).order_by(t.c.id))
-
     def unsettled_of_runner(self, runner_id: str) -> list[Order]:
         """Delivered or confirmed, not yet paid out: carried by this runner, or with goods that this runner bought;
         oldest first."""
         is_theirs = or_(t.c.runner_id == runner_id, t.c.goods_runner_id == runner_id)
         query = self._mine().where(is_theirs, t.c.status.in_((_S.DELIVERED, _S.CONFIRMED)))
         return self._all(query.order_by(t.c.id))
-
-    def by_status(self, statuses: Iterable[OrderStatus], limit: int = 1_000) -> list[Order]:
-        """Oldest first."""
-        return self._all(self._mine().where(t.c.status.in_(list(statuses))).order_by(t.c.id).limit(limit))
 
     def kpis(self, day_start: datetime, now: datetime) -> dict[str, int]:
         """Today so far, by the campus's day that began at ``day_start``; ``done_yesterday`` up to the same hour.

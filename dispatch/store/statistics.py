@@ -66,9 +66,3 @@ class Statistics:
         rated = self._scope.mine(t), t.c.runner_id.in_(list(runner_ids)), t.c.rating.is_not(None)
         query = select(t.c.runner_id, func.sum(t.c.rating), func.count()).where(*rated).group_by(t.c.runner_id)
         return {str(runner_id): float(total) / count for runner_id, total, count in self._sql.execute(query)}
-
-    def delivered_by_runner(self) -> dict[str, int]:
-        """How many orders each runner has delivered in all."""
-        delivered = self._scope.mine(t), t.c.runner_id.is_not(None), t.c.delivered_at.is_not(None)
-        query = select(t.c.runner_id, func.count()).where(*delivered).group_by(t.c.runner_id)
-        return {str(runner_id): int(count) for runner_id, count in self._sql.execute(query)}

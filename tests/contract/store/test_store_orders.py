@@ -91,9 +91,7 @@ async def test_pages_filter_by_runner_and_status(books: Any) -> None:
     assert await read(books.here, lambda uow: uow.orders.page(runner_id="acc_r")) == [done, mine]
     assert await read(books.here, lambda uow: uow.orders.page(statuses=[S.CARRYING, S.ASSIGNED])) == [mine]
     assert await read(books.here, lambda uow: uow.orders.page(statuses=[])) == []
-    assert await read(books.here, lambda uow: uow.orders.live_of_runner("acc_r")) == [mine]
     assert await read(books.here, lambda uow: uow.orders.unsettled_of_runner("acc_r")) == [done]
-    assert await read(books.here, lambda uow: uow.orders.by_status([S.CARRYING, S.DELIVERED], 1)) == [mine]
 
 
 async def test_a_search_finds_by_id_code_phone_and_words(books: Any) -> None:
@@ -159,7 +157,6 @@ async def test_a_runners_day_and_stars(books: Any) -> None:
     assert day == (3, 750, 2, 1)
     assert await books.store.read(books.here, lambda uow: uow.statistics.runner_day("acc_q", now)) == (0, 0, 0, 0)
     assert await books.store.read(books.here, lambda uow: uow.statistics.stars(["acc_r", "acc_q"])) == {"acc_r": 4.5}
-    assert await books.store.read(books.here, lambda uow: uow.statistics.delivered_by_runner()) == {"acc_r": 4}
 
 
 async def test_a_task_comes_back_and_its_versions_guard_it(books: Any) -> None:
