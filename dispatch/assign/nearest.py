@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from geo.point import LocalPlane, Point
 
 from .ground import Ground
+from .ranks import rank
 from .routes import Fleet
 from .state import Floats, Rows
 
@@ -59,9 +60,8 @@ def by_distance(ground: Ground, tasks: Rows, runners: Rows, most: int) -> tuple[
     away = xy[ground.tasks.place[tasks, 0]] - xy[ground.runners.place[runners]]
     order = np.lexsort((runners, (away * away).sum(axis=1), tasks))
     tasks, runners = tasks[order], runners[order]
-    begins = np.flatnonzero(np.r_[True, tasks[1:] != tasks[:-1]]) if len(tasks) else np.zeros(0, dtype=np.intp)
-    rank = np.arange(len(tasks)) - np.repeat(begins, np.diff(np.r_[begins, len(tasks)]))
-    return tasks[rank < most], runners[rank < most]
+    is_near = rank(tasks) < most
+    return tasks[is_near], runners[is_near]
 
 
 def _xy(ground: Ground) -> Floats:

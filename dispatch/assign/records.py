@@ -15,6 +15,7 @@ from .cost import Case, costs
 from .ground import Ground
 from .insertion import Insertions
 from .params import Params
+from .ranks import rank
 from .rounds import Evaluated, Solution, evaluate
 from .routes import CARRIED, Fleet, Road, take_out
 from .state import Assignment, Candidate, Exclusion, Floats, Method, Plan, PlannedStop, RouteStop, Rows, Waiting
@@ -132,14 +133,14 @@ class Records:
         numbers = numbers[np.lexsort((cost_s[numbers], among.task[numbers]))]
         most = max(_LOOKED_AT, self._params.explained + 4)
         most = min(most, max(2, _LOOKED_AT_ALL // max(1, len(tasks))))
-        numbers = numbers[_rank(among.task[numbers]) < most]
+        numbers = numbers[rank(among.task[numbers]) < most]
         asked = Pairs(among.task[numbers], among.runner[numbers])
         one = evaluate(self._road, self._made.fleet, asked, self._params)
         order = np.lexsort((one.costs.total_s, asked.task))
         order = order[np.isfinite(one.costs.total_s[order])]
-        rank = _rank(asked.task[order])
-        order, rank = order[rank < self._params.explained - 1], rank[rank < self._params.explained - 1]
-        best = order[rank == 0]
+        place = rank(asked.task[order])
+        order, place = order[place < self._params.explained - 1], place[place < self._params.explained - 1]
+        best = order[place == 0]
         terms = dict(zip(best.tolist(), one.costs.terms_of_many(best), strict=True))
         crew, done_ms = self._seen.runners.given, self._ms(one.insertions.done_s[order])
         cost, way_m = (np.round(column[order], 1).tolist() for column in (one.costs.total_s, one.insertions.way_m))
@@ -287,12 +288,3 @@ class Visits:
 
     def _is_same_visit(self, k: int) -> bool:
         return self._picks[k] and self._picks[k + 1] and 0 <= self._merchant[k] == self._merchant[k + 1]
-
-
-def _rank(sorted_keys: Rows) -> Rows:
-    """The place of each entry among those of the same key."""
-    if not len(sorted_keys):
-        return sorted_keys
-    starts = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])
-    lengths = np.diff(np.r_[starts, len(sorted_keys)])
-    return np.arange(len(sorted_keys)) - np.repeat(starts, lengths)

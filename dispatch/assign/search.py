@@ -10,6 +10,7 @@ import numpy as np
 from .ground import Flags, Ground
 from .lines import Lines, Route
 from .params import Params
+from .ranks import rank
 from .rounds import Evaluated, Solution, solution
 from .routes import CARRIED, Fleet, Road, with_routes
 from .state import Floats, Rows
@@ -75,11 +76,9 @@ class Search:
 
     def _few(self, task: Rows, runner: Rows) -> Flags:
         """Which of these pairs, sorted by task, are ever looked at: the first of each task, and the foreseen."""
-        begins = np.flatnonzero(np.r_[True, task[1:] != task[:-1]]) if len(task) else np.zeros(0, dtype=np.intp)
-        rank = np.arange(len(task)) - np.repeat(begins, np.diff(np.r_[begins, len(task)]))
         index = {one.id: r for r, one in enumerate(self._ground.runners.given)}
         foreseen = [-1 if one.foreseen is None else index.get(one.foreseen[0], -1) for one in self._ground.tasks.given]
-        is_looked_at: Flags = (rank < self._params.searched) | (np.array(foreseen, dtype=np.intp)[task] == runner)
+        is_looked_at: Flags = (rank(task) < self._params.searched) | (np.array(foreseen, dtype=np.intp)[task] == runner)
         return is_looked_at
 
     def draft(self, routes: list[Route], runner: Rows, beside_s: Floats) -> Draft:

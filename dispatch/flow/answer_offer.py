@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ..access.permissions import Permission
@@ -23,6 +24,7 @@ from .credit_limits import check_credit
 from .decisions import decide
 from .escalate import look_again
 from .move_credit import credit_answer
+from .offer_task import end_offer
 from .order_view import ms
 from .read_orders import read_one
 from .take_task import take_task
@@ -40,8 +42,7 @@ async def accept(ctx: Context, who: Principal, offer_id: str) -> OrderView:
             _check_free(uow, who, ground.campus.settings, order, task)
             if is_expired(offer, uow.now):
                 raise OfferExpired(expired_at_ms=round(offer.expires_at.timestamp() * 1000))
-            uow.offers.save(replace(offer, status=OfferStatus.ACCEPTED), OfferStatus.PENDING)
-            uow.jobs.cancel("expire_offer", offer.id)
+            end_offer(uow, offer, OfferStatus.ACCEPTED)
             take_task(uow, order, task, who.account_id, "offer", actor_id=who.account_id)
             _rested(uow, who.account_id)
         elif offer.status is OfferStatus.EXPIRED:
@@ -50,12 +51,7 @@ async def accept(ctx: Context, who: Principal, offer_id: str) -> OrderView:
             raise AlreadyTaken("this offer was taken back", status=str(offer.status))
         return read_one(uow, offer.order_id, who, ground, ctx.options.undo_ttl).view
 
-    try:
-        view = await ctx.store.run(who.campus_id, change)
-    except (StaleVersion, WrongState) as lost:
-        raise AlreadyTaken from lost
-    ctx.announce()
-    return view
+    return await _first(ctx, who, change)
 
 
 async def decline(ctx: Context, who: Principal, offer_id: str, request: DeclineOffer) -> None:
@@ -79,8 +75,7 @@ async def decline(ctx: Context, who: Principal, offer_id: str, request: DeclineO
 
 def give_back(uow: UnitOfWork, offer: Offer, status: OfferStatus, *, reason: str = "") -> None:
     """End a pending offer without an assignment: its task waits again, with the event, in the caller's transaction."""
-    uow.offers.save(replace(offer, status=status), OfferStatus.PENDING)
-    uow.jobs.cancel("expire_offer", offer.id)
+    end_offer(uow, offer, status)
     task = uow.tasks.get(offer.task_id)
     order = uow.orders.get(offer.order_id)
     if task.offer_id == offer.id:
@@ -120,8 +115,7 @@ async def grab(ctx: Context, who: Principal, order_id: str) -> OrderView:
             _check_hall(uow, who, ground.campus.settings, order, task)
             pending = uow.offers.pending_of_task(task.id)
             if pending is not None and pending.runner_id == who.account_id:
-                uow.offers.save(replace(pending, status=OfferStatus.ACCEPTED), OfferStatus.PENDING)
-                uow.jobs.cancel("expire_offer", pending.id)
+                end_offer(uow, pending, OfferStatus.ACCEPTED)
             else:
                 withdraw_offer(uow, order, task)
             decision = decide(uow, task, who.account_id, "grab", "taken from the hall")
@@ -130,6 +124,11 @@ async def grab(ctx: Context, who: Principal, order_id: str) -> OrderView:
             _rested(uow, who.account_id)
         return read_one(uow, order_id, who, ground, ctx.options.undo_ttl).view
 
+    return await _first(ctx, who, change)
+
+
+async def _first(ctx: Context, who: Principal, change: Callable[[UnitOfWork], OrderView]) -> OrderView:
+    """Do it, unless somebody else was faster."""
     try:
         view = await ctx.store.run(who.campus_id, change)
     except (StaleVersion, WrongState) as lost:

@@ -19,6 +19,7 @@ from ..store.unit_of_work import UnitOfWork
 from .campus_ground import CampusGround
 from .cancel_price import cancel_price_fen
 from .context import Context
+from .offer_task import end_offer
 from .read_orders import read_one
 from .settle_order import command_give_back
 from .tell import tell
@@ -113,6 +114,5 @@ def withdraw_offer(uow: UnitOfWork, order: Order, task: Task) -> None:
     offer = uow.offers.pending_of_task(task.id)
     if offer is None:
         return
-    uow.offers.save(replace(offer, status=OfferStatus.WITHDRAWN), OfferStatus.PENDING)
-    uow.jobs.cancel("expire_offer", offer.id)
+    end_offer(uow, offer, OfferStatus.WITHDRAWN)
     tell(uow, EventKind.OFFER_WITHDRAWN, order, task, runner_id=offer.runner_id, offer_id=offer.id)

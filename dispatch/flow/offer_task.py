@@ -65,6 +65,12 @@ def offer_task(
     return offer
 
 
+def end_offer(uow: UnitOfWork, offer: Offer, status: OfferStatus) -> None:
+    """It waits for no answer any more. Raises ``StaleVersion`` where it has ended already."""
+    uow.offers.save(replace(offer, status=status), OfferStatus.PENDING)
+    uow.jobs.cancel("expire_offer", offer.id)
+
+
 def kept_candidates(chosen: Assignment) -> list[dict[str, Any]]:
     """What is kept of an assignment to explain it: the chosen, the best others, and those who were none."""
     kept: list[dict[str, Any]] = [

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from ..assign.params import Params
 from ..assign.solver import Lap, plan
 from ..assign.state import Method, Plan, RunnerIn, TaskIn, Ways
-from ..ticks.record import ShadowNote, pairs, plan_digest
+from ..ticks.record import ShadowNote, differing, pairs, plan_digest
 from ..ticks.recorder import Recorder
 from ..ticks.variant import Variant, method_of
 from .context import Context
@@ -204,12 +204,6 @@ class Desk:
             digest=plan_digest(found),
             chosen=chosen,
             planned=pairs(found.planned),
-            different=differing(pairs(acted.plan.assignments), chosen),
+            different=len(differing(pairs(acted.plan.assignments), chosen)),
             ms=sum(watch.ms.values()),
         )
-
-
-def differing(one: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]]) -> int:
-    """Tasks that the two give to different runners, or that only one of them gives to anybody."""
-    a, b = dict(one), dict(other)
-    return sum(a.get(task_id) != b.get(task_id) for task_id in a.keys() | b.keys())

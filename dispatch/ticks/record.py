@@ -86,6 +86,12 @@ def pairs(assignments: Sequence[Any]) -> tuple[Pair, ...]:
     return tuple((one.task_id, one.runner_id) for one in assignments)
 
 
+def differing(one: Sequence[Pair], other: Sequence[Pair]) -> list[str]:
+    """Tasks that the two give to different runners, or that only one of them gives to anybody, by id."""
+    a, b = dict(one), dict(other)
+    return [task_id for task_id in sorted(a.keys() | b.keys()) if a.get(task_id) != b.get(task_id)]
+
+
 # --- columns ----------------------------------------------------------------------------------------------------------
 
 

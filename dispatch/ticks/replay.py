@@ -20,7 +20,7 @@ from ..assign.params import Params
 from ..assign.solver import plan
 from ..assign.state import Assignment, Method, Plan, TaskIn, Ways
 from .files import MAP_SUFFIX, SUFFIX, NoTicks, TickReader, read_map
-from .record import TickRecord, pairs, plan_digest
+from .record import TickRecord, differing, pairs, plan_digest
 from .recorder import versions
 from .variant import Variant, method_of
 
@@ -219,7 +219,7 @@ class Comparison:
 
     def compare(self, tick: TickRecord, one: Plan, other: Plan) -> None:
         a, b = dict(pairs(one.assignments)), dict(pairs(other.assignments))
-        found = [task_id for task_id in sorted(a.keys() | b.keys()) if a.get(task_id) != b.get(task_id)]
+        found = differing(pairs(one.assignments), pairs(other.assignments))
         self.differing += len(found)
         self.differing_per_tick.append(len(found))
         for task_id in found[: EXAMPLES - len(self.examples)]:
