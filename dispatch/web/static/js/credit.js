@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { codeText, dayAndTime, has, t, yuan } from "./i18n.js";
 import { icon } from "./icons.js";
+import { ask } from "./shell.js";
 
 /** @typedef {import("./types.js").CreditView} CreditView */
 /** @typedef {import("./types.js").CreditLine} CreditLine */
@@ -166,6 +167,35 @@ export function creditRules(view) {
 
 function ruleDelta(rule) {
   return rule.reason === "faded" ? "±1".replace("1", String(Math.abs(rule.delta))) : points(rule.delta);
+}
+
+/**
+ * Words about a line, and what goes with them; null when somebody thinks better of it.
+ * @param {{title: string, button: string, label?: string, rows?: number, most?: number, more?: any}} what
+ */
+export function askWords({ title, button, label = t("credit.why"), rows = 3, most = 300, more = [] }) {
+  return ask({
+    title,
+    content: (close) =>
+      h(
+        "form",
+        {
+          onsubmit: (event) => {
+            event.preventDefault();
+            const fields = Object.fromEntries(new FormData(event.target));
+            close({ ...fields, words: String(fields.words).trim() });
+          },
+        },
+        more,
+        h(
+          "label",
+          { class: "field" },
+          h("span", {}, label),
+          h("textarea", { class: "input", name: "words", rows, required: true, minlength: 3, maxlength: most }),
+        ),
+        h("button", { class: "button primary wide" }, button),
+      ),
+  });
 }
 
 /** What to say when it changes. @param {{credit: number, delta: number, reason: string, level: string, former_level: string}} data */

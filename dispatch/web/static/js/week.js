@@ -1,6 +1,7 @@
 /** A runner's week: a grid of classes and shifts, a form for one of them, a file to read, zones to work in. */
 
 import { h } from "./dom.js";
+import { textField } from "./field.js";
 import { codeText, pick, t } from "./i18n.js";
 import { icon } from "./icons.js";
 import { toast, toastError } from "./shell.js";
@@ -225,19 +226,7 @@ export class Week {
 
   formView() {
     const { draft, row } = this.form;
-    const field = (name, label, props) =>
-      h(
-        "label",
-        { class: "field" },
-        h("span", {}, label),
-        h("input", {
-          class: "input",
-          name,
-          value: draft[name],
-          oninput: (event) => (draft[name] = event.target.value),
-          ...props,
-        }),
-      );
+    const field = (name, label, props) => textField(draft, name, label, props);
     return h(
       "form",
       { class: "card week-form", key: `form-${row ?? "new"}`, onsubmit: (event) => (event.preventDefault(), this.keep()) },

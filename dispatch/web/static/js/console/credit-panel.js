@@ -3,8 +3,8 @@
 import { coalesce, h, render } from "../dom.js";
 import { onLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { creditHead, creditLines, creditRules } from "../credit.js";
-import { ask, toast, toastError } from "../shell.js";
+import { askWords, creditHead, creditLines, creditRules } from "../credit.js";
+import { toast, toastError } from "../shell.js";
 
 const KINDS = ["corrected", "damaged", "lost"];
 
@@ -92,12 +92,12 @@ export class CreditPanel {
   // --- what the campus team does
 
   async reverse(line) {
-    const said = await askWhy({ title: t("credit.reverse_title"), button: t("credit.reverse") });
+    const said = await askWords({ title: t("credit.reverse_title"), button: t("credit.reverse") });
     if (said) this.act(`/credit-lines/${line.id}/reverse`, { reason: said.words });
   }
 
   async decide(line, isGranted) {
-    const said = await askWhy({
+    const said = await askWords({
       title: t(isGranted ? "credit.grant_title" : "credit.refuse_title"),
       label: t("credit.answer"),
       button: t(isGranted ? "credit.grant" : "credit.refuse"),
@@ -115,7 +115,7 @@ export class CreditPanel {
 
   async record() {
     const { runnerId } = this;
-    const said = await askWhy({
+    const said = await askWords({
       title: t("credit.record_title", { name: this.known.name }),
       button: t("credit.record"),
       more: recordFields(this.codes()),
@@ -221,30 +221,4 @@ function recordFields(codes) {
       ),
     ),
   ];
-}
-
-/** A reason, and what goes with it; null when somebody thinks better of it. */
-function askWhy({ title, button, label = t("credit.why"), more = [] }) {
-  return ask({
-    title,
-    content: (close) =>
-      h(
-        "form",
-        {
-          onsubmit: (event) => {
-            event.preventDefault();
-            const fields = Object.fromEntries(new FormData(event.target));
-            close({ ...fields, words: String(fields.words).trim() });
-          },
-        },
-        more,
-        h(
-          "label",
-          { class: "field" },
-          h("span", {}, label),
-          h("textarea", { class: "input", name: "words", rows: 3, required: true, minlength: 3, maxlength: 300 }),
-        ),
-        h("button", { class: "button primary wide" }, button),
-      ),
-  });
 }

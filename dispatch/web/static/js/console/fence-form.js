@@ -1,6 +1,7 @@
 /** The form of one geofence: its name, its shape from taps on the map, and when a stay counts as long. */
 
 import { h } from "../dom.js";
+import { textField } from "../field.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 
@@ -65,19 +66,7 @@ export function zoneRequestOf(draft, fence) {
  * @param {{runners: {id: string, name: string}[], onChange: () => void, onSave: () => void, onCancel: () => void}} does
  */
 export function fenceForm(draft, { runners, onChange, onSave, onCancel }) {
-  const field = (name, label, props) =>
-    h(
-      "label",
-      { class: "field" },
-      h("span", {}, label),
-      h("input", {
-        class: "input",
-        name,
-        value: draft[name],
-        oninput: (event) => (draft[name] = event.target.value),
-        ...props,
-      }),
-    );
+  const field = (name, label, props) => textField(draft, name, label, props);
   const isCircle = draft.shape.kind === "circle";
   return h(
     "form",

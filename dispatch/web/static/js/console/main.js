@@ -20,7 +20,7 @@ import { PlanPreview } from "./plan-preview.js";
 import { paintQueue } from "./queue.js";
 import { cancelOrder, Reassigner } from "./reassign.js";
 import { openWeek } from "./runner-week.js";
-import { alertList, runnerTable } from "./tray.js";
+import { paintTray } from "./tray.js";
 import { readView, writeView } from "./view-url.js";
 import { Viewport } from "./viewport.js";
 
@@ -269,53 +269,17 @@ class Console {
   }
 
   paintTray() {
-    const { board, view, drag } = this;
-    const openAlerts = board.alerts.filter((alert) => !alert.is_acknowledged).length;
-    render(
-      $("#tray"),
-      h(
-        "div",
-        { class: "tray-alerts" },
-        h(
-          "div",
-          { class: "panel-head" },
-          h("h2", {}, t("alerts.title"), openAlerts > 0 && h("span", { class: "badge" }, openAlerts)),
-        ),
-        alertList(board, {
-          onAcknowledge: (alert) => this.acknowledge(alert),
-          onOrder: (id) => this.choose(id),
-          onRunner: (id) => this.openCredit(id),
-        }),
-      ),
-      h(
-        "div",
-        { class: "tray-runners" },
-        h(
-          "div",
-          { class: "panel-head" },
-          h("h2", {}, t("runners.title")),
-          h(
-            "label",
-            { class: "switch small" },
-            h("input", {
-              type: "checkbox",
-              checked: view.isOffShown,
-              onchange: (event) => this.change({ isOffShown: event.target.checked }),
-            }),
-            h("span", {}, t("runners.off_too")),
-          ),
-        ),
-        runnerTable(board, {
-          isOffShown: view.isOffShown,
-          chosenId: view.runnerId,
-          onRunner: (id) => this.chooseRunner(id),
-          onOrder: (id) => this.choose(id),
-          onCredit: (id) => this.openCredit(id),
-          onWeek: (runner) => openWeek({ api: this.api, runner }),
-          drag,
-        }),
-      ),
-    );
+    paintTray($("#tray"), {
+      board: this.board,
+      view: this.view,
+      drag: this.drag,
+      onChange: (part) => this.change(part),
+      onAcknowledge: (alert) => this.acknowledge(alert),
+      onOrder: (id) => this.choose(id),
+      onRunner: (id) => this.chooseRunner(id),
+      onCredit: (id) => this.openCredit(id),
+      onWeek: (runner) => openWeek({ api: this.api, runner }),
+    });
   }
 
   paintStops() {

@@ -1,12 +1,61 @@
 /** Below the map: alerts to acknowledge, and the runners with their load; rows are places to drop an order on. */
 
-import { h } from "../dom.js";
+import { h, render } from "../dom.js";
 import { clockTime, codeText, pick, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { positionAge } from "../map-layers.js";
 
 /** @param {import("./board.js").Board} board */
-export function alertList(board, { onAcknowledge, onOrder, onRunner }) {
+export function paintTray(
+  element,
+  { board, view, drag, onChange, onAcknowledge, onOrder, onRunner, onCredit, onWeek },
+) {
+  const openAlerts = board.alerts.filter((alert) => !alert.is_acknowledged).length;
+  render(
+    element,
+    h(
+      "div",
+      { class: "tray-alerts" },
+      h(
+        "div",
+        { class: "panel-head" },
+        h("h2", {}, t("alerts.title"), openAlerts > 0 && h("span", { class: "badge" }, openAlerts)),
+      ),
+      alertList(board, { onAcknowledge, onOrder, onRunner: onCredit }),
+    ),
+    h(
+      "div",
+      { class: "tray-runners" },
+      h(
+        "div",
+        { class: "panel-head" },
+        h("h2", {}, t("runners.title")),
+        h(
+          "label",
+          { class: "switch small" },
+          h("input", {
+            type: "checkbox",
+            checked: view.isOffShown,
+            onchange: (event) => onChange({ isOffShown: event.target.checked }),
+          }),
+          h("span", {}, t("runners.off_too")),
+        ),
+      ),
+      runnerTable(board, {
+        isOffShown: view.isOffShown,
+        chosenId: view.runnerId,
+        onRunner,
+        onOrder,
+        onCredit,
+        onWeek,
+        drag,
+      }),
+    ),
+  );
+}
+
+/** @param {import("./board.js").Board} board */
+function alertList(board, { onAcknowledge, onOrder, onRunner }) {
   const open = board.alerts.filter((alert) => !alert.is_acknowledged);
   return h(
     "ul",
@@ -41,7 +90,7 @@ export function alertList(board, { onAcknowledge, onOrder, onRunner }) {
 }
 
 /** @param {import("./board.js").Board} board */
-export function runnerTable(board, { isOffShown, chosenId, onRunner, onOrder, onCredit, onWeek, drag }) {
+function runnerTable(board, { isOffShown, chosenId, onRunner, onOrder, onCredit, onWeek, drag }) {
   const list = board.runnerList({ isOffShown });
   return h(
     "ul",

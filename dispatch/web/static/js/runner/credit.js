@@ -3,8 +3,8 @@
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { creditHead, creditLines, creditRules } from "../credit.js";
-import { ask, toast, toastError } from "../shell.js";
+import { askWords, creditHead, creditLines, creditRules } from "../credit.js";
+import { toast, toastError } from "../shell.js";
 
 export class OwnCredit {
   /** @param {{api: import("../api.js").Api, paint: () => void}} parts */
@@ -58,45 +58,21 @@ export class OwnCredit {
   }
 
   async appeal(line) {
-    const text = await askWords({
+    const said = await askWords({
       title: t("credit.appeal_title"),
-      hint: t("credit.appeal_hint"),
       label: t("credit.appeal_words"),
       button: t("credit.appeal_send"),
+      rows: 4,
       most: 500,
+      more: h("p", { class: "muted" }, t("credit.appeal_hint")),
     });
-    if (!text) return;
+    if (!said) return;
     try {
-      await this.api.post(`/credit-lines/${line.id}/appeal`, { text });
+      await this.api.post(`/credit-lines/${line.id}/appeal`, { text: said.words });
       toast(t("credit.appeal_sent"), { kind: "good" });
     } catch (error) {
       toastError(error);
     }
     this.load();
   }
-}
-
-/** A few words from somebody; null when they think better of it. */
-function askWords({ title, hint, label, button, most }) {
-  return ask({
-    title,
-    content: (close) =>
-      h(
-        "form",
-        {
-          onsubmit: (event) => {
-            event.preventDefault();
-            close(event.target.elements.words.value.trim());
-          },
-        },
-        h("p", { class: "muted" }, hint),
-        h(
-          "label",
-          { class: "field" },
-          h("span", {}, label),
-          h("textarea", { class: "input", name: "words", rows: 4, required: true, minlength: 3, maxlength: most }),
-        ),
-        h("button", { class: "button primary wide" }, button),
-      ),
-  });
 }

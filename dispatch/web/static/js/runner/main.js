@@ -1,9 +1,8 @@
 /** The runner's page: one thumb, one next action. */
 
-import { $, coalesce, h, render } from "../dom.js";
+import { $, coalesce, render } from "../dom.js";
 import { now, timeScale } from "../clock.js";
 import { clockTime, codeText, onLanguage, t } from "../i18n.js";
-import { icon } from "../icons.js";
 import { CampusMap } from "../map.js";
 import { OwnPlaceLayer, RunnerLayer, StopLayer, WayLayer } from "../map-layers.js";
 import { boot } from "../session.js";
@@ -13,17 +12,14 @@ import { Week } from "../week.js";
 import { creditNews } from "../credit.js";
 import { ActionQueue } from "./action-queue.js";
 import { OwnCredit } from "./credit.js";
-import { hallList } from "./offer-card.js";
 import { PositionSource } from "./position.js";
 import { nextStep, nextStop, TaskCard } from "./task-card.js";
-import { dutyBar, nowView, offlineBanner } from "./view.js";
-import { walletView } from "./wallet.js";
+import { dutyBar, offlineBanner, tabButtons, tabView } from "./view.js";
 import { cutAt } from "./way.js";
 
 /** After these there may be more to take. */
 const HALL_GROWS = new Set(["order_paid", "task_reopened", "order_called", "order_freed"]);
 const OFFER_ENDS = new Set(["offer_expired", "offer_withdrawn", "offer_declined"]);
-const TABS = ["now", "hall", "week", "wallet", "credit"];
 
 boot({
   slot: "runner",
@@ -364,42 +360,8 @@ class RunnerPage {
     if (!state) return;
     document.body.dataset.duty = state.is_on_duty ? "on" : "off";
     render($("#banner"), offlineBanner(this));
-    render(
-      $("#sheet"),
-      dutyBar(this),
-      this.tab === "now"
-        ? nowView(this)
-        : this.tab === "hall"
-          ? hallList({
-              hall: this.hall,
-              isOnDuty: state.is_on_duty,
-              busyId: this.busyId,
-              calledId: this.calledId,
-              onGrab: (item) => this.grab(item),
-              onLook: (item) => this.map.fitPoints(item.stops),
-            })
-          : this.tab === "wallet"
-            ? walletView(this.wallet)
-            : this.tab === "week"
-              ? this.week.view()
-              : this.credit.view(),
-    );
-    render(
-      $("#tabs"),
-      TABS.map((tab) =>
-        h(
-          "button",
-          {
-            type: "button",
-            "aria-pressed": String(this.tab === tab),
-            onclick: () => this.show(tab),
-          },
-          icon({ now: "bolt", hall: "list", week: "clock", wallet: "wallet", credit: "star" }[tab]),
-          t(`runner.tab.${tab}`),
-          tab === "hall" && this.hall?.items.length > 0 && h("span", { class: "badge" }, this.hall.items.length),
-        ),
-      ),
-    );
+    render($("#sheet"), dutyBar(this), tabView(this));
+    render($("#tabs"), tabButtons(this));
   }
 
   show(tab) {

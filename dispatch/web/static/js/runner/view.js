@@ -4,12 +4,14 @@ import { h } from "../dom.js";
 import { clockTime, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { breakBar } from "./break.js";
-import { offerCard } from "./offer-card.js";
+import { hallList, offerCard } from "./offer-card.js";
 import { nextStep, nextStop } from "./task-card.js";
-import { dayFigures } from "./wallet.js";
+import { dayFigures, walletView } from "./wallet.js";
 
 /** Whoever is busy is asked again after so long. */
 const ASK_AGAIN_S = 900;
+/** The tabs and their signs. */
+const TABS = { now: "bolt", hall: "list", week: "clock", wallet: "wallet", credit: "star" };
 
 /** No network, or taps on their way: how many, and since when. */
 export function offlineBanner(page) {
@@ -82,8 +84,47 @@ function dutySwitch(page) {
   );
 }
 
+/** What lies behind the tab that is open. */
+export function tabView(page) {
+  switch (page.tab) {
+    case "now":
+      return nowView(page);
+    case "hall":
+      return hallList({
+        hall: page.hall,
+        isOnDuty: page.state.is_on_duty,
+        busyId: page.busyId,
+        calledId: page.calledId,
+        onGrab: (item) => page.grab(item),
+        onLook: (item) => page.map.fitPoints(item.stops),
+      });
+    case "wallet":
+      return walletView(page.wallet);
+    case "week":
+      return page.week.view();
+    default:
+      return page.credit.view();
+  }
+}
+
+export function tabButtons(page) {
+  return Object.entries(TABS).map(([tab, sign]) =>
+    h(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": String(page.tab === tab),
+        onclick: () => page.show(tab),
+      },
+      icon(sign),
+      t(`runner.tab.${tab}`),
+      tab === "hall" && page.hall?.items.length > 0 && h("span", { class: "badge" }, page.hall.items.length),
+    ),
+  );
+}
+
 /** The offers, the errand in hand and the ones after it, the day, the position. */
-export function nowView(page) {
+function nowView(page) {
   const { state } = page;
   const order = page.current;
   const waiting = state.orders.filter((other) => other.id !== order?.id && nextStep(page.queue.project(other)));

@@ -11,8 +11,9 @@ import { toast, topBar } from "../shell.js";
 import { play } from "../sounds.js";
 import { emptyDraft, loadDraft } from "./draft.js";
 import { OrderForm } from "./order-form.js";
+import { orderList } from "./order-list.js";
 import { PayCard } from "./pay.js";
-import { orderList, StatusCard } from "./status-card.js";
+import { StatusCard } from "./status-card.js";
 
 const REFRESH_MS = 12_000;
 const UNDER_WAY = new Set(["assigned", "carrying"]);

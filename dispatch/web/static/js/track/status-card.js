@@ -1,7 +1,7 @@
 /** The live order: arrival as a range, four time-stamped steps, runner, code, price, and what the student may do. */
 
 import { h } from "../dom.js";
-import { clockTime, codeText, currentLanguage, dayAndTime, duration, pick, t, yuan } from "../i18n.js";
+import { clockTime, codeText, dayAndTime, duration, pick, t, yuan } from "../i18n.js";
 import { icon, typeIcon } from "../icons.js";
 import { now } from "../clock.js";
 import { ask, toast, toastError } from "../shell.js";
@@ -384,45 +384,4 @@ function escrow(order) {
   if (order.status === "awaiting_payment") return t("escrow.before");
   if (order.settle_at_ms) return t("escrow.until", { at: dayAndTime(order.settle_at_ms) });
   return t("escrow.held");
-}
-
-/** @param {any[]} orders */
-export function orderList(orders, { onOrder, title: heading, key }) {
-  if (!orders.length) return null;
-  return h(
-    "section",
-    { class: "order-list", key },
-    h("h2", {}, heading),
-    h(
-      "ul",
-      {},
-      orders.map((order) =>
-        h(
-          "li",
-          { key: order.id },
-          h(
-            "button",
-            { type: "button", class: "order-row card", onclick: () => onOrder(order) },
-            h("span", { class: "row-type" }, typeIcon(order.type_code)),
-            h(
-              "span",
-              { class: "grow" },
-              h("b", {}, order.stops.at(-1)?.label ?? order.description),
-              h(
-                "small",
-                { class: "muted", lang: currentLanguage() },
-                `${t(`type.${order.type_code}`)} · ${dayAndTime(order.placed_at_ms)}`,
-              ),
-            ),
-            h(
-              "span",
-              { class: "row-end" },
-              h("span", { class: `pill is-${order.status}` }, t(`status.${order.status}`)),
-              h("small", {}, yuan(order.quote.total_fen)),
-            ),
-          ),
-        ),
-      ),
-    ),
-  );
 }
