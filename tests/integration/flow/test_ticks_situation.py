@@ -6,13 +6,19 @@ from typing import Any
 
 from sqlalchemy import event
 
+from dispatch.access.principal import Principal
+from dispatch.assign.params import Params
+from dispatch.assign.solver import plan
 from dispatch.flow import answer_offer, deliver_task
 from dispatch.flow.arrival import service_s
+from dispatch.flow.move_credit import move
 from dispatch.flow.route import in_planned_order, next_first
 from dispatch.flow.situation import Situation, gather
 from dispatch.model.campus import AssignMode
+from dispatch.model.credit import CreditCause, CreditReason, acceptance_share
 from dispatch.model.requests import DeclineOffer, Deliver, PickUp, Tap
 from dispatch.model.stop import StopRole
+from dispatch.store.unit_of_work import UnitOfWork
 from geo.eta import FLOOR_DOWN_S, FLOOR_S
 from tests.flow_world import World, run
 
@@ -104,6 +110,37 @@ async def test_offers_that_wait_for_an_answer_count_and_whoever_refused_is_not_a
     (task,) = situation.to_plan()
     assert runner.account_id in task.forbidden and situation.runners[0].offered == 0
     assert situation.runners[0].excluded == "cooling_down"
+
+
+async def test_credit_and_the_share_of_offers_taken_are_told_and_count(world: World) -> None:
+    settings = (await world.ctx.grounds.get(world.campus_id)).campus.settings
+
+    async def set_credit(who: Principal, wanted: int) -> None:
+        def change(uow: UnitOfWork) -> None:
+            delta = wanted - uow.memberships.get(who.account_id).credit
+            move(
+                uow, settings, who.account_id, CreditCause(CreditReason.CORRECTED, delta), subject_id=uow.new_id("crd")
+            )
+
+        await run(world, change)
+
+    student, runner, other = await world.student(), await world.runner(), await world.runner()
+    order_id = await world.paid(student)
+    for better, worse in ((runner, other), (other, runner)):
+        await set_credit(better, 90)
+        await set_credit(worse, 64)
+        situation = await _situation(world)
+        assert {one.id: one.credit for one in situation.runners} == {better.account_id: 90, worse.account_id: 64}
+        (task,) = situation.to_plan()
+        ground = await world.ctx.grounds.get(world.campus_id)
+        made = plan([task], situation.runners, ground.walkways.among, situation.now_ms, Params(commit_ahead_s=1e6))
+        assert made.assignments[0].runner_id == better.account_id, "all else alike, who has more credit is asked first"
+    offer = await world.offered(order_id)
+    refusing = next(one for one in (runner, other) if one.account_id == offer.runner_id)
+    await answer_offer.decline(world.ctx, refusing, offer.id, DeclineOffer())
+    told = {one.id: one.acceptance for one in (await _situation(world)).runners}
+    assert told.pop(refusing.account_id) == acceptance_share(0, 1)
+    assert list(told.values()) == [acceptance_share(0, 0)], "of whom nobody knows anything the usual is assumed"
 
 
 async def test_a_silent_runner_is_stale_and_one_off_duty_is_not_there(home: World) -> None:
