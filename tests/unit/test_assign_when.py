@@ -46,6 +46,14 @@ def test_two_things_from_one_counter_are_one_visit() -> None:
     assert {a.task_id: a.leave_at_ms for a in made.assignments} == {"a": NOW_MS, "b": NOW_MS}
 
 
+def test_a_runner_gets_several_tasks_also_where_the_tick_is_too_large_for_a_search() -> None:
+    tasks = [task(f"t{n}", 100 + 10 * n, 300) for n in range(3)]
+    large = replace(PLAIN, searched_places=0, commit_ahead_s=1e6)
+    made = plan(tasks, [runner()], ways, NOW_MS, large)
+    assert len(made.assignments) == 3, "one in each round"
+    assert len(plan(tasks, [runner()], ways, NOW_MS, replace(large, rounds=2)).assignments) == 2
+
+
 def test_the_runner_leaves_for_what_is_ready_last_at_a_counter() -> None:
     sizes = {"before_s": (30.0, 30.0), "merchant": "m"}
     tasks = [task("a", 100, 300, ready_at_ms=soon(300), **sizes), task("b", 100, 300, **sizes)]
