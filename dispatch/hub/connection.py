@@ -314,9 +314,10 @@ class Connection:
         if self.reporter is not None and (ack := self.reporter.take_ack()) is not None:
             self.queue.put(self.codec.encode(ack))
         if not self.is_lagging:
+            # Before the write: it may fill the socket, and then what comes has to wait again.
+            self.write_at_once = self._write
             if data := self.queue.take():
                 self._sink.write(data)
-            self.write_at_once = self._write
 
     def write_to(self, write: Callable[[bytes], None]) -> None:
         """The shortest way to the socket, from now on."""

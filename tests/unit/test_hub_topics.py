@@ -198,6 +198,29 @@ def test_over_its_bound_of_events_a_watcher_is_told_to_come_back() -> None:
     assert may_return(pipe.closed[0])
 
 
+def test_whose_socket_is_filled_by_what_waited_for_it_waits_again() -> None:
+    table = Table(queue_bytes=2_000)
+    student, pipe = table.client()
+    table.following(student, TOPIC, fresh())
+    table.hub.set_lagging(student, True)
+    table.event(Event(TOPIC, 1))
+    written = pipe.write
+
+    def write(data: bytes) -> None:
+        written(data)
+        table.hub.set_lagging(student, True)
+
+    pipe.write = write  # type: ignore[method-assign]
+    student.write_to(write)
+    student.lag()
+    table.hub.set_lagging(student, False)
+    table.hub.write_out()
+    for offset in range(2, 40):
+        table.event(Event(TOPIC, offset))
+    assert [event["offset"] for event in pipe.take("event")] == [1]
+    assert pipe.closed == (CloseCode.SLOW_CONSUMER, "slow_consumer retry_ms=1500")
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
