@@ -75,6 +75,15 @@ def test_what_if_tells_the_rule_and_the_seconds_all_the_same(rule: Exclusion) ->
     assert asked.finish_s > 0 and asked.distance_m < 1e4
 
 
+def test_the_ten_best_are_kept_with_each_decision() -> None:
+    crew = [runner(f"r{n:02d}", 100 + 10 * n) for n in range(14)]
+    made = plan([task()], crew, ways, NOW_MS, PARAMS).assignments[0]
+    assert [candidate.runner_id for candidate in made.candidates] == [one.id for one in crew[:10]]
+    assert made.candidates[0].terms and made.candidates[1].terms, "of the chosen and the runner-up"
+    assert (made.runner_up, made.excluded) == ("r01", {})
+    assert made.regret_s == pytest.approx(made.candidates[1].cost_s - made.cost_s, abs=0.1) and made.regret_s > 0
+
+
 def test_a_bag_that_is_full_all_the_way_is_too_full() -> None:
     heavy = runner(route=(on_board("c", 400, weight_g=900),), capacity_g=1000, until_ms=soon(420))
     assert plan([task(weight_g=200)], [heavy, ABLE], ways, NOW_MS, PARAMS).assignments[0].excluded == {"r": "too_heavy"}

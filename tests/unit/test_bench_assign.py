@@ -48,6 +48,12 @@ def test_a_missed_bound_is_named() -> None:
     assert not replace(late, wall_p99_ms=99.9).is_missed and not one.is_missed
 
 
+def test_the_bounds_are_those_that_are_promised() -> None:
+    promised = {"200x200": 100.0, "663x2585": 400.0, "5000x6000": 1500.0}
+    assert {str(size): bound_ms for size, bound_ms in assign.BOUNDS_MS.items()} == promised
+    assert [str(size) for size in assign.SIZES] == list(promised), "all of them are measured unless told otherwise"
+
+
 def test_its_ticks_are_repeatable_and_their_plans_feasible() -> None:
     campus = demo_campus()
     ways = Walkways.of(campus)

@@ -65,6 +65,11 @@ def test_bounds_are_judged() -> None:
     assert penalised.value is not None and 0.95 < penalised.value < 1 and penalised.why == ""
 
 
+def test_the_bounds_are_those_that_are_promised() -> None:
+    told = verdicts([*played("match30", 1.021 * EXACT_CTD, 32.0), *played("ours", 30.0, 30.0)])
+    assert [(one.must, one.aim) for one in told] == [(1.025, 1.015), (0, 0), (0.6, 0.3), (0.97, 0.94)]
+
+
 def test_one_undelivered_order_of_the_sixteen_is_one_too_many() -> None:
     days = played("ours", 30.0, 30.0)
     days[0] = made(days[0].instance, "ours", 30.0, 1)
