@@ -6,6 +6,7 @@ merchant is the same visit: no way, no entrance, no queue again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -181,16 +182,22 @@ class Road:
         at.done_cost_s = at.done_cost_s + done_weight * at.done_s
         at.late_cost_s = at.late_cost_s + late_weight * np.maximum(0.0, at.done_s - stop.promise_s)
 
-    def totals(self, fleet: Fleet, runners: Rows) -> Totals:
-        """What these routes come to."""
-        out = [np.zeros(len(runners)) for _ in range(4)]
+    def _ways(self, fleet: Fleet, runners: Rows) -> Iterator[tuple[Rows, int, Going, Stops, Floats, Limits]]:
+        """Stop by stop through these routes, equally long ones at once: which of them, the number of the stop, where
+        they are, the stop, the seconds to it, their limits. Whoever asks makes the visit."""
         for count in np.unique(fleet.count[runners]):
             rows = np.flatnonzero(fleet.count[runners] == count)
             chosen = runners[rows]
             limits, at = self.limits(chosen), self.start(fleet, chosen)
             for k in range(int(count)):
                 stop = fleet.stops.at((chosen, k))
-                self.visit_promised(at, stop, self.leg_s(at.place, stop.place, limits), limits)
+                yield rows, k, at, stop, self.leg_s(at.place, stop.place, limits), limits
+
+    def totals(self, fleet: Fleet, runners: Rows) -> Totals:
+        """What these routes come to."""
+        out = [np.zeros(len(runners)) for _ in range(4)]
+        for rows, _, at, stop, leg_s, limits in self._ways(fleet, runners):
+            self.visit_promised(at, stop, leg_s, limits)
             for array, value in zip(out, (at.travel_s, at.stand_s, at.done_cost_s, at.late_cost_s), strict=True):
                 array[rows] = value
         return Totals(*out)
@@ -198,14 +205,9 @@ class Road:
     def schedule(self, fleet: Fleet, runners: Rows) -> Floats:
         """Seconds of arriving, being done and leaving, shape (runners, stops, 3); 0 behind the end of a route."""
         found = np.zeros((len(runners), fleet.stops.place.shape[1], 3))
-        for count in np.unique(fleet.count[runners]):
-            rows = np.flatnonzero(fleet.count[runners] == count)
-            chosen = runners[rows]
-            limits, at = self.limits(chosen), self.start(fleet, chosen)
-            for k in range(int(count)):
-                stop = fleet.stops.at((chosen, k))
-                arrive_s = self.visit(at, stop, self.leg_s(at.place, stop.place, limits), limits)
-                found[rows, k] = np.stack((arrive_s, at.done_s, at.leave_s), axis=1)
+        for rows, k, at, stop, leg_s, limits in self._ways(fleet, runners):
+            arrive_s = self.visit(at, stop, leg_s, limits)
+            found[rows, k] = np.stack((arrive_s, at.done_s, at.leave_s), axis=1)
         return found
 
     def times(self, fleet: Fleet, runner: int) -> list[tuple[float, float, float]]:

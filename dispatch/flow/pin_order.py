@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
-from ..model.account import RunnerStatus
 from ..model.errors import NotAvailable, NotFound, StaleVersion, WrongState
 from ..model.event import EventKind
 from ..model.order import Order
@@ -20,6 +19,7 @@ from .cancel_order import withdraw_offer
 from .context import Context
 from .escalate import END_PIN
 from .order_view import ms
+from .reassign_task import check_runner
 from .tell import tell
 
 
@@ -31,7 +31,7 @@ async def hold(ctx: Context, who: Principal, order_id: str, request: HoldOrder) 
         order, task = _waiting(uow, order_id)
         if order.version != request.version:
             raise StaleVersion(field="version", version=order.version)
-        _check_runner(uow, request.runner_id, order)
+        _check_runner(uow, request.runner_id, order, task)
         before = uow.pins.get(order_id)
         pending = uow.offers.pending_of_task(task.id)
         if pending is None or pending.runner_id != request.runner_id:
@@ -89,17 +89,10 @@ def _reopened(uow: UnitOfWork, task: Task) -> Task:
     return opened
 
 
-def _check_runner(uow: UnitOfWork, runner_id: str, order: Order) -> None:
+def _check_runner(uow: UnitOfWork, runner_id: str, order: Order, task: Task) -> None:
     """Somebody who can have it at all: a break or a class may be over in time, having refused it is for good."""
-    member = uow.memberships.get(runner_id)
-    if member.runner_status is not RunnerStatus.APPROVED or uow.accounts.get(runner_id).is_blocked:
-        raise NotAvailable("this account is no approved runner", field="runner_id")
-    if not member.is_on_duty:
-        raise NotAvailable("this runner is off duty", field="runner_id")
-    if runner_id == order.student_id:
-        raise NotAvailable("nobody carries their own errand", field="runner_id")
-    task = uow.tasks.by_order(order.id)
-    if task is not None and runner_id in uow.escalations.refused_by(task.id):
+    check_runner(uow, runner_id, order)
+    if runner_id in uow.escalations.refused_by(task.id):
         raise NotAvailable("this runner has refused it", field="runner_id", reason="offered_before")
 
 
