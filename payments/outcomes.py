@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -30,6 +31,17 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     expiry_max_s: float = 7200.0
     #: How long after a credential's expiry (or a debit's call) the provider may still turn it into money.
     expiry_margin_s: float = 60.0
+    #: Whether it pays receivers out of a hold. One that does not takes an order in escrow only where its contract names
+    #: who pays the runner.
+    can_split: bool = True
+    #: Whose part of a split it takes back for a refund; never a person's.
+    takes_back_from: tuple[Party, ...] = ()
+    #: Whether it makes a bill of each day.
+    has_bills: bool = False
+    #: The most that one order may cost there, as configured; None: no limit.
+    limit_fen: Fen | None = None
+    #: What it must know of the payer, as keys of ``OrderToCreate.payer``: ``openid``, ``client_ip``, ``auth_code`` …
+    needs: tuple[str, ...] = ()
 
 
 class OrderToCreate(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +53,8 @@ class OrderToCreate(msgspec.Struct, frozen=True, kw_only=True):
     order_ref: str
     payer_ref: str
     expires_at: datetime
+    #: What the channel needs of the payer; revealed for the call and kept nowhere.
+    payer: Mapping[str, str] = {}
 
 
 # -- creating a credential ----------------------------------------------------------------------------------------
@@ -158,10 +172,62 @@ class PaidNotice(msgspec.Struct, frozen=True, kw_only=True):
     transaction_id: str
 
 
+class MoneyNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified message of the provider: something became of our instruction ``number`` (a refund, a split, a
+    transfer). It says when to ask, never what came of it."""
+
+    notice_id: str
+    number: str
+
+
+class OtherNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified message that changes nothing here; it is accepted, so that it is not sent again."""
+
+    notice_id: str
+    what: str
+
+
 class BadNotice(msgspec.Struct, frozen=True):
     """A message that is not proved to come from the provider, or not understood."""
 
     reason: str
+
+
+# -- a day's bill -------------------------------------------------------------------------------------------------
+
+
+#: paid · refunded: back to the payer, whether split or not · split: to a receiver · taken_back: from a receiver ·
+#: fee: what the provider keeps for itself.
+BillKind = Literal["paid", "refunded", "split", "taken_back", "fee"]
+
+
+class BillLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a provider's bill. ``number`` is ours: the attempt's for a payment, else the instruction's."""
+
+    kind: BillKind
+    attempt_id: str
+    number: str
+    amount_fen: Fen
+    transaction_id: str = ""
+    at: datetime | None = None
+
+
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider says of one day: its trades, and (where it makes one) the movements of the merchant's funds."""
+
+    day: date
+    trades: tuple[BillLine, ...]
+    flows: tuple[BillLine, ...] | None = None
+
+
+class NoBill(msgspec.Struct, frozen=True, kw_only=True):
+    """The bill could not be had; ``is_final``: there will be none for that day (nothing happened)."""
+
+    reason: str
+    is_final: bool = False
+
+
+BillAnswer = Bill | NoBill
 
 
 # -- the institution's own books ----------------------------------------------------------------------------------
