@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
@@ -18,10 +19,13 @@ from dispatch.model.requests import CancelOrder, PickUp, Tap
 from dispatch.model.stop import StopRole
 from dispatch.store.arrivals import PACE_KEPT
 from dispatch.store.unit_of_work import UnitOfWork
+from geo.arrival_model import FIRST_DETOUR, ArrivalModel
 from geo.calibration import Calibration
+from geo.campus import CampusMap
 from geo.eta import WALK_MPS
 from geo.fix import Fix
-from geo.point import LocalPlane, Point
+from geo.point import LocalPlane, Point, near_distance_m
+from geo.walkway import Walkways
 from tests.flow_world import World, run
 
 
@@ -141,6 +145,28 @@ async def test_the_way_goes_to_the_nearest_next_stop_and_back_down_the_stairs(ho
     here = {"r": Fix(pickup.lat, pickup.lon, 0)}
     told = expect_all({"r": hand}, {}, here, ground, home.clock.now())["r"]
     assert told[first].seconds < told[second].seconds and told[second].case == "fetching:later"
+
+
+async def test_without_paths_the_straight_line_counts_with_the_detour_that_tracks_have_shown(home: World) -> None:
+    student, runner = await home.student(), await home.runner()
+    order_id = await home.assigned(student, runner)
+    hand = (await home.read(lambda uow: hands_of(uow, [runner.account_id])))[runner.account_id]
+    ground = await home.ctx.grounds.get(home.campus_id)
+    pathless = CampusMap(name="without paths", boundary=ground.map.boundary)
+    lone = replace(ground, map=pathless, walkways=Walkways.of(pathless), arrivals=ArrivalModel())
+    (pickup, dropoff) = [Point(stop.lat, stop.lon) for stop in (await home.order(order_id)).stops]
+    straight_m = near_distance_m(*pickup, *dropoff)
+
+    def ratio() -> float:
+        (metres,) = apart([(hand, pickup)], lone)
+        return float(metres[1, 2]) / straight_m
+
+    assert ratio() == pytest.approx(FIRST_DETOUR, rel=0.01)
+    for _ in range(200):
+        assert lone.arrivals.detours.learn(straight_m, 1.8 * straight_m)
+    assert ratio() == pytest.approx(1.8, rel=0.05)
+    known = apart([(hand, pickup)], replace(ground, arrivals=lone.arrivals))[0]
+    assert known[1, 2] == pytest.approx(ground.walkways.walk_m(pickup, dropoff), rel=0.01), "paths need no detour"
 
 
 async def test_what_makes_a_range_doubtful_is_said(home: World) -> None:
