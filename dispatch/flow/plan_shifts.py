@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -56,7 +57,9 @@ async def read_plan(ctx: Context, who: Principal, media: str, raw: bytes, term_s
     """What a timetable file says, to be looked at and saved; ``term_starts``: for a table that does not say it."""
     who.require(Permission.TASKS_CARRY)
     ground = await ctx.grounds.get(who.campus_id)
-    found = read_timetable(raw, media, ground.campus.settings.time_zone, term_starts)
+    zone = ground.campus.settings.time_zone
+    # In a thread: the longest file allowed, full of rules, takes most of a second.
+    found = await asyncio.to_thread(read_timetable, raw, media, zone, term_starts)
     return ReadPlanView(term_starts=_day(found.term_starts), entries=list(found.entries))
 
 

@@ -13,6 +13,8 @@ from .file_fault import Fault
 MAX_LINES, MAX_EVENTS, MAX_DATES = 20_000, 2_000, 20_000
 #: Occurrences of one event at most, and how far its rule is followed.
 MAX_OCCURRENCES, MAX_SPAN = 400, timedelta(days=400)
+#: No class is before or after these years; a rule that ends later has no end ("until 9999" is written by some).
+FIRST_YEAR, LAST_YEAR = 1970, 2199
 _PROPERTY = re.compile(r'([A-Za-z-]+)((?:;[A-Za-z-]+=(?:"[^"]*"|[^;:"]*))*):(.*)', re.DOTALL)
 _STAMP = re.compile(r"(\d{8})T(\d{6})(Z?)")
 _LASTS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
@@ -169,6 +171,9 @@ def _instant(given: tuple[int, dict[str, str], str], name: str, zone: ZoneInfo, 
     except ValueError:
         faults.append(Fault(line, name, "a time is written 20260302T080000"))
         return None
+    if not FIRST_YEAR <= naive.year <= LAST_YEAR:
+        faults.append(Fault(line, name, f"a time is from {FIRST_YEAR} to {LAST_YEAR}"))
+        return None
     if found[3]:
         return naive.replace(tzinfo=UTC).astimezone(zone)
     if "TZID" not in parameters:
@@ -200,8 +205,9 @@ def _rule(given: tuple[int, dict[str, str], str], zone: ZoneInfo, faults: list[F
         faults.append(Fault(line, "RRULE", f"INTERVAL is from 1 to 60, COUNT from 1 to {MAX_OCCURRENCES}"))
         return None
     until = None
-    if "UNTIL" in parts:
-        text = parts["UNTIL"] if "T" in parts["UNTIL"] else parts["UNTIL"] + "T235959"
+    ends = parts.get("UNTIL")
+    if ends is not None and not (ends[:4].isdecimal() and int(ends[:4]) > LAST_YEAR):
+        text = ends if "T" in ends else ends + "T235959"
         until = _instant((line, {}, text), "RRULE", zone, faults)
     return Rule(parts["FREQ"] == "WEEKLY", step, count, until, frozenset(_DAYS[name] for name in days))
 
@@ -212,21 +218,11 @@ def occurrences(happening: Happening, faults: list[Fault]) -> list[datetime]:
     if rule is None:
         return [] if starts.astimezone(UTC) in happening.left_out else [starts]
     found: list[datetime] = []
-    monday = starts.date() - timedelta(days=starts.weekday())
-    counted = 0
-    for ahead in range(MAX_SPAN.days + 1):
+    for counted, ahead in enumerate(_days_ahead(rule, starts.weekday()), 1):
         day = starts.date() + timedelta(days=ahead)
-        if rule.is_weekly:
-            fits = ((day - monday).days // 7) % rule.step == 0
-            fits = fits and day.weekday() in (rule.weekdays or {starts.weekday()})
-        else:
-            fits = ahead % rule.step == 0 and (not rule.weekdays or day.weekday() in rule.weekdays)
-        if not fits:
-            continue
         at = datetime.combine(day, time(starts.hour, starts.minute, starts.second), starts.tzinfo)
         if rule.until is not None and at.astimezone(UTC) > rule.until.astimezone(UTC):
             break
-        counted += 1
         if at.astimezone(UTC) not in happening.left_out:
             found.append(at)
         if counted == (rule.count or MAX_OCCURRENCES):
@@ -234,3 +230,15 @@ def occurrences(happening: Happening, faults: list[Fault]) -> list[datetime]:
     if not found:
         faults.append(Fault(happening.rule_line, "RRULE", "it never comes"))
     return found
+
+
+def _days_ahead(rule: Rule, weekday: int) -> Iterator[int]:
+    """Days from the beginning, which is on ``weekday``, to each day that the rule names, in order."""
+    if not rule.is_weekly:
+        for ahead in range(0, MAX_SPAN.days + 1, rule.step):
+            if not rule.weekdays or (weekday + ahead) % 7 in rule.weekdays:
+                yield ahead
+        return
+    weekdays = sorted(rule.weekdays or {weekday})
+    for week in range(0, MAX_SPAN.days + 7, 7 * rule.step):
+        yield from (ahead for day in weekdays if 0 <= (ahead := week + day - weekday) <= MAX_SPAN.days)

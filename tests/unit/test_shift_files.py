@@ -75,6 +75,18 @@ def test_whole_days_and_cancelled_events_are_left_out_and_folded_lines_read() ->
     assert [one.label for one in found.entries] == ["大学物理"]
 
 
+@pytest.mark.parametrize("until", ["99991231", "99991231T235959Z", "29990101T000000"])
+def test_a_rule_that_ends_in_thousands_of_years_has_no_end(until: str) -> None:
+    endless = of_calendar(event(*MATHS, "RRULE:FREQ=WEEKLY"))
+    assert of_calendar(event(*MATHS, f"RRULE:FREQ=WEEKLY;UNTIL={until}")) == endless
+
+
+def test_a_rule_of_every_other_week_names_its_days_in_the_weeks_of_its_beginning() -> None:
+    found = of_calendar(event(*MATHS, "RRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=FR,MO;COUNT=4"))
+    days = {entry.weekday: (entry.first_day, entry.last_day) for entry in found.entries}
+    assert days == {1: (date(2026, 3, 2), date(2026, 3, 16)), 5: (date(2026, 3, 6), date(2026, 3, 20))}
+
+
 def test_a_daily_rule_in_another_zone_follows_the_other_zones_clock() -> None:
     found = of_calendar(
         event("DTSTART;TZID=Europe/Berlin:20260327T080000", "DTEND;TZID=Europe/Berlin:20260327T090000",
@@ -89,6 +101,8 @@ def test_a_daily_rule_in_another_zone_follows_the_other_zones_clock() -> None:
         (("SUMMARY:x",), "lines.3.DTSTART"),
         (("DTSTART:20260399T080000", "DTEND:20260302T090000"), "lines.4.DTSTART"),
         (("DTSTART:2026-03-02", "DTEND:20260302T090000"), "lines.4.DTSTART"),
+        (("DTSTART:99991231T235000Z", "DTEND:99991231T235900Z"), "lines.4.DTSTART"),
+        (("DTSTART:00010101T000000", "DTEND:00010101T010000"), "lines.4.DTSTART"),
         (("DTSTART;TZID=Mars/Base:20260302T080000", "DTEND:20260302T090000"), "lines.4.DTSTART"),
         (("DTSTART;TZID=../../etc/passwd:20260302T080000", "DTEND:20260302T090000"), "lines.4.DTSTART"),
         (("DTSTART:20260302T080000",), "lines.3.DTEND"),
@@ -105,6 +119,7 @@ def test_a_daily_rule_in_another_zone_follows_the_other_zones_clock() -> None:
         ((*MATHS, "RRULE:FREQ=WEEKLY;UNTIL=whenever"), "lines.7.RRULE"),
         ((*MATHS, "RRULE:FREQ=WEEKLY;UNTIL=20200101"), "lines.7.RRULE"),
         ((*MATHS, "EXDATE:yesterday"), "lines.7.EXDATE"),
+        ((*MATHS, "EXDATE:99991231T235900Z"), "lines.7.EXDATE"),
         (("no colon",), "lines.4.line"),
     ],
 )
