@@ -79,6 +79,8 @@ def _hub(told: argparse.Namespace) -> int:
 def _assign(told: argparse.Namespace) -> int:
     try:
         sizes = [Size.parsed(text) for text in told.sizes.split(",")]
+        if told.rounds is not None and told.rounds < 1:
+            raise ValueError(f"--rounds {told.rounds}: must be at least 1")
         if told.quick:
             sizes, told.rounds = [Size(40, 60)], 3
         bench = assign.Bench(assign.campus_of(told.map), with_changes(Setup(Params()), told.param).params)

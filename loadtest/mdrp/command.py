@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         setup = with_changes(CHOSEN, told.param)
         policies = _policies(told.policies)
         folders = _folders(told.dirs, told.only, told.set)
+        _check_outputs(told)
         jobs = [Job(folder, policy, setup, told.solutions) for folder in folders for policy in policies]
         days = _play(jobs, told.processes)
         bounds = verdicts(days) if "ours" in policies else []
@@ -97,10 +98,23 @@ def _draw(path: Path, days: Sequence[Day], policies: Sequence[str]) -> None:
     draw(path, days, policies)
 
 
+def _check_outputs(told: argparse.Namespace) -> None:
+    """A day of playing must not end in a place where nothing can be written: it is looked at before the first."""
+    if told.processes < 1:
+        raise Unusable(f"--processes {told.processes}: must be at least 1")
+    for flag, path in (("--json", told.json), ("--plot", told.plot)):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise Unusable(f"{flag} {path}: {'is a folder' if path.is_dir() else f'there is no folder {path.parent}'}")
+    if told.solutions is not None and told.solutions.exists() and not told.solutions.is_dir():
+        raise Unusable(f"--solutions {told.solutions}: is no folder")
+
+
 def _policies(told: str) -> list[str]:
     names = [name.strip() for name in told.split(",") if name.strip()]
     if unknown := [name for name in names if name not in NAMES]:
         raise Unusable(f"no such policy: {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    if not names:
+        raise Unusable(f"--policies names none; there are {', '.join(NAMES)}")
     return list(dict.fromkeys(names))
 
 

@@ -62,16 +62,20 @@ def with_changes(setup: Setup, changes: Iterable[str]) -> Setup:
         if not equals or name not in kinds:
             names = ", ".join((*own_names, *(f.name for f in fields(Params))))
             raise BadParameter(f"{change!r} is not NAME=VALUE; names are {names}")
-        (own if name in own_names else of_params)[name] = _parsed(name, text, kinds[name])
+        (own if name in own_names else of_params)[name] = _parsed(name, text, kinds[name], int(name in own_names))
     return replace(setup, params=replace(setup.params, **of_params), **own)
 
 
-def _parsed(name: str, text: str, kind: object) -> object:
+def _parsed(name: str, text: str, kind: object, least: int) -> object:
     if kind is bool:
         if text.lower() not in ("true", "false", "1", "0"):
             raise BadParameter(f"{name}: {text!r} is neither true nor false")
         return text.lower() in ("true", "1")
     try:
-        return int(text) if kind is int else float(text) if kind is float else text
+        value = int(text) if kind is int else float(text) if kind is float else text
     except ValueError:
         raise BadParameter(f"{name}: {text!r} is not a number") from None
+    # As the server takes them: a weight below 0, or one that is no number at all, makes plans that mean nothing.
+    if not isinstance(value, str) and not least <= value < 1e12:
+        raise BadParameter(f"{name}: {text!r} is not a number from {least} on")
+    return value

@@ -131,7 +131,12 @@ def test_metres_become_places_and_whole_minutes_again() -> None:
         (["{days}", "--policies", "best"], "no such policy: best"),
         (["{days}", "--only", "x*"], "no instance is left"),
         (["{days}", "--set", "sixteen"], "no instance is left"),
+        (["{days}", "--policies", ","], "--policies names none"),
         (["{days}", "--param", "speed=1"], "NAME=VALUE"),
+        (["{days}", "--processes", "0"], "--processes 0: must be at least 1"),
+        (["{days}", "--json", "{empty}/no/x.json"], "--json {empty}/no/x.json: there is no folder"),
+        (["{days}", "--plot", "{empty}"], "--plot {empty}: is a folder"),
+        (["{days}", "--solutions", "{bad}/orders.txt"], "--solutions {bad}/orders.txt: is no folder"),
         (["{days}/calm/.."], None),
         (["{bad}"], "orders.txt, line 2, field 'x'"),
         (["{empty}"], "is missing"),
@@ -144,10 +149,12 @@ def test_what_cannot_be_played_is_told_and_ends_with_2(
     (bad / "orders.txt").write_text((bad / "orders.txt").read_text().replace("o0\t", "o0\t?"))
     (tmp_path / "empty").mkdir()
     words = [word.format(days=days, bad=bad, empty=tmp_path / "empty") for word in told]
-    code = main([*words, *([] if "--policies" in words else ["--policies", "bound"]), "--processes", "1"])
+    code = main(["--processes", "1", *([] if "--policies" in words else ["--policies", "bound"]), *words])
     assert code == (2 if says else 0)
     if says:
-        assert says in capsys.readouterr().err
+        said = capsys.readouterr()
+        assert says.format(days=days, bad=bad, empty=tmp_path / "empty") in said.err
+        assert "[1/" not in said.err, "told before a day is played"
 
 
 def test_check_fails_when_a_bound_is_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

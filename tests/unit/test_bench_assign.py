@@ -34,7 +34,15 @@ def test_a_quick_run_prints_its_table_and_writes_everything(tmp_path: Path, caps
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--sizes", "200"], ["--sizes", "0x5"], ["--map", "nowhere.osm"], ["--param", "no=1"]]
+    "arguments",
+    [
+        ["--sizes", "200"],
+        ["--sizes", "0x5"],
+        ["--map", "nowhere.osm"],
+        ["--param", "no=1"],
+        ["--param", "wait_weight=-1"],
+        ["--rounds", "0", "--quick"],
+    ],
 )
 def test_what_cannot_be_measured_is_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["assign", *arguments]) == 2

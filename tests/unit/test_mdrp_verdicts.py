@@ -128,7 +128,11 @@ def test_parameters_are_changed_by_name() -> None:
     assert with_changes(CHOSEN, []) == CHOSEN
 
 
-@pytest.mark.parametrize("change", ["wait_weight", "nothing=1", "nearest=1.5", "merchant_bundles=maybe", "nearest="])
+@pytest.mark.parametrize(
+    "change",
+    ["wait_weight", "nothing=1", "nearest=1.5", "merchant_bundles=maybe", "nearest=", "wait_weight=-1",
+     "wait_weight=nan", "wait_weight=inf", "nearest=-1", "orders_per_trip=0"],
+)  # fmt: skip
 def test_a_parameter_that_is_none_is_refused(change: str) -> None:
     with pytest.raises(BadParameter, match=change.partition("=")[0]):
         with_changes(CHOSEN, [change])
