@@ -62,6 +62,12 @@ def _variant(told: argparse.Namespace) -> Variant | None:
 def _span(told: argparse.Namespace) -> Span:
     if told.every < 1 or (told.most is not None and told.most < 1):
         raise ValueError("--every and --most must be at least 1")
+    # Hours of ticks must not be planned again for a page that cannot be written.
+    for flag, path in (("--out", told.out), ("--plot", told.plot)):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise ValueError(
+                f"{flag} {path}: {'is a folder' if path.is_dir() else f'there is no folder {path.parent}'}"
+            )
     return Span(_ms(told.from_at, "--from"), _ms(told.until_at, "--until"), told.every, told.most)
 
 

@@ -108,6 +108,8 @@ def _paths(where: Path, campus_id: str | None) -> list[Path]:
         raise CannotReplay(f"there is no file or folder {where}")
     found = sorted(where.glob(f"*{SUFFIX}")) or sorted(where.glob(f"{campus_id or '*'}/*{SUFFIX}"))
     if not found:
+        if campus_id is not None and (others := sorted({path.parent.name for path in where.glob(f"*/*{SUFFIX}")})):
+            raise CannotReplay(f"{where} holds no ticks of --campus {campus_id}; it holds {', '.join(others)}")
         raise CannotReplay(f"{where} holds no recorded ticks (files that end in {SUFFIX})")
     if len({path.parent for path in found}) > 1:
         campuses = ", ".join(sorted({path.parent.name for path in found}))

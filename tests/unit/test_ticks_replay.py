@@ -149,6 +149,8 @@ def test_a_table_a_page_and_a_plot(recorded: Path, tmp_path: Path, capsys: Any) 
         (["--params", "something"], "neither name=value nor a method"),
         (["--from", "yesterday"], "write it as"),
         (["--every", "0"], "at least 1"),
+        (["--out", "nowhere/day.html"], "--out nowhere/day.html: there is no folder nowhere"),
+        (["--plot", "."], "--plot .: is a folder"),
     ],
 )
 def test_a_wrong_command_line_is_named(recorded: Path, capsys: Any, words: list[str], said: str) -> None:
@@ -174,6 +176,8 @@ def test_what_cannot_be_replayed_is_said(recorded: Path, tmp_path: Path, capsys:
     ):  # fmt: skip
         assert _run(where) == 1
         assert said in capsys.readouterr().err, where
+    assert _run(recorded, "--campus", "cmp_none") == 1
+    assert f"no ticks of --campus cmp_none; it holds {path.parent.name}" in capsys.readouterr().err
     assert _run(recorded, "--from", "2030-01-01T00:00:00Z") == 1
     assert "no tick of that time" in capsys.readouterr().err
 
