@@ -82,6 +82,7 @@ async def test_what_arrives_teaches_and_everybody_reads_it(world: World) -> None
     assert ground.arrivals.errors.seen() > 2
     figures = await world.read(lambda uow: uow.arrivals.figures())
     assert {"*", "carrying:next", "fetching:next"} <= figures.errors["bins"].keys() and figures.kinds["walk"].weight > 1
+    assert figures.detours[0].weight > 1, "how much longer the ways are than straight lines"
     elsewhere = await world.read(lambda uow: uow.arrivals.figures(), campus_id=world.other_campus_id)
     assert elsewhere.errors == {} and elsewhere.kinds == {}, "another campus has learned nothing of it"
 
