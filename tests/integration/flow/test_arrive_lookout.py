@@ -69,6 +69,7 @@ async def test_who_does_not_set_out_is_shown_to_the_campus_team_once(world: Worl
     watched.lookout = Lookout(world.ctx)
     await watched.look(far, 100, times=2)
     assert await watched.alerts() == ["late_departure"], "another process does not say it again"
+    assert (await world.kinds(watched.order_id)).count("alert_raised") == 1, "nor is it published again"
     (alert,) = [one for one in (await console(world.ctx, operator)).alerts if one.kind in MOVEMENT]
     assert alert.order_id == watched.order_id and watched.order_id[-6:] in alert.text_en
     await acknowledge(world.ctx, operator, alert.id)
