@@ -307,7 +307,7 @@ def demo_setup(settings: Settings, *, students: int, runners: int) -> dict[str, 
         visitors = {
             "console": ("+8613600000001", "演示管理员", frozenset({Role.ADMIN})),
             "track": ("+8613600000002", "演示同学", frozenset({Role.STUDENT})),
-            "runner": ("+8613600000003", "演示跑腿员", frozenset({Role.STUDENT, Role.RUNNER})),
+            "runner": ("+8613600000003", "演示骑手", frozenset({Role.STUDENT, Role.RUNNER})),
         }
         links = {}
         for page, (phone, name, roles) in visitors.items():

@@ -148,7 +148,7 @@ def _show(plan: Mapping[str, object], options: DemoOptions) -> None:
     assert isinstance(links, dict)
     print("\nThe campus is open. Business time runs " + (
         f"{options.time_scale:g} times as fast.\n" if options.time_scale != 1 else "as fast as yours.\n"))  # fmt: skip
-    names = {"console": "Console  控制台", "track": "Student  学生端", "runner": "Runner   跑腿员"}
+    names = {"console": "Console  控制台", "track": "Student  学生端", "runner": "Runner   骑手端"}
     for page, name in names.items():
         print(f"  {name}   {links[page]}")
     print("\nEach link signs in once. Ctrl-C ends everything.\n", flush=True)
