@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import event
@@ -11,6 +12,7 @@ from dispatch.assign.params import Params
 from dispatch.assign.solver import plan
 from dispatch.flow import answer_offer, deliver_task
 from dispatch.flow.arrival import service_s
+from dispatch.flow.instants import ms
 from dispatch.flow.move_credit import move
 from dispatch.flow.route import in_planned_order, next_first
 from dispatch.flow.situation import Situation, gather
@@ -45,6 +47,15 @@ async def test_a_waiting_task_has_its_stops_with_floors_and_its_counter(home: Wo
     assert task.after_s == (0.0, 2 * FLOOR_DOWN_S)
     assert task.merchant == order.stops[0].place_id and task.weight_g == 500
     assert student.account_id in task.forbidden
+    opened = (await home.task(order_id)).opened_at
+    assert (task.promised_at_ms, task.opened_at_ms) == (ms(order.promised_at), ms(opened)) and task.ready_at_ms is None
+
+
+async def test_an_order_for_later_is_ready_at_its_time(home: World) -> None:
+    later = home.clock.now() + timedelta(minutes=50)
+    await home.paid(await home.student(), pickup_after_ms=ms(later))
+    (task,) = (await _situation(home)).to_plan()
+    assert task.ready_at_ms == ms(later) < task.promised_at_ms
 
 
 async def test_what_a_runner_carries_is_their_route(home: World) -> None:
