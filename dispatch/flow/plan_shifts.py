@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -69,14 +69,7 @@ async def take_break(ctx: Context, who: Principal, request: TakeBreak) -> PlanVi
     ground = await ctx.grounds.get(who.campus_id)
 
     def change(uow: UnitOfWork) -> PlanView:
-        until = None if request.until_ms is None else instant(request.until_ms)
-        if until is not None and not uow.memberships.get(who.account_id).is_on_duty:
-            raise NotAvailable("come on duty first", reason="off_duty")
-        if until is not None and not LEAST_BREAK <= until - uow.now <= LONGEST_BREAK:
-            raise InvalidInput(
-                f"a break lasts from {LEAST_BREAK.seconds // 60} to {LONGEST_BREAK.seconds // 60} minutes",
-                field="until_ms",
-            )
+        until = None if request.until_ms is None else _break_until(uow, who, request.until_ms)
         uow.runner_plans.save_pause(replace(uow.runner_plans.pause(who.account_id), break_until=until))
         for pending in [] if until is None else uow.offers.pending_of_runner(who.account_id):
             give_back(uow, pending, OfferStatus.DECLINED, reason="on_break")
@@ -87,6 +80,18 @@ async def take_break(ctx: Context, who: Principal, request: TakeBreak) -> PlanVi
     view = await ctx.store.run(who.campus_id, change)
     ctx.announce()
     return view
+
+
+def _break_until(uow: UnitOfWork, who: Principal, until_ms: int) -> datetime:
+    if not uow.memberships.get(who.account_id).is_on_duty:
+        raise NotAvailable("come on duty first", reason="off_duty")
+    # Compared as numbers: what a device sends need not be a date at all.
+    if not LEAST_BREAK <= timedelta(milliseconds=until_ms - ms(uow.now)) <= LONGEST_BREAK:
+        raise InvalidInput(
+            f"a break lasts from {LEAST_BREAK.seconds // 60} to {LONGEST_BREAK.seconds // 60} minutes",
+            field="until_ms",
+        )
+    return instant(until_ms)
 
 
 async def _read(ctx: Context, who: Principal, runner_id: str) -> PlanView:

@@ -229,7 +229,7 @@ _DAYS = st.dates(date(2026, 1, 1), date(2026, 12, 31))
             Entry, kind=st.sampled_from(["class", "shift"]), weekday=st.integers(1, 7), from_min=st.integers(0, 700),
             to_min=st.integers(701, 1440), weeks=st.sets(st.integers(1, 53)).map(lambda weeks: tuple(sorted(weeks))),
             label=st.text(alphabet="数学 ,\"a", max_size=8).map(str.strip),
-        ),
+        ).filter(lambda entry: entry.from_min != entry.to_min % 1440),  # that is refused
         min_size=1, max_size=6,
     ),
     _DAYS,

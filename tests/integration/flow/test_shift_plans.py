@@ -104,6 +104,8 @@ async def test_a_break_has_bounds(home: World, seconds: int) -> None:
     with pytest.raises(InvalidInput) as refused:
         await plan_shifts.take_break(home.ctx, runner, TakeBreak(until_ms=ms(home, seconds)))
     assert refused.value.field == "until_ms"
+    with pytest.raises(InvalidInput):
+        await plan_shifts.take_break(home.ctx, runner, TakeBreak(until_ms=2**53))
 
 
 async def test_only_who_is_on_duty_takes_breaks_and_coming_on_duty_ends_them(home: World) -> None:
