@@ -72,6 +72,15 @@ async def test_an_order_waits_rather_than_disturb_a_class(world: World) -> None:
     assert await asked(world, order_id) == pupil.account_id
 
 
+async def test_nobody_is_sent_on_an_errand_that_ends_in_their_class(world: World) -> None:
+    pupil, free = await world.runner(at=near(world)), await world.runner()
+    soon = Entry(kind="class", weekday=1, from_min=10 * 60 + 2, to_min=11 * 60)
+    await plan_shifts.save_plan(world.ctx, pupil, SavePlan(version=0, entries=[soon]))
+    order_id = await world.paid(await world.student())
+    assert await asked(world, order_id) == free.account_id, "who is nearer has class in two minutes"
+    assert await excluded(world, order_id) == {pupil.account_id: "not_back_in_time"}
+
+
 async def test_whoever_declined_is_asked_for_nothing_for_a_minute(world: World) -> None:
     runner = await world.runner(at=near(world))
     first = await world.paid(await world.student())
