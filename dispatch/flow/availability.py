@@ -86,11 +86,6 @@ class Rules:
     runners: Mapping[str, RunnerRules]
     tasks: Mapping[str, TaskRules]
 
-    @property
-    def is_grab_everywhere(self) -> bool:
-        """Nothing waits that the planner may offer."""
-        return all(rules.is_grab_only for rules in self.tasks.values())
-
 
 def read_rules(uow: UnitOfWork, settings: CampusSettings, members: Collection[Membership], waiting: Waiting) -> Rules:
     """The rules for these runners on duty and these tasks that nobody has; a few questions, whatever the numbers."""

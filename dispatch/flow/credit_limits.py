@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
 
 from ..model.account import Membership
 from ..model.campus import CampusSettings
@@ -17,11 +16,6 @@ from ..store.unit_of_work import UnitOfWork
 def credit_limits(member: Membership, settings: CampusSettings) -> CreditLimits:
     """What the runner may have at this campus now."""
     return limits_of(settings.credit, member.credit, settings.max_tasks_per_runner)
-
-
-def credit_exclusion(member: Membership, settings: CampusSettings) -> Literal["credit_too_low"] | None:
-    """The rule that keeps the runner from anything new, in the optimizer's words; None: none does."""
-    return None if credit_limits(member, settings).may_take else "credit_too_low"
 
 
 def check_credit(

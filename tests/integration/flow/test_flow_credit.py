@@ -10,7 +10,7 @@ import pytest
 
 from dispatch.access.principal import Principal
 from dispatch.flow import answer_offer, confirm_order, deliver_task, go_on_duty, reassign_task
-from dispatch.flow.credit_limits import acceptance_of, credit_exclusion, credit_limits
+from dispatch.flow.credit_limits import acceptance_of, credit_limits
 from dispatch.flow.move_credit import credit_delivery, fade_credit, move
 from dispatch.model.account import RunnerStatus
 from dispatch.model.credit import CreditCause, CreditEntry, CreditReason, CreditRule, CreditRules
@@ -354,8 +354,8 @@ async def test_below_the_last_level_nothing_new_is_given_or_taken(world: World) 
     assert (await go_on_duty.hall(world.ctx, runner)).items == []
     settings = (await world.ctx.grounds.get(world.campus_id)).campus.settings
     member = await world.read(lambda uow: uow.memberships.get(runner.account_id))
-    assert credit_exclusion(member, settings) == "credit_too_low"
-    assert credit_exclusion(replace(member, credit=20), settings) is None
+    assert not credit_limits(member, settings).may_take
+    assert credit_limits(replace(member, credit=20), settings).may_take
     assert credit_limits(replace(member, credit=95), settings).max_tasks == settings.max_tasks_per_runner + 1
 
 
