@@ -104,7 +104,10 @@ async def test_drag_an_order_onto_a_runner(stage: Stage) -> None:
     console = await stage.open("console")
     order = await carried_order(stage, first, "拖过去的箱子")
     other = console.locator(f"[data-runner='{stage.accounts('runner')[1]['account_id']}']")
-    await console.locator(".row", has_text=order["code"]).drag_to(other)
+    row = console.locator(".row", has_text=order["code"])
+    # It changes its place in the list when the console hears who has it: a hand on its way would take another row.
+    await expect(row.locator(".pill.is-assigned")).to_be_visible()
+    await row.drag_to(other)
     await expect(console.locator(".option[aria-checked=true]")).to_have_count(1)
     await expect(console.locator(".reassign .note")).to_contain_text(re.compile("单"))
     await console.locator(".reasons .chip").first.click()
