@@ -68,6 +68,8 @@ class EmbeddedPayments:
         """Ready the schema; with ``is_driving`` also work in the background. What a crash left is simply due: a lease
         runs out, and the row says how far it had come."""
         await self.migrate()
+        for channel in self._channels.values():
+            await channel.start()
         if is_driving:
             self._loop = asyncio.create_task(self._work_for_ever(), name="payments-driver")
 
@@ -77,6 +79,8 @@ class EmbeddedPayments:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
             self._loop = None
+        for channel in self._channels.values():
+            await channel.stop()
         self._store.close()
 
     async def _work_for_ever(self) -> None:

@@ -37,6 +37,12 @@ class Channel(Protocol):
     def is_available(self) -> bool:
         """Whether new orders may use it."""
 
+    async def start(self) -> None:
+        """Ready whatever it keeps open. It does not wait for the provider, and does not fail when that is away."""
+
+    async def stop(self) -> None:
+        """Let go of what it keeps open; no call comes any more."""
+
     async def create_credential(self, order: OrderToCreate) -> CreateAnswer:
         """Something the payer can pay with, within 800 ms of real time; later is NotIssued."""
 

@@ -96,6 +96,12 @@ class SandboxChannel:
     def shape(self) -> Capabilities:
         return self._shape
 
+    async def start(self) -> None:
+        """Nothing is kept open: the bank is in this process, and its owner closes it."""
+
+    async def stop(self) -> None:
+        """As ``start``."""
+
     async def create_credential(self, order: OrderToCreate) -> CreateAnswer:
         if self._shape.creates_locally:
             return self._issued(self._bank.seal(self._shape.code, order))
