@@ -54,6 +54,16 @@ def test_a_runner_gets_several_tasks_also_where_the_tick_is_too_large_for_a_sear
     assert len(plan(tasks, [runner()], ways, NOW_MS, replace(large, rounds=2)).assignments) == 2
 
 
+def test_the_best_whole_is_chosen_also_where_the_tick_is_too_large_for_a_search() -> None:
+    # The cheapest pair first would be "near" for "here", and then nobody could have the other.
+    tasks = [task("near", 10, 100), task("mine", 200, 300, forbidden=frozenset({"far"}))]
+    crew = [runner("here", 0, max_tasks=1), runner("far", 400, max_tasks=1)]
+    large = replace(PLAIN, searched_places=0, commit_ahead_s=1e6)
+    chosen = {one.task_id: one.runner_id for one in plan(tasks, crew, ways, NOW_MS, large).assignments}
+    assert chosen == {"near": "far", "mine": "here"}
+    assert len(plan(tasks, crew, ways, NOW_MS, large, "greedy").assignments) == 1
+
+
 def test_the_runner_leaves_for_what_is_ready_last_at_a_counter() -> None:
     sizes = {"before_s": (30.0, 30.0), "merchant": "m"}
     tasks = [task("a", 100, 300, ready_at_ms=soon(300), **sizes), task("b", 100, 300, **sizes)]
