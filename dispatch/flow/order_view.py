@@ -202,6 +202,7 @@ def order_view(
         stops=[stop_view(stop, is_personal=is_personal) for stop in order.stops],
         description=order.description,
         weight_g=order.weight_g,
+        volume_ml=order.volume_ml,
         placed_at_ms=ms(order.placed_at),
         promised_at_ms=ms(order.promised_at),
         steps=steps_of(order),

@@ -141,6 +141,7 @@ def _new_order(
         stops=stops,
         description=request.description,
         weight_g=request.weight_g,
+        volume_ml=request.volume_ml,
         placed_at=uow.now,
         promised_at=promised_at,
         pickup_after=pickup_after,

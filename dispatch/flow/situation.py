@@ -181,6 +181,7 @@ def task_in(
         promised_at_ms=ms(order.promised_at),
         ready_at_ms=ms(order.pickup_after) if order.pickup_after else None,
         weight_g=order.weight_g,
+        volume_ml=order.volume_ml,
         merchant=_merchant(order),
         # A student never carries their own errand.
         forbidden=asked | {order.student_id} | (rules.forbidden if rules is not None else frozenset()),
@@ -270,6 +271,7 @@ class _Terms:
             not_before_ms=ms(order.pickup_after) if is_pickup and order.pickup_after else None,
             promised_at_ms=None if is_pickup else ms(order.promised_at),
             weight_g=order.weight_g,
+            volume_ml=order.volume_ml,
             merchant=_merchant(order) if is_pickup else None,
         )
 

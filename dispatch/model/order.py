@@ -108,6 +108,7 @@ class Order:
     pin_tries: int = 0
     rating: int | None = None
     rating_text: str = ""
+    volume_ml: int = 0
     goods_runner_id: str | None = None  # who laid the goods out at the pick-up; they may change hands after it
 
     @property

@@ -16,6 +16,7 @@ Lat = Annotated[float, Meta(ge=-90, le=90)]
 Lon = Annotated[float, Meta(ge=-180, le=180)]
 AmountFen = Annotated[int, Meta(ge=0, le=1_000_000)]
 WeightG = Annotated[int, Meta(ge=0, le=50_000)]
+VolumeMl = Annotated[int, Meta(ge=0, le=60_000)]
 Minutes = Annotated[int, Meta(ge=0, le=480)]
 Version = Annotated[int, Meta(ge=0, le=2**53)]
 EpochMs = Annotated[int, Meta(ge=0, le=2**53)]
@@ -95,6 +96,7 @@ class QuoteRequest(Request, frozen=True, kw_only=True):
     type_code: Short
     stops: Annotated[list[StopRequest], Meta(max_length=4)]
     weight_g: WeightG = 0
+    volume_ml: VolumeMl = 0
     wait_min: Minutes = 0
     goods_cap_fen: AmountFen = 0
     datum: DatumName = "wgs84"

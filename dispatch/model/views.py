@@ -210,6 +210,7 @@ class OrderView(View, frozen=True, kw_only=True):
     stops: list[StopView]
     description: str
     weight_g: int
+    volume_ml: int
     placed_at_ms: int
     promised_at_ms: int
     steps: list[StepView]
@@ -277,6 +278,7 @@ class OfferView(View, frozen=True, kw_only=True):
     pickup_m: int
     trip_m: int
     weight_g: int
+    volume_ml: int
     goods_cap_fen: int
     promised_at_ms: int
     stops: list[StopView]
@@ -292,6 +294,7 @@ class HallItem(View, frozen=True, kw_only=True):
     pickup_m: int | None
     trip_m: int
     weight_g: int
+    volume_ml: int
     goods_cap_fen: int
     promised_at_ms: int
     stops: list[StopView]

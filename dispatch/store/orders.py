@@ -25,7 +25,7 @@ _RUNNING = (_S.OPEN, _S.ASSIGNED, _S.CARRYING)
 _SHOWN_AFTER_DELIVERY = timedelta(hours=1)
 #: Columns that hold an attribute of the same name as it is.
 _PLAIN = (
-    "id", "campus_id", "student_id", "type_code", "status", "version", "quote", "description", "weight_g",
+    "id", "campus_id", "student_id", "type_code", "status", "version", "quote", "description", "weight_g", "volume_ml",
     "placed_at", "promised_at", "merchant_id", "runner_id", "pickup_after", "paid_at", "assigned_at", "picked_up_at",
     "delivered_at", "confirmed_at", "cancelled_at", "cancel_reason", "goods_actual_fen", "held_fen", "captured_fen",
     "released_fen", "refunded_fen", "pin", "pin_tries", "rating", "rating_text",

@@ -95,7 +95,7 @@ orders = Table(
     Column("status", EnumText(OrderStatus), nullable=False), _int("version"),
     _json("quote", Quote), _int("service_fen"), _int("goods_cap_fen"),
     _json("stops", tuple[Stop, ...]), _bytes("stops_sealed", nullable=True), _text("key_id", nullable=True),
-    _text("description"), _int("weight_g"), _at("placed_at"), _at("promised_at"),
+    _text("description"), _int("weight_g"), _int("volume_ml"), _at("placed_at"), _at("promised_at"),
     _text("merchant_id", nullable=True), _text("runner_id", nullable=True),
     _at("pickup_after", nullable=True), _at("paid_at", nullable=True), _at("assigned_at", nullable=True),
     _at("picked_up_at", nullable=True), _at("delivered_at", nullable=True), _at("confirmed_at", nullable=True),

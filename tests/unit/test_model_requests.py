@@ -41,6 +41,7 @@ def test_every_record_says_what_it_is_or_is_plain() -> None:
         (QuoteRequest, {"type_code": "parcel", "stops": [{"lat": 91}]}, "$.stops[0].lat"),
         (QuoteRequest, {"type_code": "parcel", "stops": [{}] * 5}, "$.stops"),
         (QuoteRequest, {"type_code": "parcel", "stops": [], "weight_g": 50_001}, "$.weight_g"),
+        (QuoteRequest, {"type_code": "parcel", "stops": [], "volume_ml": 60_001}, "$.volume_ml"),
         (QuoteRequest, {"type_code": "parcel", "stops": [], "goods_cap_fen": 10**30}, "$.goods_cap_fen"),
         (QuoteRequest, {"type_code": "parcel", "stops": [], "datum": "bd09"}, "$.datum"),
         (

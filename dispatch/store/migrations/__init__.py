@@ -16,6 +16,7 @@ from . import (
     m0007_stop_visits,
     m0008_arrivals,
     m0009_bundles,
+    m0010_volumes,
 )
 
 #: Changes one database by one version. Frozen once shipped: it never uses the tables of the present.
@@ -32,5 +33,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0007_stop_visits.upgrade,
     m0008_arrivals.upgrade,
     m0009_bundles.upgrade,
+    m0010_volumes.upgrade,
 )
 LATEST = len(MIGRATIONS)

@@ -106,7 +106,7 @@ class Books:
         order = Order(
             id=self.new_id(ids.ORDER), campus_id=campus_id or self.here, student_id=self.new_id(ids.ACCOUNT),
             type_code="parcel", status=OrderStatus.OPEN, version=1, quote=quote, stops=stops,
-            description="两个快递,100%小心轻放_谢谢", weight_g=1_500, placed_at=now,
+            description="两个快递,100%小心轻放_谢谢", weight_g=1_500, volume_ml=4_000, placed_at=now,
             promised_at=now + timedelta(minutes=30), pin="0427",
         )  # fmt: skip
         return replace(order, **changes)

@@ -51,6 +51,18 @@ async def test_a_waiting_task_has_its_stops_with_floors_and_its_counter(home: Wo
     assert (task.promised_at_ms, task.opened_at_ms) == (ms(order.promised_at), ms(opened)) and task.ready_at_ms is None
 
 
+async def test_what_fills_a_bag_is_carried_alone(home: World) -> None:
+    runner = await home.runner()
+    big = await home.paid(await home.student(), volume_ml=50_000)
+    await home.assign(runner, big)
+    (stop, _) = (await _only(home)).route
+    assert stop.volume_ml == 50_000
+    await home.paid(await home.student(), volume_ml=20_000)
+    assert (await home.tick()).offered == 0, "a bag holds 60 litres"
+    await home.paid(await home.student(), volume_ml=10_000)
+    assert (await home.tick()).offered == 1
+
+
 async def test_an_order_for_later_is_ready_at_its_time(home: World) -> None:
     later = home.clock.now() + timedelta(minutes=50)
     await home.paid(await home.student(), pickup_after_ms=ms(later))

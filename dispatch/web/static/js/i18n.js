@@ -148,6 +148,10 @@ export function distance(m) {
   return m < 1000 ? t("unit.m", { n: Math.round(m) }) : t("unit.km", { n: (m / 1000).toFixed(1) });
 }
 
+export function volume(ml) {
+  return t("unit.l", { n: Math.round(ml / 1000) });
+}
+
 export function weight(g) {
   return g < 1000 ? t("unit.g", { n: g }) : t("unit.kg", { n: (g / 1000).toFixed(1).replace(/\.0$/, "") });
 }

@@ -1,7 +1,7 @@
 /** One order at the right: state, people, why, what happened, money; and what an operator may do about it. */
 
 import { h } from "../dom.js";
-import { clockTime, countdown, distance, t, weight, yuan } from "../i18n.js";
+import { clockTime, countdown, distance, t, volume, weight, yuan } from "../i18n.js";
 import { icon, typeIcon } from "../icons.js";
 import { photo } from "../photo.js";
 import { ask, toastError } from "../shell.js";
@@ -121,7 +121,7 @@ export class OrderPanel {
         "p",
         { class: "description" },
         order.description,
-        h("small", { class: "muted" }, ` ${weight(order.weight_g)} · ${distance(order.quote.distance_m)}`),
+        h("small", { class: "muted" }, ` ${weight(order.weight_g)} · ${order.volume_ml ? `${volume(order.volume_ml)} · ` : ""}${distance(order.quote.distance_m)}`),
       ),
       order.photo_ids?.length > 0 &&
         h(

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { now, realSecondsUntil } from "../clock.js";
-import { clockTime, codeText, distance, t, weight, yuan } from "../i18n.js";
+import { clockTime, codeText, distance, t, volume, weight, yuan } from "../i18n.js";
 import { icon, typeIcon } from "../icons.js";
 
 /** @param {any} item OfferView or HallItem */
@@ -16,6 +16,7 @@ function facts(item) {
       h("li", {}, icon("locate"), t("offer.pickup", { d: distance(item.pickup_m) })),
     item.stops.length > 1 && h("li", {}, icon("flag"), t("offer.trip", { d: distance(item.trip_m) })),
     item.weight_g > 0 && h("li", {}, icon("carry"), weight(item.weight_g)),
+    item.volume_ml > 0 && h("li", {}, icon("parcel"), volume(item.volume_ml)),
     h("li", {}, icon("clock"), t("offer.by", { at: clockTime(item.promised_at_ms) })),
     item.goods_cap_fen > 0 && h("li", {}, icon("wallet"), t("offer.goods", { price: yuan(item.goods_cap_fen) })),
   );

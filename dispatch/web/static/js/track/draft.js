@@ -16,6 +16,7 @@ const RECENT_MAX = 6;
  * @property {Record<string, {floor: number, detail: string}>} doors by role
  * @property {string} description
  * @property {number} weight_g
+ * @property {number} volume_ml
  * @property {number} wait_min
  * @property {number} goods_cap_fen
  * @property {string} contact_name
@@ -36,6 +37,7 @@ export function emptyDraft(type = "") {
     doors: {},
     description: "",
     weight_g: 1000,
+    volume_ml: 3000,
     wait_min: 20,
     goods_cap_fen: 0,
     contact_name: "",
@@ -81,6 +83,7 @@ export function quoteRequest(draft, type) {
   return {
     type_code: draft.type,
     weight_g: draft.weight_g,
+    volume_ml: type.stops.length > 1 ? draft.volume_ml : 0,
     wait_min: type.is_timed ? draft.wait_min : 0,
     goods_cap_fen: type.has_goods ? draft.goods_cap_fen : 0,
     stops: type.stops.map((role) => stopRequest(draft, role)),

@@ -1,7 +1,7 @@
 /** What the three steps of an order look like; what they do is in `order-form.js`. */
 
 import { h } from "../dom.js";
-import { clockTime, distance, pick, t, weight, yuan } from "../i18n.js";
+import { clockTime, distance, pick, t, volume, weight, yuan } from "../i18n.js";
 import { icon } from "../icons.js";
 import { againWith } from "./again.js";
 import { isQuotable, isSamePlace } from "./draft.js";
@@ -9,6 +9,7 @@ import { isQuotable, isSamePlace } from "./draft.js";
 /** @typedef {import("./order-form.js").OrderForm} OrderForm */
 
 const WEIGHTS_G = [1000, 2000, 5000, 10_000, 20_000];
+const VOLUMES_ML = [3000, 10_000, 30_000, 60_000];
 const WAITS_MIN = [10, 20, 30, 45, 60, 90];
 const GOODS_FEN = [1000, 2000, 3000, 5000, 10_000, 20_000];
 
@@ -86,6 +87,15 @@ export function details(form) {
         draft.weight_g,
         (g) => t("order_form.up_to", { n: weight(g) }),
         (weight_g) => form.change({ weight_g }),
+      ),
+    type.stops.length > 1 &&
+      choices(
+        form,
+        "volume",
+        VOLUMES_ML,
+        draft.volume_ml,
+        (ml) => t("order_form.up_to", { n: volume(ml) }),
+        (volume_ml) => form.change({ volume_ml }),
       ),
     type.is_timed &&
       choices(

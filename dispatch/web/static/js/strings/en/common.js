@@ -16,6 +16,7 @@ export const common = {
   "unit.m": "{n} m",
   "unit.km": "{n} km",
   "unit.g": "{n} g",
+  "unit.l": "{n} L",
   "unit.kg": "{n} kg",
   "nav.home": "Start page",
   "nav.back": "Back",

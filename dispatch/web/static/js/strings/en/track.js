@@ -96,6 +96,7 @@ export const track = {
   "order_form.hint.shop": "e.g. two notebooks A5, one black pen",
   "order_form.hint.help": "e.g. help me carry a table, meet at gate 2",
   "order_form.weight": "Weight",
+  "order_form.volume": "Size",
   "order_form.up_to": "up to {n}",
   "order_form.wait": "How long?",
   "order_form.goods": "Goods, at most (charged by receipt)",

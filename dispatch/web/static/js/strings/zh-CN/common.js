@@ -16,6 +16,7 @@ export const common = {
   "unit.m": "{n} 米",
   "unit.km": "{n} 公里",
   "unit.g": "{n} 克",
+  "unit.l": "{n} 升",
   "unit.kg": "{n} 公斤",
   "nav.home": "首页",
   "nav.back": "返回",

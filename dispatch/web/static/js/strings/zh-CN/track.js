@@ -96,6 +96,7 @@ export const track = {
   "order_form.hint.shop": "如：A5 笔记本两本，黑笔一支",
   "order_form.hint.help": "如：帮忙搬桌子，2 号门见",
   "order_form.weight": "重量",
+  "order_form.volume": "体积",
   "order_form.up_to": "{n}以内",
   "order_form.wait": "多长时间？",
   "order_form.goods": "商品金额上限（按小票实付）",
