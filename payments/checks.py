@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from payments.attempt import LIVE
-from payments.channels.base import Channel
+from payments.channels.base import OpenBooks
 from payments.escrow import still_held_fen
 from payments.ledger import LedgerError, bank, escrow
 from payments.money import Fen
@@ -54,7 +54,7 @@ async def check_ledger(store: Store) -> list[Difference]:
     return await store.read(check)
 
 
-async def compare_mirror(store: Store, channel: Channel) -> list[Difference]:
+async def compare_mirror(store: Store, channel: OpenBooks) -> list[Difference]:
     """Order by order, in both directions: what we booked on a channel against what the institution says it did."""
     code = channel.shape.code
     theirs = {book.attempt_id: book for book in await channel.books()}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from datetime import date
+from typing import Protocol, runtime_checkable
 
 from payments.money import Fen
 from payments.outcomes import (
     BadNotice,
+    BillAnswer,
     Capabilities,
     CloseAnswer,
     CreateAnswer,
@@ -70,8 +72,20 @@ class Channel(Protocol):
     def reply(self, *, is_accepted: bool) -> CallbackReply:
         """What the provider wants to hear; not accepted makes it send again."""
 
-    async def books(self) -> list[InstitutionBook]:
-        """The provider's own books of every order that money came in by."""
+    async def bill(self, day: date) -> BillAnswer:
+        """What the provider says of one day of its calendar; only for a channel that makes bills."""
 
     async def work(self) -> int:
         """Whatever the channel itself has to do in the background; how much was done."""
+
+
+@runtime_checkable
+class OpenBooks(Protocol):
+    """A channel whose institution lets us look into its own books, as only the sandbox's does."""
+
+    @property
+    def shape(self) -> Capabilities:
+        """As a channel's."""
+
+    async def books(self) -> list[InstitutionBook]:
+        """The institution's own books of every order that money came in by."""

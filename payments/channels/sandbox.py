@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,7 @@ from payments.channels.sandbox_books import OrderNotTaken
 from payments.money import Fen
 from payments.outcomes import (
     BadNotice,
+    BillAnswer,
     Capabilities,
     CloseAnswer,
     CreateAnswer,
@@ -72,6 +74,7 @@ def shape(
         creates_locally=kind == "local",
         can_close=can_close,
         expiry_margin_s=5.0,
+        has_bills=True,
     )
 
 
@@ -171,6 +174,9 @@ class SandboxChannel:
 
     def reply(self, *, is_accepted: bool) -> CallbackReply:
         return CallbackReply(200, b"success") if is_accepted else CallbackReply(400, b"fail")
+
+    async def bill(self, day: date) -> BillAnswer:
+        return await self._bank.bill(self._shape.code, day)
 
     async def books(self) -> list[InstitutionBook]:
         return await self._bank.books(self._shape.code)

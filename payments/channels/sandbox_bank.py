@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
@@ -21,6 +21,7 @@ from payments.channels.sandbox_books import FAULTS, SLOW_S, Books, Fault, OrderN
 from payments.channels.sandbox_tables import MIGRATIONS
 from payments.money import Fen
 from payments.outcomes import (
+    BillAnswer,
     CloseAnswer,
     InstitutionBook,
     MoneyAnswer,
@@ -279,6 +280,10 @@ class SandboxBank:
     async def books(self, channel: str) -> list[InstitutionBook]:
         """Every order of a channel that money came in by."""
         return await self._read(lambda books: books.of_channel(channel))
+
+    async def bill(self, channel: str, day: date) -> BillAnswer:
+        """A channel's bill of one day, from ten o'clock of the next one on."""
+        return await self._run(lambda books: books.bill(channel, day))
 
     # -- notices ----------------------------------------------------------------------------------------------------
 

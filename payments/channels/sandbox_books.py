@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, get_args
 
 import msgspec
 
+from payments.channels.sandbox_bill import bill_of
 from payments.money import Fen
-from payments.outcomes import InstitutionBook, MoneyAnswer, OrderToCreate, QueryAnswer, Receiver, ReceiverOutcome
+from payments.outcomes import (
+    BillAnswer,
+    InstitutionBook,
+    MoneyAnswer,
+    NoBill,
+    OrderToCreate,
+    QueryAnswer,
+    Receiver,
+    ReceiverOutcome,
+)
 from payments.store.database import Sql
 from payments.store.instant import to_us
 
@@ -34,6 +44,7 @@ Fault = Literal[
     "release_fails",  # frozen money is not given back
     "release_lost",  # it is, and the reply never arrives
     "refund_fails",  # split money is not given back
+    "bill_late",  # the bill of a day is not there yet when it is asked for; for the order "*"
 ]
 FAULTS: tuple[str, ...] = get_args(Fault)
 
@@ -182,9 +193,10 @@ class Books:
         """The payer's money is here and frozen, and the merchant will be told."""
         transaction_id = f"SB{order['out_no']}"
         self._sql.do(
-            "UPDATE orders SET state = 'paid', paid_fen = amount_fen, frozen_fen = amount_fen, transaction_id = :txn"
-            " WHERE out_no = :no",
+            "UPDATE orders SET state = 'paid', paid_fen = amount_fen, frozen_fen = amount_fen, transaction_id = :txn,"
+            " paid_at = :at WHERE out_no = :no",
             txn=transaction_id,
+            at=to_us(self._now),
             no=order["out_no"],
         )
         ref, channel = order["order_ref"], order["channel"]
@@ -244,7 +256,9 @@ class Books:
                     self._shift(order, "frozen_fen", "split_fen", receiver.amount_fen)
         for move in known:
             if move["state"] == "pending":
-                self._sql.do("UPDATE moves SET state = 'paid' WHERE id = :id", id=move["id"])
+                self._sql.do(
+                    "UPDATE moves SET state = 'paid', at = :at WHERE id = :id", id=move["id"], at=to_us(self._now)
+                )
                 self._shift(order, "frozen_fen", "split_fen", move["amount_fen"])
         return tuple(
             ReceiverOutcome(party=m["party"], account_ref=m["account_ref"], standing=m["state"], reason=m["reason"])
@@ -291,6 +305,12 @@ class Books:
             fen=amount_fen,
             no=order["out_no"],
         )
+
+    def bill(self, channel: str, day: date) -> BillAnswer:
+        """A channel's bill of one day."""
+        if self.take("bill_late", "*", channel) is not None:
+            return NoBill(reason="late")
+        return bill_of(self._sql, channel, day, self._now)
 
     def of_channel(self, channel: str) -> list[InstitutionBook]:
         """Every order of a channel that money came in by."""

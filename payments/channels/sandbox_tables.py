@@ -64,4 +64,12 @@ FIRST = (
     "CREATE INDEX scripts_waiting ON scripts (fault) WHERE remaining > 0",
 )
 
-MIGRATIONS: list[tuple[str, ...]] = [FIRST]
+#: A bill needs to know when money came in; of an older order only the hour of its expiry is known.
+PAID_AT = (
+    "ALTER TABLE orders ADD COLUMN paid_at BIGINT",
+    "UPDATE orders SET paid_at = expires_at WHERE paid_fen > 0",
+    "CREATE INDEX orders_paid ON orders (channel, paid_at) WHERE paid_at IS NOT NULL",
+    "CREATE INDEX moves_at ON moves (at)",
+)
+
+MIGRATIONS: list[tuple[str, ...]] = [FIRST, PAID_AT]
