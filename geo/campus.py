@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, zip_longest
 
-from shapely import Polygon, contains_xy, make_valid, points, prepare
+import numpy as np
+from numpy.typing import NDArray
+from shapely import Polygon, contains_xy, distance, make_valid, prepare
+from shapely import points as make_points
 from shapely.geometry.base import BaseGeometry
 from shapely.strtree import STRtree
 
@@ -134,6 +137,23 @@ class CampusMap:
         return self.zone_at(point) is not None
 
     @cached_property
+    def _no_go_shapes(self) -> list[BaseGeometry]:
+        """In metres of ``plane``."""
+        rings = [self.plane.xy_many(zone.ring) for zone in self.zones if zone.kind is ZoneKind.NO_GO]
+        return [_prepared(Point(y, x) for x, y in ring.tolist()) for ring in rings]
+
+    def are_no_go(self, points: Sequence[Point], blur_m: Sequence[float] | float = 0.0) -> NDArray[np.bool_]:
+        """Whether each place lies in a no-go zone for sure: further from the edge than it may be off (``blur_m``)."""
+        found = np.zeros(len(points), dtype=np.bool_)
+        if not points or not self._no_go_shapes:
+            return found
+        xy, blur = self.plane.xy_many(points), np.broadcast_to(np.asarray(blur_m, dtype=np.float64), len(points))
+        for shape in self._no_go_shapes:
+            rows = np.flatnonzero(contains_xy(shape, xy[:, 0], xy[:, 1]))
+            found[rows] |= distance(shape.boundary, make_points(xy[rows])) >= blur[rows]
+        return found
+
+    @cached_property
     def places(self) -> Mapping[str, Place]:
         """Everything that has a name or is worth naming, by id."""
         found = {place.id: place for place in self.spots}
@@ -164,7 +184,7 @@ class CampusMap:
     def building_at(self, point: Point) -> Building | None:
         """The building that a place lies in, or None."""
         tree, whole = self._building_tree
-        rows = tree.query(points(point[1], point[0]), predicate="intersects")
+        rows = tree.query(make_points(point[1], point[0]), predicate="intersects")
         return whole[int(rows[0])] if len(rows) else None
 
     def nearest_place(self, point: Point, within_m: float = float("inf")) -> Place | None:

@@ -62,6 +62,7 @@ class Town:
 
     def __init__(self, seed: int, traits: Traits) -> None:
         self._luck = random.Random(seed)
+        self._areas = random.Random(~seed)
         self._traits = traits
 
     def instance(self, params: Params) -> Instance:
@@ -107,6 +108,7 @@ class Town:
             zone=luck.choice((None, None, "a", "b")),
             forbidden=frozenset(name for name in names if self._odds(0.1)),
             pinned=luck.choice([*names, "gone"]) if self._odds(0.08) else None,
+            is_no_go=self._areas.random() < 0.05,
             reach=luck.choice((1.0, 1.0, 0.3, 2.0)),
             foreseen=(luck.choice(names), self._ms(0, 300)) if self._odds(0.3) else None,
         )

@@ -169,6 +169,7 @@ class Campus:
         """The rules that do not ask where anybody is."""
         return not (
             runner.excluded is not None
+            or task.is_no_go
             or task.pinned not in (None, runner.id)
             or runner.id in task.forbidden
             or len({stop.task_id for stop in runner.route}) + runner.offered >= runner.max_tasks

@@ -31,6 +31,8 @@ def exclusion(task: TaskIn, runner: RunnerIn) -> Exclusion | None:
     """The first rule that keeps ``runner`` from ``task``, wherever either of them is and whatever it would cost."""
     if runner.excluded is not None:
         return runner.excluded
+    if task.is_no_go:
+        return Exclusion.STOP_IN_NO_GO_AREA
     if task.pinned is not None and runner.id != task.pinned:
         return Exclusion.PINNED_TO_ANOTHER
     if runner.id in task.forbidden:
@@ -53,7 +55,8 @@ def is_due(task: TaskIn, now_ms: int, params: Params) -> bool:
 
 def pairs(ground: Ground, fleet: Fleet, params: Params) -> Pairs:
     """The pairs to be looked at: for each task the nearest runners of those whom no rule keeps from it."""
-    due = np.array([is_due(task, ground.now_ms, params) for task in ground.tasks.given], dtype=np.bool_)
+    given = ground.tasks.given
+    due = np.array([is_due(task, ground.now_ms, params) and not task.is_no_go for task in given], dtype=np.bool_)
     able = ground.runners.is_able & (fleet.load < ground.runners.max_tasks)
     able &= ground.runners.available_s <= params.runner_ahead_s
     tasks, runners = np.flatnonzero(due), np.flatnonzero(able)

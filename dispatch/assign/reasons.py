@@ -58,8 +58,10 @@ def _rules(seen: Ground, tasks: Rows) -> Rows:
     rows, crew = seen.tasks, seen.runners
     own = [0 if runner.excluded is None else _NUMBER[runner.excluded] for runner in crew.given]
     found = np.tile(np.array(own, dtype=np.intp), (len(tasks), 1))
+    is_no_go = np.array([rows.given[t].is_no_go for t in tasks.tolist()], dtype=np.bool_)
     only, everybody = pinned(seen)[tasks][:, None], np.arange(len(crew))[None, :]
     for rule, is_broken in (
+        (Exclusion.STOP_IN_NO_GO_AREA, is_no_go[:, None]),
         (Exclusion.PINNED_TO_ANOTHER, (only != ANYBODY) & (only != everybody)),
         (Exclusion.OFFERED_BEFORE, np.isin(tasks[:, None] * len(crew) + everybody, forbidden(seen))),
         (Exclusion.AT_CAPACITY, (crew.load >= crew.max_tasks)[None, :]),

@@ -243,6 +243,8 @@ class Records:
             return Waiting.NOT_DUE
         if not crew:
             return Waiting.NO_RUNNERS
+        if task.is_no_go:
+            return Waiting.STOP_IN_NO_GO_AREA
         if not is_hopeless:
             return Waiting.OUTBID
         if task.pinned is not None:

@@ -40,6 +40,9 @@ class Exclusion(StrEnum):
     CREDIT_TOO_LOW = "credit_too_low"
     COOLING_DOWN = "cooling_down"  # declined a moment ago
     STALE_POSITION = "stale_position"
+    IN_NO_GO_AREA = "in_no_go_area"
+    # Rules about the task, for whoever it is (``TaskIn.is_no_go``).
+    STOP_IN_NO_GO_AREA = "stop_in_no_go_area"
     # Rules about the pair.
     PINNED_TO_ANOTHER = "pinned_to_another"
     OFFERED_BEFORE = "offered_before"
@@ -62,6 +65,7 @@ class Waiting(StrEnum):
     PLANNED = "planned"  # a runner is foreseen, and will be asked when it is time
     GRAB_ONLY = "grab_only"  # its zone leaves it to the runners
     NO_RUNNERS = "no_runners"
+    STOP_IN_NO_GO_AREA = "stop_in_no_go_area"  # nobody may be sent there
     ALL_STALE = "all_positions_stale"
     ALL_AT_CAPACITY = "all_at_capacity"
     ALL_OFFERED_BEFORE = "all_offered_before"
@@ -99,6 +103,7 @@ class TaskIn:
     ``points``: its stops in the order of visiting, at most two (none: nothing to walk to); ``before_s``, ``after_s``:
     the seconds at each of them (one for a task without stops), as in ``RouteStop``. ``forbidden``: runners it was
     offered to before; ``pinned``: the only runner who may have it; ``deadline_ms``: nobody may deliver it later;
+    ``is_no_go``: nobody may be sent to one of its stops;
     ``reach``: how many times further than usual a runner may come from; ``priority_s``: seconds of waiting that are
     added to its age; ``foreseen``: whom the last plan had in mind for it, and when (ms) they were to go.
     """
@@ -118,6 +123,7 @@ class TaskIn:
     zone: str | None = None
     forbidden: frozenset[str] = frozenset()
     pinned: str | None = None
+    is_no_go: bool = False
     reach: float = 1.0
     priority_s: float = 0.0
     foreseen: tuple[str, int] | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -146,13 +146,14 @@ def situation_of(
     stages_ms: Mapping[str, float],
 ) -> Situation:
     """Pure: the same books, positions and time give the same situation."""
-    terms = _Terms(books, standing, seen_ms, ground, now_ms)
+    terms = _Terms(books, standing, seen_ms, ground, now_ms, _astray(fixes, ground))
+    tasks = [
+        task_in(task, order, books.asked.get(task.id, frozenset()), ground, books.rules.tasks[task.id])
+        for task, order in books.waiting
+    ]
     return Situation(
         now_ms=now_ms,
-        tasks=[
-            task_in(task, order, books.asked.get(task.id, frozenset()), ground, books.rules.tasks[task.id])
-            for task, order in books.waiting
-        ],
+        tasks=barred(tasks, ground),
         runners=[terms.runner(member, fixes.get(member.account_id)) for member in books.members],
         task_of={task.id: task for task, _ in books.waiting},
         order_of={order.id: order for _, order in books.waiting},
@@ -192,6 +193,14 @@ def task_in(
     )
 
 
+def barred(tasks: Sequence[TaskIn], ground: CampusGround) -> list[TaskIn]:
+    """The same tasks, those marked that have a stop in a no-go area. No order is taken with one, but areas change."""
+    points = [point for task in tasks for point in task.points]
+    if not ground.map.are_no_go(points).any():
+        return list(tasks)
+    return [replace(task, is_no_go=bool(ground.map.are_no_go(task.points).any())) for task in tasks]
+
+
 def _merchant(order: Order) -> str | None:
     """Whose counter the pick-up is at."""
     first = order.stops[0] if order.stops else None
@@ -216,6 +225,13 @@ def _at_stop(order: Order, stop: Stop, ground: CampusGround) -> tuple[float, flo
 # --- runners ----------------------------------------------------------------------------------------------------------
 
 
+def _astray(fixes: Mapping[str, Fix], ground: CampusGround) -> frozenset[str]:
+    """Who stands in a no-go area, whatever their device may be off: no way is known from there."""
+    points = [fix.point for fix in fixes.values()]
+    is_astray = ground.map.are_no_go(points, [fix.accuracy_m or 0.0 for fix in fixes.values()])
+    return frozenset(runner_id for runner_id, is_it in zip(fixes, is_astray, strict=True) if is_it)
+
+
 @dataclass(frozen=True, slots=True)
 class _Terms:
     """Puts runners into the optimizer's terms."""
@@ -225,6 +241,7 @@ class _Terms:
     seen_ms: Mapping[str, int]
     ground: CampusGround
     now_ms: int
+    astray: Collection[str]
 
     def runner(self, member: Membership, fix: Fix | None) -> RunnerIn:
         runner_id, books = member.account_id, self.books
@@ -232,7 +249,7 @@ class _Terms:
         standing = self.standing.get(runner_id, Standing())
         rules = books.rules.runners[runner_id]
         is_stale = fix is None or self.now_ms - fix.fixed_at_ms > STALE_S * 1000
-        stale = Exclusion.STALE_POSITION if is_stale else None
+        lost = Exclusion.STALE_POSITION if is_stale else Exclusion.IN_NO_GO_AREA if runner_id in self.astray else None
         now = datetime.fromtimestamp(self.now_ms / 1000, UTC)
         return RunnerIn(
             id=runner_id,
@@ -248,7 +265,7 @@ class _Terms:
             until_ms=rules.until_ms,
             zones=rules.zones,
             max_tasks=rules.max_tasks,
-            excluded=stale if rules.excluded is None else Exclusion(rules.excluded),
+            excluded=lost if rules.excluded is None else Exclusion(rules.excluded),
         )
 
     def _idle_since_ms(self, runner_id: str, standing: Standing) -> int:

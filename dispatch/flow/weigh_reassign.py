@@ -26,7 +26,7 @@ from ..model.task import Task
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
 from .order_view import ms
-from .situation import Situation, gather, task_in
+from .situation import Situation, barred, gather, task_in
 
 REASSIGNABLE = frozenset({OrderStatus.OPEN, OrderStatus.ASSIGNED, OrderStatus.CARRYING})
 #: So many runners are weighed, the nearest; of the others one asks by name.
@@ -128,12 +128,11 @@ async def _scene(ctx: Context, who: Principal, order_id: str) -> _Scene:
     former = scene.former
     if former is not None and len(asked.points) > 1 and _is_in_hands(former, task.id):
         # It is wherever its runner is.
-        met = replace(
+        asked = replace(
             asked, points=(former.point, asked.points[1]), before_s=(HANDING_S, asked.before_s[1]),
             after_s=(0.0, asked.after_s[1]), ready_at_ms=None, merchant=None,
         )  # fmt: skip
-        return replace(scene, asked=met)
-    return scene
+    return replace(scene, asked=barred([asked], ground)[0])
 
 
 def _is_in_hands(runner: RunnerIn, task_id: str) -> bool:

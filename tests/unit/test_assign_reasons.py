@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from dispatch.assign import Exclusion, Params, RunnerIn, TaskIn, Waiting, plan, what_if, why_not
+from dispatch.assign.state import Method
 from tests.assign_street import NOTHING, NOW_MS, on_board, runner, soon, task, ways
 
 PARAMS = Params(commit_ahead_s=1e6)
@@ -24,7 +25,7 @@ class Case:
 
 OF_RUNNER = [
     Exclusion.OFF_SHIFT, Exclusion.ON_BREAK, Exclusion.IN_CLASS, Exclusion.CREDIT_TOO_LOW, Exclusion.COOLING_DOWN,
-    Exclusion.STALE_POSITION,
+    Exclusion.STALE_POSITION, Exclusion.IN_NO_GO_AREA,
 ]  # fmt: skip
 CASES = {rule: Case(runner(excluded=rule)) for rule in OF_RUNNER} | {
     Exclusion.PINNED_TO_ANOTHER: Case(task=task(pinned="able")),
@@ -48,7 +49,8 @@ CASES = {rule: Case(runner(excluded=rule)) for rule in OF_RUNNER} | {
 
 
 def test_there_is_a_case_for_every_exclusion() -> None:
-    assert set(CASES) == set(Exclusion)
+    # Where nobody may be sent nobody is chosen beside them: see ``test_nobody_is_sent_into_a_no_go_area``.
+    assert set(CASES) == set(Exclusion) - {Exclusion.STOP_IN_NO_GO_AREA}
 
 
 @pytest.mark.parametrize("rule", CASES)
@@ -73,6 +75,23 @@ def test_what_if_tells_the_rule_and_the_seconds_all_the_same(rule: Exclusion) ->
     asked = what_if(case.task, case.runner, ways, NOW_MS, case.params)
     assert asked.excluded == str(rule)
     assert asked.finish_s > 0 and asked.distance_m < 1e4
+
+
+@pytest.mark.parametrize("crew", [[ABLE], [ABLE, *(runner(f"r{n}", n) for n in range(70))]], ids=["few", "many"])
+@pytest.mark.parametrize("method", ["optimizer", "greedy"])
+def test_nobody_is_sent_into_a_no_go_area(crew: list[RunnerIn], method: Method) -> None:
+    barred, params = task(is_no_go=True), replace(PARAMS, nearest=20)
+    made = plan([barred, task("u", 500, 600)], crew, ways, NOW_MS, params, method)
+    assert [one.task_id for one in made.assignments] == ["u"], "what is beside it is not held up"
+    assert made.unassigned == {"t": "stop_in_no_go_area"}
+    asked = why_not([barred], crew, ways, NOW_MS, params, "t", "able")
+    assert (asked.rule, asked.chosen) == ("stop_in_no_go_area", None)
+    told = what_if(barred, ABLE, ways, NOW_MS, params)
+    assert (told.excluded, told.finish_s) == ("stop_in_no_go_area", 210.0), "an operator sees what it would cost"
+
+
+def test_in_a_tick_without_runners_the_area_is_not_the_reason() -> None:
+    assert plan([task(is_no_go=True)], [], ways, NOW_MS, PARAMS).unassigned == {"t": "no_runners"}
 
 
 def test_the_ten_best_are_kept_with_each_decision() -> None:
@@ -116,6 +135,7 @@ WAITING: dict[Waiting, tuple[list[TaskIn], list[RunnerIn], Params]] = {
     Waiting.NOT_DUE: ([task(ready_at_ms=soon(4000))], [runner()], PARAMS),
     Waiting.PLANNED: ([task(ready_at_ms=soon(1000))], [runner()], Params()),
     Waiting.NO_RUNNERS: ([task()], [], PARAMS),
+    Waiting.STOP_IN_NO_GO_AREA: ([task(is_no_go=True)], [runner(), ABLE], PARAMS),
     Waiting.ALL_STALE: ([task()], [runner(excluded=Exclusion.STALE_POSITION)], PARAMS),
     Waiting.ALL_AT_CAPACITY: ([task()], [runner(max_tasks=1, offered=1), runner("s", max_tasks=0)], PARAMS),
     Waiting.ALL_OFFERED_BEFORE: ([task(forbidden=frozenset({"r"}))], [runner()], PARAMS),

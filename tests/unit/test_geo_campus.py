@@ -7,6 +7,7 @@ import zlib
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 import pytest
 import shapely
 
@@ -74,8 +75,16 @@ def test_nobody_delivers_into_the_lake(campus: CampusMap) -> None:
     middle = campus.plane.points(campus.plane.xy_many(lake.ring).mean(axis=0, keepdims=True))[0]
     assert campus.is_no_go(middle) and campus.zone_at(middle) == lake
     assert not campus.is_no_go(campus.place("library").point)
+    shore = lake.ring[0]
+    east, inside = campus.plane.xy_many([shore, middle])
+    just_in = campus.plane.points((east + (inside - east) * 5 / np.hypot(*(inside - east)))[None])[0]
+    gate = campus.place("library").point
+    many = [middle, just_in, gate]
+    assert campus.are_no_go(many).tolist() == [campus.is_no_go(one) for one in many] == [True, True, False]
+    assert campus.are_no_go(many, 15.0).tolist() == [True, False, False], "who may be off by so much may be ashore"
+    assert campus.are_no_go(many, [1e4, 0.0, 0.0]).tolist() == [False, True, False] and not len(campus.are_no_go([]))
     quiet = CampusMap(name="q", boundary=campus.boundary, zones=(replace(lake, kind=ZoneKind.QUIET),))
-    assert not quiet.is_no_go(middle)
+    assert not quiet.is_no_go(middle) and not quiet.are_no_go([middle])[0]
 
 
 @pytest.mark.parametrize(
