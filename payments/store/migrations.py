@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from payments.store.m_risk import RISK
+from payments.store.m_vault import VAULT
+
 #: Split groups (a parent with one child intent per part), risk verdicts and the key of encrypted columns have their
 #: columns from the start, so that no later change has to touch a row that money hangs on.
 FIRST = (
@@ -133,4 +136,4 @@ FIRST = (
     """,
 )
 
-MIGRATIONS: list[tuple[str, ...]] = [FIRST]
+MIGRATIONS: list[tuple[str, ...]] = [FIRST, VAULT, RISK]

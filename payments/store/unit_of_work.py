@@ -9,10 +9,13 @@ from sqlalchemy.engine import Connection
 
 from payments.store.books import Books
 from payments.store.boxes import Inbox, Outbox
+from payments.store.codes import Codes
 from payments.store.database import Database, migrate
 from payments.store.instructions import Instructions
 from payments.store.intents import Attempts, Intents
 from payments.store.migrations import MIGRATIONS
+from payments.store.vault_rows import VaultRows
+from payments.store.verdicts import Verdicts
 
 T = TypeVar("T")
 
@@ -29,6 +32,9 @@ class UnitOfWork:
         self.books = Books(connection)
         self.inbox = Inbox(connection)
         self.outbox = Outbox(connection)
+        self.vault = VaultRows(connection)
+        self.codes = Codes(connection)
+        self.verdicts = Verdicts(connection)
 
 
 class Store:

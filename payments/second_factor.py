@@ -1,0 +1,160 @@
+"""The second factor of sensitive acts: a code that is sent, lives shortly, fits one act and works once."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from payments.port import PaymentsError
+from payments.store.codes import CodeRow
+from payments.store.unit_of_work import Store, UnitOfWork
+
+ActKind = Literal["withdraw", "change_payout_account", "operator_refund", "pay"]
+
+CODE_LIFE_S = 300.0
+DIGITS = 6
+MOST_TRIES = 5
+#: Codes that an account is sent within an hour.
+MOST_PER_HOUR = 10
+#: Hashes are kept this long after they expired, so that a used code is told from one that never was.
+KEPT_S = 86_400.0
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """What a code allows: this act, by this account, for this amount, to this target. ``account_ref`` also says who
+    is sent the code."""
+
+    kind: ActKind
+    account_ref: str
+    amount_fen: int = 0
+    target: str = ""
+
+    def hashed(self) -> str:
+        """The same for the same act."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From which amount an act needs a code; 0: always, None: never."""
+
+    withdraw_from_fen: int | None = 20_000
+    operator_refund_from_fen: int | None = 0
+    change_payout_account: bool = True
+
+    def apply_to(self, act: Act) -> bool:
+        """Whether this act needs a code."""
+        match act.kind:
+            case "withdraw":
+                return self.withdraw_from_fen is not None and act.amount_fen >= self.withdraw_from_fen
+            case "operator_refund":
+                return self.operator_refund_from_fen is not None and act.amount_fen >= self.operator_refund_from_fen
+            case "change_payout_account":
+                return self.change_payout_account
+            case "pay":
+                return True
+
+
+class CodeSent(msgspec.Struct, frozen=True, kw_only=True):
+    """A code is on its way; it comes back together with this id."""
+
+    code_id: str
+    expires_at: datetime
+
+
+class GivenCode(msgspec.Struct, frozen=True, kw_only=True):
+    """A code as the one who was sent it gives it back."""
+
+    code_id: str
+    code: str
+
+    def __repr__(self) -> str:
+        return f"GivenCode({self.code_id})"
+
+
+class SecondFactorNeeded(PaymentsError):
+    """The act needs a code, and none was given."""
+
+    code = "second_factor_needed"
+
+
+class CodeWrong(PaymentsError):
+    """Not the code of this act, too old, used, or asked too often: which of them is not told."""
+
+    code = "code_wrong"
+
+
+class CodesExhausted(PaymentsError):
+    """The account was sent too many codes within the hour."""
+
+    code = "codes_exhausted"
+
+
+#: Sends a code to an account by whatever way the host has; what it raises is the host's to see.
+SendCode = Callable[[Act, str], Awaitable[None]]
+
+
+class SecondFactor:
+    """Makes, sends and checks codes. ``salt_key`` keeps their hashes from being guessed through."""
+
+    def __init__(
+        self, store: Store, now: Callable[[], datetime], new_id: Callable[[str], str], salt_key: bytes, send: SendCode
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._new_id = new_id
+        self._salt_key = salt_key
+        self._send = send
+
+    async def ask(self, act: Act) -> CodeSent:
+        """Send a code for this act. CodesExhausted. The code is on disk before it is sent, as a hash."""
+        digits = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+        now = self._now()
+        salt = secrets.token_hex(8)
+        row = CodeRow(
+            id=self._new_id("code"),
+            account_ref=act.account_ref,
+            act_hash=act.hashed(),
+            salt=salt,
+            code_hash=self._hash(salt, digits),
+            created_at=now,
+            expires_at=now + timedelta(seconds=CODE_LIFE_S),
+        )
+
+        def keep(uow: UnitOfWork) -> bool:
+            if uow.codes.count_since(act.account_ref, now - timedelta(hours=1)) >= MOST_PER_HOUR:
+                return False
+            uow.codes.purge(now - timedelta(seconds=KEPT_S))
+            uow.codes.add(row)
+            return True
+
+        if not await self._store.run(keep):
+            raise CodesExhausted("too many codes within the hour")
+        await self._send(act, digits)
+        return CodeSent(code_id=row.id, expires_at=row.expires_at)
+
+    async def check(self, act: Act, given: GivenCode | None) -> None:
+        """Use the code up for this act, in a transaction of its own so that a wrong try counts. SecondFactorNeeded,
+        CodeWrong."""
+        if given is None:
+            raise SecondFactorNeeded(act.kind)
+        if not await self._store.run(lambda uow: self._is_right(uow, act, given)):
+            raise CodeWrong(act.kind)
+
+    def _is_right(self, uow: UnitOfWork, act: Act, given: GivenCode) -> bool:
+        row = uow.codes.get(given.code_id)
+        if row is None or not uow.codes.take_try(row.id, MOST_TRIES):
+            return False
+        # All is compared before anything is said, so that time tells nothing either.
+        is_code = hmac.compare_digest(self._hash(row.salt, given.code).encode(), row.code_hash.encode())
+        is_act = hmac.compare_digest(act.hashed().encode(), row.act_hash.encode())
+        is_young = self._now() < row.expires_at
+        return is_code and is_act and is_young and uow.codes.use(row.id, self._now())
+
+    def _hash(self, salt: str, digits: str) -> str:
+        return hmac.new(self._salt_key, f"code\n{salt}\n{digits}".encode(), hashlib.sha256).hexdigest()

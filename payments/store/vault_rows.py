@@ -1,0 +1,72 @@
+"""Tokens and the sealed secrets behind them, as rows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from payments.store.rows import to_record
+from payments.store.vault_tables import vault
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret at rest."""
+
+    token: str
+    kind: str
+    account_ref: str
+    #: The same for the same secret, and useless to whoever has no look-up key.
+    fingerprint: str
+    key_id: str
+    sealed: str
+    created_at: datetime
+
+
+_COLUMNS = [vault.c[name] for name in Sealed.__struct_fields__]
+
+
+class VaultRows:
+    """The sealed secrets of one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, row: Sealed) -> None:
+        self._connection.execute(sa.insert(vault).values(**msgspec.structs.asdict(row)))
+
+    def get(self, token: str) -> Sealed | None:
+        return self._first(vault.c.token == token)
+
+    def find(self, kind: str, account_ref: str, fingerprint: str) -> Sealed | None:
+        """The row of a secret that this account gave before."""
+        c = vault.c
+        return self._first(sa.and_(c.kind == kind, c.account_ref == account_ref, c.fingerprint == fingerprint))
+
+    def not_sealed_with(self, key_id: str, limit: int) -> list[Sealed]:
+        """Rows that still need an older key."""
+        query = sa.select(*_COLUMNS).where(vault.c.key_id != key_id).order_by(vault.c.token).limit(limit)
+        return [to_record(Sealed, row) for row in self._connection.execute(query)]
+
+    def reseal(self, token: str, was_key_id: str, *, key_id: str, sealed: str) -> None:
+        """Replace what is behind the token, unless somebody did already."""
+        self._connection.execute(
+            sa.update(vault)
+            .where(vault.c.token == token, vault.c.key_id == was_key_id)
+            .values(key_id=key_id, sealed=sealed)
+        )
+
+    def count_by_key(self) -> dict[str, int]:
+        """How many secrets each key still seals."""
+        query = sa.select(vault.c.key_id, sa.func.count()).group_by(vault.c.key_id)
+        return {str(key_id): int(count) for key_id, count in self._connection.execute(query)}
+
+    def forget(self, account_ref: str) -> int:
+        """Remove every secret of an account; how many there were."""
+        return self._connection.execute(sa.delete(vault).where(vault.c.account_ref == account_ref)).rowcount
+
+    def _first(self, condition: sa.ColumnElement[bool]) -> Sealed | None:
+        row = self._connection.execute(sa.select(*_COLUMNS).where(condition)).first()
+        return None if row is None else to_record(Sealed, row)
