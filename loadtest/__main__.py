@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     peak.add_argument("--no-settlement", action="store_true", help="end without the days on which money is settled")
     peak.add_argument("--html", type=Path, help="write the report with plots there")
     peak.add_argument("--json", type=Path, help="write the figures there")
+    peak.add_argument("--check", action="store_true", help="exit with 1 when a figure misses its bounds")
     peak.set_defaults(run=_lunch_peak)
     arrivals = commands.add_parser("eta", help="arrival ranges on recorded tracks, judged on days of their own")
     arrivals.add_argument("--tracks", type=Path, required=True, help="CSV lat,lng,datetime,uid; .gz or plain")
@@ -146,7 +147,8 @@ def _lunch_peak(told: argparse.Namespace) -> int:
             print(f"wrote {path}")
     if outcome.folder is not None:
         print(f"the server's folder: {outcome.folder}")
-    return 1 if outcome.faults() else 0
+    is_missed = any(check.verdict == "misses" for check in outcome.checks())
+    return 1 if outcome.faults() or (told.check and is_missed) else 0
 
 
 def _eta(told: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from geo.point import near_distance_m
 from geo.walkway import DETOUR_RATIO
 
 from .eta_stretches import Stretch, stretches
+from .eta_watch import LEAST_COVERED, MOST_COVERED
 from .report import text_table
 from .tracks import read_tracks
 
@@ -23,8 +24,6 @@ from .tracks import read_tracks
 LOCAL_H = 8
 #: A prediction at the beginning of a stretch and then once a minute, as long as so much is left.
 EVERY_S, LEAST_LEFT_S, LEAST_LEFT_M = 60.0, 30.0, 30.0
-#: The share of arrivals that has to lie within the 80 % range.
-LEAST_COVERED, MOST_COVERED = 0.75, 0.85
 LENGTHS_M = (300.0, 1_000.0)
 
 

@@ -21,6 +21,10 @@ MOST_ORDERS, MOST_PER_ORDER = 20_000, 180
 HORIZONS_S = (300.0, 600.0, 1_200.0)
 _LIVE = ("assigned", "carrying")
 _THIRDS = ("first", "second", "last")
+#: The share of arrivals that has to lie within the 80 % range.
+LEAST_COVERED, MOST_COVERED = 0.75, 0.85
+#: Of fewer predictions the share says nothing.
+LEAST_PREDICTIONS = 300
 #: Business milliseconds at which an order was delivered; 0: it was not.
 DeliveredAt = Callable[[str], float]
 
@@ -47,6 +51,27 @@ class Promise(NamedTuple):
 
     placed_ms: int
     until_ms: int
+
+
+class Check(NamedTuple):
+    """A share with the bounds that it must keep to; None: not measured."""
+
+    what: str
+    share: float | None
+    least: float
+    most: float
+    of: int
+
+    @property
+    def verdict(self) -> str:
+        if self.share is None:
+            return "not measured"
+        return "ok" if self.least <= self.share <= self.most else "misses"
+
+    def row(self) -> list[str]:
+        """Under ``CHECK_HEAD``."""
+        share = "-" if self.share is None else f"{100 * self.share:.1f} %"
+        return [self.what, str(self.of), share, f"{100 * self.least:.0f}–{100 * self.most:.0f} %", self.verdict]
 
 
 @dataclass(slots=True)
@@ -89,6 +114,12 @@ class EtaWatch:
         """The share of all arrivals within the ranges told every minute before; NaN of none."""
         every = self._pairs(delivered_at_ms)
         return covered(every) if every else float("nan")
+
+    def check(self, delivered_at_ms: DeliveredAt) -> Check:
+        """Whether the ranges told every minute are as wide as they say; not measured of a few."""
+        every = self._pairs(delivered_at_ms)
+        share = covered(every) if len(every) >= LEAST_PREDICTIONS else None
+        return Check("arrivals in the 80 % range, every minute", share, LEAST_COVERED, MOST_COVERED, len(every))
 
     def _pairs(self, delivered_at_ms: DeliveredAt) -> list[tuple[Told, float]]:
         found = []
@@ -144,6 +175,7 @@ class EtaWatch:
 
 
 HEAD = ("", "predictions", "in the 80 % range", "earlier", "later", "mean width s", "median error s")
+CHECK_HEAD = ("", "n", "measured", "must", "verdict")
 
 
 def covered(pairs: Sequence[tuple[Told, float]]) -> float:

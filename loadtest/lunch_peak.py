@@ -19,7 +19,7 @@ from .asyncio_driver import World
 from .books import Books
 from .check import Finding, check
 from .crowd import Crowd, Pace
-from .eta_watch import EtaWatch
+from .eta_watch import Check, EtaWatch
 from .figures import Figures, Usage
 from .own_server import OwnServer, new_folder
 from .people import PROFILES, PlanFile, Profile, read_plan
@@ -62,6 +62,10 @@ class Outcome:
     findings: list[Finding]
     folder: Path | None
     arrivals: EtaWatch = field(default_factory=EtaWatch)
+
+    def checks(self) -> list[Check]:
+        """Figures that must keep to bounds. Chance has a part in them: they are no faults."""
+        return [self.arrivals.check(self.figures.delivered_at_ms)]
 
     def faults(self) -> list[str]:
         """What should not have happened; nothing when all is well. A new epoch of a topic is a restart, no hole."""

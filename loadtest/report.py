@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .check import printed
-from .eta_watch import HEAD
+from .eta_watch import CHECK_HEAD, HEAD
 from .figures import Durations, Figures
 from .lunch_peak import Outcome
 
@@ -61,6 +61,7 @@ def tables(outcome: Outcome) -> list[Table]:
         ("Offers", ("", "count"), offers),
         ("Times", percentiles, times),
         ("Arrival ranges as told, against what came", HEAD, outcome.arrivals.rows(figures.delivered_at_ms)),
+        ("Checks", CHECK_HEAD, [check.row() for check in outcome.checks()]),
         ("Promises", ("", ""), outcome.arrivals.promises(figures.delivered_at_ms)),
         ("HTTP, real ms", percentiles, calls),
         ("Hub", ("", "count"), hub),
@@ -127,6 +128,7 @@ def as_json(outcome: Outcome) -> str:
         "deliver_s": figures.deliver_s.summary(),
         "pay_ms": figures.pay_ms.summary(),
         "arrivals": outcome.arrivals.rows(figures.delivered_at_ms),
+        "checks": [check._asdict() | {"verdict": check.verdict} for check in outcome.checks()],
         "promises": outcome.arrivals.promises(figures.delivered_at_ms),
         "calls_ms": {name: took.summary() for name, took in figures.calls.items()},
         "findings": [

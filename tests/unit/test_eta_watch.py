@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.eta_watch import HEAD, MOST_ORDERS, MOST_PER_ORDER, EtaWatch
+from loadtest.eta_watch import CHECK_HEAD, HEAD, LEAST_PREDICTIONS, MOST_ORDERS, MOST_PER_ORDER, EtaWatch
 
 MIN = 60_000
 
@@ -62,6 +62,28 @@ def test_promises_are_counted_by_those_that_were_delivered() -> None:
 def test_nothing_seen_has_no_rows() -> None:
     assert EtaWatch().rows(arrived) == [] and EtaWatch().promises(arrived) == []
     assert EtaWatch().coverage(arrived) != EtaWatch().coverage(arrived), "not a number"
+
+
+def told_often(hits: int, misses: int) -> EtaWatch:
+    watch = EtaWatch()
+    orders = [order(f"h{n}", "assigned", 8, 10, 15) for n in range(hits)]
+    watch.see({"now_ms": 0, "orders": orders + [order(f"m{n}", "assigned", 8, 9, 10) for n in range(misses)]})
+    return watch
+
+
+@pytest.mark.parametrize(
+    ("hits", "misses", "verdict"),
+    [
+        (225, 75, "ok"), (255, 45, "ok"), (224, 76, "misses"), (256, 44, "misses"), (300, 0, "misses"),
+        (LEAST_PREDICTIONS - 1, 0, "not measured"), (0, 0, "not measured"),
+    ],
+)  # fmt: skip
+def test_the_range_must_be_as_wide_as_it_says_once_there_are_many(hits: int, misses: int, verdict: str) -> None:
+    check = told_often(hits, misses).check(lambda _: 12.0 * MIN)
+    assert (check.verdict, check.of) == (verdict, hits + misses)
+    row = check.row()
+    assert len(row) == len(CHECK_HEAD) and row[3:] == ["75–85 %", verdict]
+    assert row[2] == ("-" if verdict == "not measured" else f"{100 * hits / (hits + misses):.1f} %")
 
 
 def test_what_is_kept_is_bounded() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from geo.point import Point
+from loadtest.__main__ import main
 from loadtest.check import Finding
 from loadtest.crowd import small_png
 from loadtest.figures import Durations, Figures, TopicOrder, Usage
@@ -121,6 +122,30 @@ def test_a_peak_is_well_when_books_topics_and_answers_are() -> None:
     assert quiet.faults() == faults
     assert all(f"FAULT {fault}" in as_text(quiet) for fault in faults)
     assert json.loads(as_json(quiet))["faults"] == faults
+
+
+@pytest.mark.parametrize(("flags", "code"), [((), 0), (("--check",), 1)])
+def test_a_missed_bound_is_told_and_fails_only_where_it_is_asked_for(
+    flags: tuple[str, ...], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peak = Outcome(Options(PROFILES["XS"], 1.0, 10.0), Figures(Watch()), {"holes": 0}, 1, 1, [], None)
+    eta = {"from_ms": 1, "at_ms": 2, "to_ms": 3, "warnings": []}
+    named = [f"o{n}" for n in range(300)]
+    orders = [{"id": n, "status": "assigned", "eta": eta, "placed_at_ms": 0, "promised_at_ms": 9} for n in named]
+    peak.arrivals.see({"now_ms": 0, "orders": orders})
+    for name in named:
+        peak.figures.note("event_order_delivered", name, 9, "", 9)
+
+    async def played(options: Options) -> Outcome:
+        return peak
+
+    monkeypatch.setattr("loadtest.__main__.lunch_peak", played)
+    assert main(["lunch-peak", *flags]) == code
+    told = capsys.readouterr().out
+    assert "75–85 %   misses" in told and "all is well" in told
+    assert json.loads(as_json(peak))["checks"][0] | {"what": ""} == {
+        "what": "", "share": 0.0, "least": 0.75, "most": 0.85, "of": 300, "verdict": "misses",
+    }  # fmt: skip
 
 
 def test_the_report_is_readable_as_text_and_as_one_html_file() -> None:
