@@ -1,4 +1,4 @@
-"""The ``python -m loadtest`` command: demo, lunch-peak, eta, replay, storm, hub-faults, check."""
+"""The ``python -m loadtest`` command: demo, lunch-peak, eta, replay, storm, hub-faults, payments, check."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .demo import DemoOptions, demo
 from .hub_storm import command
 from .lunch_peak import Options, lunch_peak, profile_of
 from .own_server import ServerFailed
+from .payments import command as payments
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     faults = commands.add_parser("hub-faults", help="faults injected into a server of its own, and a checker of them")
     command.add_arguments(faults)
     faults.set_defaults(run=command.run)
+    money = commands.add_parser("payments", help="a burst of orders, all paid at once, on a server of its own")
+    payments.add_arguments(money)
+    money.set_defaults(run=payments.run)
     look = commands.add_parser("check", help="check the books of a server, running or not")
     look.add_argument("--data-dir", type=Path, help="its data folder")
     look.add_argument("--database-url", default="", help="its PostgreSQL instead")
