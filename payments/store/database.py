@@ -1,4 +1,4 @@
-"""A SQL database for plain functions: one writing thread per process, a few reading ones, bounded repetition.
+"""A SQL database for plain functions: writing threads that share commits, a few reading ones, bounded repetition.
 
 A function gets a connection inside a transaction and cannot await, so no transaction ever spans the network. It may run
 more than once and must have no other effect. A cancelled wait is unknown: the commit may have happened.
@@ -20,10 +20,14 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from payments.store.group_commit import MOST_TOGETHER, GroupCommit
+
 T = TypeVar("T")
 
 TRIES = 12
 READERS = 3
+#: Threads that write on PostgreSQL; on SQLite there is one.
+WRITERS = 4
 #: How long one process waits for another's write transaction on SQLite.
 BUSY_MS = 15_000
 
@@ -39,12 +43,14 @@ class Database:
         self.schema = schema
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url, schema)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{schema}-write")
+        threads, most = (1, MOST_TOGETHER) if self.is_sqlite else (WRITERS, 1)
+        self._writer = GroupCommit(self.run_now, f"{schema}-write", threads=threads, most=most)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"{schema}-read")
 
     async def run(self, fn: Callable[[Connection], T]) -> T:
-        """``fn`` in a write transaction; when it returns, its effect is on disk."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self.run_now, fn)
+        """``fn`` in a write transaction; when it returns, its effect is on disk. TooBusy: too many wait."""
+        result: T = await self._writer.run(fn)
+        return result
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
         """``fn`` in a read-only transaction that no writer holds up."""
@@ -71,7 +77,7 @@ class Database:
 
     def close(self) -> None:
         """Wait for what runs, then let go of threads and connections."""
-        self._writer.shutdown()
+        self._writer.close()
         self._readers.shutdown()
         self._engine.dispose()
 
@@ -109,7 +115,7 @@ def _postgres_engine(url: sa.URL, schema: str) -> Engine:
         url = url.set(drivername="postgresql+psycopg")
     return sa.create_engine(
         url,
-        pool_size=READERS + 1,
+        pool_size=READERS + WRITERS,
         pool_pre_ping=True,
         isolation_level="SERIALIZABLE",
         connect_args={"options": f"-c search_path={schema}"},
