@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,9 @@ from .reassign_task import check_runner, force
 
 #: How a decision is called that an operator made by committing a plan.
 PREVIEWED = "preview"
+#: What the audit says before the first pair is acted on (what was asked), and after the last (what came of it). The
+#: first without the second: the server ended in between, and each order's own timeline tells how far it came.
+ASKED, ENDED = "plan.commit", "plan.committed"
 
 
 @dataclass(slots=True)
@@ -38,7 +42,7 @@ class _Committing:
 
 
 async def commit(ctx: Context, who: Principal, request: CommitPlan) -> CommitView:
-    """Offer, or give by force, exactly what was previewed; each pair in a commit of its own. Audited."""
+    """Offer, or give by force, exactly what was previewed; each pair in a commit of its own; audited first and last."""
     who.require(Permission.ORDERS_REASSIGN)
     body = await ctx.notes.read(who.campus_id, preview_name(request.preview_id))
     if body is None:
@@ -50,26 +54,28 @@ async def commit(ctx: Context, who: Principal, request: CommitPlan) -> CommitVie
         raise InvalidInput("this order is not in the preview", field="order_ids", order_id=unknown[0])
     # In the plan's own order: what goes to one runner first was put first.
     chosen = set(request.order_ids)
-    results = [await _one(this, pair) for pair in this.plan.pairs if pair.order_id in chosen]
+    wanted = [pair for pair in this.plan.pairs if pair.order_id in chosen]
+    await ctx.store.run(who.campus_id, partial(_note, this, ASKED, {"asked": [pair.order_id for pair in wanted]}))
+    results = [await _one(this, pair) for pair in wanted]
     view = CommitView(
         preview_id=request.preview_id,
         act=request.act,
         done=sum(1 for one in results if one.refusal is None),
         results=results,
     )
-    await ctx.store.run(who.campus_id, partial(_note, this, view))
+    told = {
+        "done": [one.order_id for one in results if one.refusal is None],
+        "refused": {one.order_id: one.refusal for one in results if one.refusal is not None},
+    }
+    await ctx.store.run(who.campus_id, partial(_note, this, ENDED, told))
     ctx.announce()
     return view
 
 
-def _note(this: _Committing, view: CommitView, uow: UnitOfWork) -> None:
-    told = {
-        "act": view.act,
-        "preset": this.plan.preset,
-        "done": [one.order_id for one in view.results if one.refusal is None],
-        "refused": {one.order_id: one.refusal for one in view.results if one.refusal is not None},
-    }
-    uow.audit.add(this.who.account_id, "plan.commit", view.preview_id, this.request.reason, None, told)
+def _note(this: _Committing, action: str, told: dict[str, Any], uow: UnitOfWork) -> None:
+    request = this.request
+    said = {"act": request.act, "preset": this.plan.preset, **told}
+    uow.audit.add(this.who.account_id, action, request.preview_id, request.reason, None, said)
 
 
 async def _one(this: _Committing, pair: KeptPair) -> CommitResult:

@@ -25,7 +25,7 @@ from .find_tick import latest_tick, recorded_tick
 from .foresee_orders import read_outlook
 from .order_view import ms
 
-#: Decisions that a plan made: their ticks can be played again.
+#: Decisions that a plan made. A tick can be played again where it was recorded; a preview is no tick, and never is.
 _PLANNED = frozenset({"optimizer", "greedy", "preview"})
 
 

@@ -87,7 +87,7 @@ async def preview(ctx: Context, who: Principal, request: PreviewPlan) -> PlanPre
     wanted.sort(key=lambda one: (one.opened_at_ms, one.id))
     tasks = wanted[:MOST_PLANNED]
     found = await _planned(ctx, tasks, situation, ground.walkways.among, request)
-    preview_id = ctx.new_id(ids.TICK)
+    preview_id = ctx.new_id(ids.PREVIEW)
     kept = _kept(found, situation, request.preset)
     await ctx.notes.keep(who.campus_id, preview_name(preview_id), msgspec.msgpack.encode(kept), KEPT_S)
     told = {"preset": request.preset, "orders": len(tasks), "runners": len(situation.runners), "pairs": len(kept.pairs)}

@@ -11,7 +11,7 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 ACCOUNT, CAMPUS, ORDER, TASK, STOP, OFFER = "acc", "cmp", "ord", "tsk", "stp", "ofr"
 EVENT, COMMAND, INTENT, JOB, DECISION, SESSION = "evt", "cmd", "int", "job", "dec", "ses"
 PHOTO, QUOTE, AUDIT, PLACE, LINK, ALERT = "pho", "quo", "aud", "plc", "lnk", "alr"
-GEOFENCE, STAY, TICK = "fen", "sty", "tic"
+GEOFENCE, STAY, TICK, PREVIEW = "fen", "sty", "tic", "pre"
 CREDIT, APPEAL = "crd", "apl"
 
 #: Hands out new ids: ``new_id("ord") -> "ord_01J…"``.

@@ -28,6 +28,7 @@ from dispatch.flow.context import Context
 from dispatch.flow.planning import Desk
 from dispatch.flow.thinking import Thinking
 from dispatch.jobs.planner import Planner
+from dispatch.model import ids
 from dispatch.model.campus import AssignMode
 from dispatch.model.errors import InvalidInput, NotFound, NotPermitted, StaleVersion, TooMany, Unavailable
 from dispatch.model.plan_views import PlanPreview
@@ -102,7 +103,7 @@ async def test_who_may_ask_and_what_is_said_when_nothing_is_kept(home: World, re
             await foresee_orders.outlook(ctx, who)
         with pytest.raises(NotPermitted):
             await preview_plan.preview(ctx, who, PreviewPlan())
-        wish = CommitPlan(preview_id=ctx.new_id("tic"), order_ids=[order_id], reason="x")
+        wish = CommitPlan(preview_id=ctx.new_id("pre"), order_ids=[order_id], reason="x")
         with pytest.raises(NotPermitted):
             await commit_plan.commit(ctx, who, wish)
     stranger = await home.operator(campus_id=home.other_campus_id)
@@ -276,15 +277,20 @@ async def test_a_preview_acts_on_nothing_and_a_commit_offers_exactly_it(world: W
         assert all(stop.is_new for stop in route.stops) and pair.done_at_ms > pair.leave_at_ms
     assert await world.read(lambda uow: uow.offers.pending()) == [], "nobody was asked anything"
     (told,) = await world.audit("plan.preview")
+    assert told.subject == view.id and ids.is_id("pre", view.id), "no tick: nothing of it is recorded"
     assert told.actor_id == operator.account_id and told.after["pairs"] == 2
     done = await commit_plan.commit(world.ctx, operator, _commit(view))
     assert (done.done, [one.refusal for one in done.results]) == (2, [None, None])
     offers = {offer.order_id: offer.runner_id for offer in await world.read(lambda uow: uow.offers.pending())}
     assert offers == {pair.order_id: pair.runner_id for pair in view.pairs}
     (decision,) = (await explain_decision.why(world.ctx, operator, orders[0])).decisions
+    asked_why = await explain_decision.why_not(world.ctx, operator, orders[0], operator.account_id, decision.id)
+    assert asked_why.rule == "not_recorded", "a preview cannot be played again"
     assert decision.mode == "preview" and any(one.is_chosen and one.terms for one in decision.candidates)
-    (entry,) = await world.audit("plan.commit")
-    assert entry.reason == "a busy noon" and set(entry.after["done"]) == set(orders)
+    (asked,), (ended,) = await world.audit("plan.commit"), await world.audit("plan.committed")
+    assert asked.reason == ended.reason == "a busy noon" and asked.subject == ended.subject == view.id
+    assert asked.after == {"act": "offer", "preset": view.preset, "asked": [pair.order_id for pair in view.pairs]}
+    assert set(ended.after["done"]) == set(orders) and ended.after["refused"] == {}
     again = await commit_plan.commit(world.ctx, operator, _commit(view))
     assert (again.done, {one.refusal for one in again.results}) == (0, {"stale_version"})
 
@@ -316,6 +322,33 @@ async def test_what_changed_since_is_refused_pair_by_pair(world: World) -> None:
     assert [entry.reason for entry in undone] == ["a busy noon"]
 
 
+class Dying:
+    """A store whose server ends after so many transactions."""
+
+    def __init__(self, inner: Any, left: int) -> None:
+        self._inner = inner
+        self._left = left
+
+    async def run(self, campus_id: str, change: Any) -> Any:
+        if not self._left:
+            raise ConnectionError("the server has ended")
+        self._left -= 1
+        return await self._inner.run(campus_id, change)
+
+
+async def test_what_was_asked_is_in_the_books_before_anything_is_done(world: World) -> None:
+    operator, orders, view = await _previewed(world)
+    with pytest.raises(ConnectionError):
+        await commit_plan.commit(replace(world.ctx, store=Dying(world.ctx.store, 2)), operator, _commit(view))
+    assert len(await world.read(lambda uow: uow.offers.pending())) == 1, "the first was put to its runner"
+    (asked,) = await world.audit("plan.commit")
+    assert asked.actor_id == operator.account_id and set(asked.after["asked"]) == set(orders)
+    assert await world.audit("plan.committed") == [], "nobody knows of an end"
+    with pytest.raises(ConnectionError):
+        await commit_plan.commit(replace(world.ctx, store=Dying(world.ctx.store, 0)), operator, _commit(view))
+    assert len(await world.read(lambda uow: uow.offers.pending())) == 1, "nothing is done that is not written down"
+
+
 async def test_a_bundle_is_committed_whole(home: World) -> None:
     operator, orders, view = await _previewed(home, orders=2, runners=1)
     assert [pair.number for pair in view.pairs] == [1, 2]
@@ -334,7 +367,7 @@ async def test_unticked_and_unknown_orders(home: World) -> None:
         await commit_plan.commit(home.ctx, operator, _commit(only, orders=orders))
     done = await commit_plan.commit(home.ctx, operator, _commit(view, orders=orders[:1]))
     assert [one.order_id for one in done.results] == orders[:1]
-    gone = CommitPlan(preview_id=home.ctx.new_id("tic"), order_ids=orders, reason="x")
+    gone = CommitPlan(preview_id=home.ctx.new_id("pre"), order_ids=orders, reason="x")
     with pytest.raises(StaleVersion):
         await commit_plan.commit(home.ctx, operator, gone)
     stranger = await home.operator(campus_id=home.other_campus_id)

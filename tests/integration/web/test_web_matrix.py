@@ -62,7 +62,7 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "POST /orders/{id}/reassign": lambda s: {"runner_id": None, "version": 0, "reason": "other"},
     "POST /plan-previews": lambda s: {"preset": "fastest"},
     "POST /plan-commits": lambda s: {
-        "preview_id": "tic_01KJP4C580MKX5CMHF1GWCK3D7",
+        "preview_id": "pre_01KJP4C580MKX5CMHF1GWCK3D7",
         "order_ids": [s.order["id"]],
         "reason": "a busy noon",
     },

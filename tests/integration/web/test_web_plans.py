@@ -8,7 +8,7 @@ import pytest
 
 from dispatch.model.account import Role
 
-TICK = "tic_01KJP4C580MKX5CMHF1GWCK3D7"
+PREVIEW = "pre_01KJP4C580MKX5CMHF1GWCK3D7"
 
 
 async def _scene(house: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -26,7 +26,7 @@ async def test_a_plan_over_http(house: Any) -> None:
     commit = {"preview_id": preview.json["id"], "order_ids": [order["id"]], "reason": "a busy noon"}
     refused = await house.call("POST", "/plan-commits", commit, who=operator)
     assert (refused.code, refused.json["error"]["field"]) == ("invalid_input", "order_ids")
-    gone = await house.call("POST", "/plan-commits", commit | {"preview_id": TICK}, who=operator)
+    gone = await house.call("POST", "/plan-commits", commit | {"preview_id": PREVIEW}, who=operator)
     assert (gone.code, gone.json["error"]["field"]) == ("stale_version", "preview_id")
     outlook = await house.call("GET", "/outlook", who=operator)
     assert outlook.json == {"at_ms": None, "orders": [], "left_out": 0}
@@ -45,11 +45,11 @@ async def test_a_plan_over_http(house: Any) -> None:
     [
         ("/plan-previews", {"preset": "cheapest"}, "preset"),
         ("/plan-previews", {"without": ["x"]}, "without.0"),
-        ("/plan-previews", {"without": [TICK.replace("tic", "ord")] * 301}, "without"),
-        ("/plan-commits", {"preview_id": TICK, "order_ids": [], "reason": "x"}, "order_ids"),
-        ("/plan-commits", {"preview_id": TICK, "order_ids": [TICK] * 301, "reason": "x"}, "order_ids"),
-        ("/plan-commits", {"preview_id": TICK, "order_ids": [TICK], "reason": ""}, "reason"),
-        ("/plan-commits", {"preview_id": TICK, "order_ids": [TICK], "reason": "x", "act": "beg"}, "act"),
+        ("/plan-previews", {"without": [PREVIEW.replace("pre", "ord")] * 301}, "without"),
+        ("/plan-commits", {"preview_id": PREVIEW, "order_ids": [], "reason": "x"}, "order_ids"),
+        ("/plan-commits", {"preview_id": PREVIEW, "order_ids": [PREVIEW] * 301, "reason": "x"}, "order_ids"),
+        ("/plan-commits", {"preview_id": PREVIEW, "order_ids": [PREVIEW], "reason": ""}, "reason"),
+        ("/plan-commits", {"preview_id": PREVIEW, "order_ids": [PREVIEW], "reason": "x", "act": "beg"}, "act"),
     ],
 )
 async def test_what_is_not_a_plan_is_refused_with_its_field(house: Any, path: str, body: Any, field: str) -> None:
