@@ -103,6 +103,9 @@ async def _save(ctx: Context, who: Principal, runner_id: str, request: SavePlan)
     ground = await ctx.grounds.get(who.campus_id)
     timetable = Timetable(request.term_starts, tuple(request.entries))
     check_timetable(timetable)
+    if request.zones is not None and not request.zones:
+        # Nowhere is what being off duty is for; and it must not be taken for everywhere.
+        raise InvalidInput("name a zone, or send null to work in all of them", field="zones")
 
     def change(uow: UnitOfWork) -> PlanView:
         if uow.memberships.get(runner_id).runner_status is not RunnerStatus.APPROVED:
@@ -114,7 +117,7 @@ async def _save(ctx: Context, who: Principal, runner_id: str, request: SavePlan)
         for row, zone_id in enumerate(request.zones or ()):
             if zone_id not in known:
                 raise InvalidInput("there is no such zone here", field=f"zones.{row}")
-        zones = tuple(dict.fromkeys(request.zones)) if request.zones else None
+        zones = None if request.zones is None else tuple(dict.fromkeys(request.zones))
         after = RunnerPlan(runner_id, uow.campus_id, before.version + 1, timetable, zones, uow.now)
         uow.runner_plans.save(after)
         if runner_id != who.account_id:

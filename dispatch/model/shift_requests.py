@@ -13,7 +13,8 @@ from .zone import MAX_ZONE_RUNNERS
 
 
 class SavePlan(Request, frozen=True, kw_only=True):
-    """The whole week anew; ``version`` is the one that was seen. ``zones``: where they work, None: everywhere."""
+    """The whole week anew; ``version`` is the one that was seen. ``zones``: where they work, at least
+    one; None: everywhere."""
 
     version: Version
     term_starts: date | None = None

@@ -63,6 +63,7 @@ async def test_a_week_from_a_file_to_the_books(house: Any, runner: Any, operator
         ({"entries": [{**CLASS, "colour": "red"}]}, "entries.0.colour"),
         ({"entries": [CLASS] * 121}, "entries"),
         ({"zones": ["fen_00000000000000000000000000"]}, "zones.0"),
+        ({"zones": []}, "zones"),
         ({"term_starts": "2026"}, "term_starts"),
     ],
 )
