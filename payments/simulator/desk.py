@@ -1,0 +1,435 @@
+"""What a provider does for its merchants, whatever the protocol: every rule and every business fault is here, once."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from payments.simulator import events
+from payments.simulator.books import (
+    MAX_CONTRACTS,
+    MAX_ORDERS,
+    MAX_RECEIVERS,
+    MAX_TRANSFERS,
+    Books,
+    ContractBook,
+    OrderBook,
+    RefundBook,
+    ReturnBook,
+    SplitBook,
+    TransferBook,
+)
+from payments.simulator.clock import Clock
+from payments.simulator.events import OrderKey, Part
+from payments.simulator.faults import Fault, FaultName, FaultPlan
+
+#: How long a provider works on a refund, a split or a transfer, in its own seconds.
+WORK_S = 2.0
+#: Refunds of one order, and parts of one split.
+MAX_REFUNDS = 50
+MAX_PARTS = 50
+#: Splits of one order, returns of one order.
+MAX_SPLITS = 50
+REFUND_WITHIN = timedelta(days=365)
+
+RefusalCode = Literal[
+    "absent",
+    "different",
+    "paid",
+    "not_paid",
+    "closed",
+    "full",
+    "too_much",
+    "too_many",
+    "too_old",
+    "not_enough",
+    "not_split",
+    "unfrozen",
+    "no_receiver",
+    "over_cap",
+    "not_returnable",
+    "no_contract",
+    "insufficient",
+    "not_cancellable",
+]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why not; a protocol module has its own word for each code."""
+
+    code: RefusalCode
+
+
+PayResult = Literal["paid", "already_paid", "closed", "insufficient"]
+
+
+class Desk:
+    """One provider house: books, clock and fault plan. All of it is plain and immediate."""
+
+    def __init__(self, books: Books, faults: FaultPlan, clock: Clock, *, work_s: float = WORK_S) -> None:
+        self.books = books
+        self.faults = faults
+        self.clock = clock
+        self._work_s = work_s
+        #: What is not finished and when, so that a look costs nothing while there is nothing to do.
+        self._next_end_s: float | None = 0.0
+
+    def new_number(self, prefix: str, digits: int) -> str:
+        """A number as providers give them: nobody guesses the next one."""
+        return prefix + "".join(secrets.choice("0123456789") for _ in range(digits))
+
+    def new_token(self) -> str:
+        """What a payer holds for an order."""
+        return secrets.token_hex(16)
+
+    def _ends_at_s(self, provider_s: float) -> float:
+        at_s = self.clock.wall_s() + self.clock.hastened_s(provider_s)
+        self._next_end_s = at_s if self._next_end_s is None else min(self._next_end_s, at_s)
+        return at_s
+
+    # -- orders -------------------------------------------------------------------------------------------------------
+
+    def open(self, opened: events.Opened) -> OrderBook | Refusal:
+        """A new order, or the one that was opened before with the same words."""
+        order = self.books.order(opened.key)
+        if order is None:
+            if len(self.books.orders) >= MAX_ORDERS:
+                return Refusal("full")
+            self.books.book(opened)
+            return self.books.orders[opened.key]
+        if _essence(order.opened) != _essence(opened):
+            return Refusal("different")
+        standing = order.standing(self.clock.now())
+        if standing == "paid":
+            return Refusal("paid")
+        return order if standing == "open" else Refusal("closed")
+
+    def is_hidden(self, order: OrderBook, operation: str) -> bool:
+        """Whether the provider says this time that there is no such order."""
+        return self.faults.fires("absent", order.opened.channel, operation, order.key.number) is not None
+
+    def pay(self, order: OrderBook, payer: str, operation: str = "pay") -> PayResult:
+        """The payer, who holds the token, pays."""
+        channel, number = order.opened.channel, order.key.number
+        standing = order.standing(self.clock.now())
+        if standing == "paid":
+            return "already_paid"
+        if standing == "closed" and self.faults.fires("pays_closed", channel, operation, number) is None:
+            return "closed"
+        if self.faults.fires("insufficient", channel, operation, number) is not None:
+            return "insufficient"
+        contract = self.books.contracts.get((order.key.institution, order.opened.terms.get("contract_id", "")))
+        if contract is not None and contract.spent_fen + order.opened.amount_fen > contract.made.balance_fen:
+            return "insufficient"
+        wrong = self.faults.fires("wrong_amount", channel, operation, number)
+        amount_fen = max(1, order.opened.amount_fen + (wrong.number if wrong else 0))
+        self.books.book(
+            events.Charged(
+                key=order.key, transaction_id=self.new_number("4200", 24), amount_fen=amount_fen, payer=payer
+            )
+        )
+        return "paid"
+
+    def close(self, key: OrderKey) -> Literal["closed", "paid", "absent"]:
+        """Nobody can pay it any more, unless a fault says otherwise; closing again is closing."""
+        order = self.books.order(key)
+        if order is None:
+            return "absent"
+        channel = order.opened.channel
+        if self.faults.fires("pay_before_close", channel, "close", key.number) is not None:
+            self.pay(order, order.opened.terms.get("openid", "a payer in a hurry"))
+        if order.charges:
+            return "paid"
+        is_empty_word = self.faults.fires("no_effect", channel, "close", key.number) is not None
+        if not order.is_closed and not is_empty_word:
+            self.books.book(events.Closed(key=key))
+        return "closed"
+
+    # -- refunds ------------------------------------------------------------------------------------------------------
+
+    def refund(
+        self,
+        order: OrderBook,
+        number: str,
+        amount_fen: int,
+        *,
+        notify_url: str = "",
+        terms: dict[str, str] | None = None,
+    ) -> RefundBook | Refusal:
+        """Give the payer this much; the same number again is the same refund."""
+        holder = self.books.order_of("refund", order.key.institution, order.key.merchant, number)
+        if holder is not None:
+            refund = holder.refunds[number]
+            is_same = holder.key == order.key and refund.opened.amount_fen == amount_fen
+            return refund if is_same else Refusal("different")
+        why = self._why_no_refund(order, amount_fen)
+        if why is not None:
+            return Refusal(why)
+        late = self._fault("refund_pending", order, "refund")
+        closed = self._fault("refund_closed", order, "refund")
+        abnormal = self._fault("refund_abnormal", order, "refund")
+        self.books.book(
+            events.RefundOpened(
+                key=order.key,
+                number=number,
+                refund_id=self.new_number("5030", 24),
+                amount_fen=amount_fen,
+                frozen_fen=min(amount_fen, order.frozen_fen),
+                notify_url=notify_url,
+                ends_at_s=self._ends_at_s(late.number if late else self._work_s),
+                ends_as="closed" if closed else "abnormal" if abnormal else "done",
+                terms=terms or {},
+            )
+        )
+        return order.refunds[number]
+
+    def _why_no_refund(self, order: OrderBook, amount_fen: int) -> RefusalCode | None:
+        if not order.charges:
+            return "not_paid"
+        if self.clock.now() - order.charges[0].at > REFUND_WITHIN:
+            return "too_old"
+        if len(order.refunds) >= MAX_REFUNDS:
+            return "too_many"
+        if not 0 < amount_fen <= order.paid_fen - order.refunding_fen:
+            return "too_much"
+        from_balance_fen = max(0, amount_fen - order.frozen_fen)
+        if from_balance_fen > self.books.balance_fen(order.key.institution, order.key.merchant):
+            return "not_enough"
+        return None
+
+    # -- splits -------------------------------------------------------------------------------------------------------
+
+    def split(
+        self,
+        order: OrderBook,
+        number: str,
+        parts: Sequence[Part],
+        *,
+        is_last: bool,
+        cap_permille: int = 1000,
+        notify_url: str = "",
+        terms: dict[str, str] | None = None,
+    ) -> SplitBook | Refusal:
+        """Pay receivers out of what is frozen; the same number again is the same split."""
+        holder = self.books.order_of("split", order.key.institution, order.key.merchant, number)
+        if holder is not None:
+            split = holder.splits[number]
+            is_same = holder.key == order.key and [_who(p) for p in split.opened.parts] == [_who(p) for p in parts]
+            return split if is_same and split.opened.is_last == is_last else Refusal("different")
+        why = self._why_no_split(order, parts, cap_permille)
+        if why is not None:
+            return Refusal(why)
+        late = self._fault("split_pending", order, "split" if parts else "unfreeze")
+        self.books.book(
+            events.SplitOpened(
+                key=order.key,
+                number=number,
+                split_id=self.new_number("3008", 24),
+                parts=self._fates(order, parts),
+                is_last=is_last,
+                notify_url=notify_url,
+                ends_at_s=self._ends_at_s(late.number if late else self._work_s),
+                terms=terms or {},
+            )
+        )
+        return order.splits[number]
+
+    def _fates(self, order: OrderBook, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """The parts, with what becomes of each."""
+        failing = self._fault("split_partly_failed", order, "split") if parts else None
+        if failing is None:
+            return tuple(parts)
+        unlucky = min(failing.number, len(parts)) - 1
+        fate = msgspec.structs.replace(parts[unlucky], ends_as="closed", reason="ACCOUNT_ABNORMAL")
+        return tuple(fate if part is parts[unlucky] else part for part in parts)
+
+    def _why_no_split(self, order: OrderBook, parts: Sequence[Part], cap_permille: int) -> RefusalCode | None:
+        if not order.charges:
+            return "not_paid"
+        if not order.opened.is_split:
+            return "not_split"
+        if order.is_unfrozen:
+            return "unfrozen"
+        if len(parts) > MAX_PARTS or len(order.splits) >= MAX_SPLITS:
+            return "too_many"
+        total_fen = sum(part.amount_fen for part in parts)
+        if total_fen > order.frozen_fen or any(part.amount_fen <= 0 for part in parts):
+            return "too_much"
+        if (order.splitting_fen - order.taken_back_fen + total_fen) * 1000 > order.paid_fen * cap_permille:
+            return "over_cap"
+        place = (order.key.institution, order.key.merchant)
+        if any((*place, part.kind, part.account) not in self.books.receivers for part in parts):
+            return "no_receiver"
+        return None
+
+    def take_back(
+        self,
+        order: OrderBook,
+        number: str,
+        split_number: str,
+        account: str,
+        amount_fen: int,
+        *,
+        is_returnable: bool = True,
+        terms: dict[str, str] | None = None,
+    ) -> ReturnBook | Refusal:
+        """Fetch a receiver's part back into the order, at once; the same number again is the same return."""
+        holder = self.books.order_of("return", order.key.institution, order.key.merchant, number)
+        if holder is not None:
+            taken = holder.returns[number].taken
+            is_same = (taken.split_number, taken.account, taken.amount_fen) == (split_number, account, amount_fen)
+            return holder.returns[number] if is_same and holder.key == order.key else Refusal("different")
+        split = order.splits.get(split_number)
+        if split is None:
+            return Refusal("absent")
+        if not is_returnable:
+            return Refusal("not_returnable")
+        if not 0 < amount_fen <= split.received_fen(account):
+            return Refusal("too_much")
+        if len(order.returns) >= MAX_REFUNDS:
+            return Refusal("too_many")
+        is_failing = self._fault("return_failed", order, "take_back") is not None
+        self.books.book(
+            events.TakenBack(
+                key=order.key,
+                number=number,
+                return_id=self.new_number("3009", 24),
+                split_number=split_number,
+                account=account,
+                amount_fen=amount_fen,
+                is_done=not is_failing,
+                reason="ACCOUNT_ABNORMAL" if is_failing else "",
+                terms=terms or {},
+            )
+        )
+        return order.returns[number]
+
+    def add_receiver(self, added: events.ReceiverAdded) -> Refusal | None:
+        """The merchant may split to this account; adding it again is adding it."""
+        if (added.institution, added.merchant, added.kind, added.account) in self.books.receivers:
+            return None
+        if len(self.books.receivers) >= MAX_RECEIVERS:
+            return Refusal("full")
+        self.books.book(added)
+        return None
+
+    def remove_receiver(self, removed: events.ReceiverRemoved) -> None:
+        """It may not any more."""
+        if (removed.institution, removed.merchant, removed.kind, removed.account) in self.books.receivers:
+            self.books.book(removed)
+
+    # -- transfers ----------------------------------------------------------------------------------------------------
+
+    def transfer(
+        self,
+        key: OrderKey,
+        to: str,
+        amount_fen: int,
+        *,
+        has_to_agree: bool,
+        notify_url: str = "",
+        terms: dict[str, str] | None = None,
+    ) -> TransferBook | Refusal:
+        """Send a person money of the merchant's own; the same number again is the same transfer."""
+        transfer = self.books.transfers.get(key)
+        if transfer is not None:
+            is_same = (transfer.opened.to, transfer.opened.amount_fen) == (to, amount_fen)
+            return transfer if is_same else Refusal("different")
+        if len(self.books.transfers) >= MAX_TRANSFERS:
+            return Refusal("full")
+        if not 0 < amount_fen <= self.books.balance_fen(key.institution, key.merchant):
+            return Refusal("not_enough")
+        is_failing = self.faults.fires("transfer_failed", key.institution, "transfer", key.number) is not None
+        self.books.book(
+            events.TransferOpened(
+                key=key,
+                transfer_id=self.new_number("1330", 26),
+                to=to,
+                amount_fen=amount_fen,
+                notify_url=notify_url,
+                ends_at_s=None if has_to_agree else self._ends_at_s(self._work_s),
+                ends_as="failed" if is_failing else "done",
+                token=self.new_token() if has_to_agree else "",
+                terms=terms or {},
+            )
+        )
+        return self.books.transfers[key]
+
+    def agree(self, transfer: TransferBook) -> bool:
+        """The receiver says yes; False when there is nothing to agree to any more."""
+        if transfer.standing != "waiting":
+            return False
+        ends_at_s = self._ends_at_s(self._work_s)
+        self.books.book(events.TransferMoved(key=transfer.opened.key, standing="accepted", ends_at_s=ends_at_s))
+        return True
+
+    def cancel_transfer(self, transfer: TransferBook) -> Refusal | None:
+        """Take it back while the receiver has not said yes."""
+        if transfer.standing == "cancelled":
+            return None
+        if transfer.standing != "waiting":
+            return Refusal("not_cancellable")
+        self.books.book(events.TransferMoved(key=transfer.opened.key, standing="cancelled", reason="MERCHANT_CANCEL"))
+        return None
+
+    # -- contracts ----------------------------------------------------------------------------------------------------
+
+    def make_contract(self, institution: str, contract_id: str, payer: str, balance_fen: int) -> ContractBook | Refusal:
+        """A payer agrees to be debited."""
+        contract = self.books.contracts.get((institution, contract_id))
+        if contract is None:
+            if len(self.books.contracts) >= MAX_CONTRACTS:
+                return Refusal("full")
+            self.books.book(
+                events.ContractMade(
+                    institution=institution, contract_id=contract_id, payer=payer, balance_fen=balance_fen
+                )
+            )
+        return self.books.contracts[institution, contract_id]
+
+    # -- what takes its time ------------------------------------------------------------------------------------------
+
+    def work(self) -> int:
+        """Finish what is due; how much that was."""
+        if self._next_end_s is None or self.clock.wall_s() < self._next_end_s:
+            return 0
+        self._next_end_s = None
+        done = 0
+        for order, task in self.books.unfinished():
+            if self._is_due(task.opened.ends_at_s):
+                number = task.opened.number
+                if isinstance(task, RefundBook):
+                    ended = events.RefundEnded(key=order.key, number=number, standing=task.opened.ends_as)
+                    self.books.book(ended)
+                else:
+                    self.books.book(events.SplitEnded(key=order.key, number=number))
+                done += 1
+        for transfer in self.books.transfers_under_way():
+            if transfer.standing == "accepted" and transfer.ends_at_s is not None and self._is_due(transfer.ends_at_s):
+                standing = transfer.opened.ends_as
+                reason = "PAYEE_ACCOUNT_ABNORMAL" if standing == "failed" else ""
+                self.books.book(events.TransferMoved(key=transfer.opened.key, standing=standing, reason=reason))
+                done += 1
+        return done
+
+    def _is_due(self, ends_at_s: float) -> bool:
+        if self.clock.wall_s() >= ends_at_s:
+            return True
+        self._next_end_s = ends_at_s if self._next_end_s is None else min(self._next_end_s, ends_at_s)
+        return False
+
+    def _fault(self, name: FaultName, order: OrderBook, operation: str) -> Fault | None:
+        return self.faults.fires(name, order.opened.channel, operation, order.key.number)
+
+
+def _essence(opened: events.Opened) -> tuple[object, ...]:
+    """What must not change when a merchant asks for the same order again."""
+    return (opened.channel, opened.kind, opened.amount_fen, opened.description, opened.is_split, opened.terms)
+
+
+def _who(part: Part) -> tuple[str, str, int]:
+    return part.kind, part.account, part.amount_fen
