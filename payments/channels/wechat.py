@@ -1,0 +1,280 @@
+"""WeChat Pay v3 as a way to pay: official account, native code, web page outside of WeChat, app."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta, timezone
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from payments.channels import wechat_trades
+from payments.channels.exchange import Observe, unobserved
+from payments.channels.http import CREATE_S
+from payments.channels.wechat_api import Said, Unheard, WechatApi
+from payments.channels.wechat_bills import WechatBills
+from payments.channels.wechat_config import LIFE_S, NEEDS, WechatConfig, order_fields
+from payments.channels.wechat_money import FindAccount, WechatMoney
+from payments.channels.wechat_signing import invoke_message, sign
+from payments.channels.wechat_trades import WechatTrades
+from payments.money import Fen
+from payments.outcomes import (
+    BadNotice,
+    BillAnswer,
+    Capabilities,
+    CloseAnswer,
+    CreateAnswer,
+    DebitAnswer,
+    Declined,
+    Issued,
+    MoneyAnswer,
+    MoneyNotice,
+    NotIssued,
+    OrderToCreate,
+    OtherNotice,
+    PaidNotice,
+    QueryAnswer,
+    Receiver,
+    Refused,
+    SplitAnswer,
+)
+from payments.port import CallbackReply, Party
+
+#: A verdict on the order, or a mistake of ours: no other channel may be tried.
+VERDICTS = ("RULE_LIMIT", "RULELIMIT", "PARAM_ERROR", "INVALID_REQUEST")
+#: Another channel may serve the order, and a person has to look at this one.
+ALARMING = (
+    "SIGN_ERROR",
+    "NO_AUTH",
+    "FREQUENCY_LIMITED",
+    "APPID_MCHID_NOT_MATCH",
+    "MCH_NOT_EXISTS",
+    "OUT_TRADE_NO_USED",
+    "ACCOUNT_ERROR",
+)
+#: Of an answer that is not proved: a wrong key here, a wrong clock, or somebody in between.
+ALARMING_SILENCES = ("bad_signature", "not_fresh", "not_signed", "unknown_key", "wrong_algorithm", "bad_timestamp")
+
+#: Real seconds after an order's expiry within which a payer who was typing the password may still pay.
+EXPIRY_MARGIN_S = 120.0
+_BEIJING = timezone(timedelta(hours=8))
+_DESCRIPTION_CHARS = 127
+
+
+class _Created(msgspec.Struct, frozen=True, kw_only=True):
+    prepay_id: str = ""
+    code_url: str = ""
+    h5_url: str = ""
+
+
+class WechatChannel:
+    """One merchant account, one kind of credential."""
+
+    def __init__(
+        self,
+        config: WechatConfig,
+        *,
+        find_account: FindAccount | None = None,
+        observe: Observe = unobserved,
+        wall_s: Callable[[], float] = time.time,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.api = WechatApi(config, observe=observe, wall_s=wall_s, tls=tls)
+        self._config = config
+        self._base = "/v3/pay/partner/transactions" if config.sub_mchid else "/v3/pay/transactions"
+        self._trades = WechatTrades(self.api, self._order_target)
+        self._money = WechatMoney(self.api, self._trades, find_account)
+        self._bills = WechatBills(self.api)
+        self.is_available = True
+        is_left_to_team = config.runner_payout == "team"
+        takes_back_from: tuple[Party, ...] = ("campus", "platform", *(("runner",) if is_left_to_team else ()))
+        self._shape = Capabilities(
+            code=config.code,
+            name_zh=config.name_zh,
+            name_en=config.name_en,
+            can_close=True,
+            can_split=True,
+            takes_back_from=takes_back_from,
+            has_bills=True,
+            limit_fen=config.limit_fen,
+            needs=NEEDS[config.trade_type],
+            expiry_max_s=LIFE_S[config.trade_type],
+            expiry_margin_s=EXPIRY_MARGIN_S,
+        )
+
+    @property
+    def shape(self) -> Capabilities:
+        return self._shape
+
+    async def start(self) -> None:
+        await self.api.start()
+
+    async def stop(self) -> None:
+        await self.api.stop()
+
+    async def work(self) -> int:
+        """Keep the platform's certificates fresh."""
+        return await self.api.work()
+
+    def _order_target(self, attempt_id: str) -> str:
+        query = "&".join(f"{name}={value}" for name, value in order_fields(self._config).items())
+        return f"{self._base}/out-trade-no/{quote(attempt_id, safe='')}?{query}"
+
+    # -- orders -------------------------------------------------------------------------------------------------------
+
+    async def create_credential(self, order: OrderToCreate) -> CreateAnswer:
+        for need in self._shape.needs:
+            if not order.payer.get(need):
+                return NotIssued(f"{need}_missing")
+        answer = await self.api.call(
+            "POST",
+            f"{self._base}/{self._config.trade_type}",
+            operation="create",
+            subject=order.attempt_id,
+            payload=self._order(order),
+            total_s=CREATE_S,
+        )
+        if isinstance(answer, Unheard):
+            return NotIssued(answer.reason, is_alarm=answer.reason in ALARMING_SILENCES)
+        if not answer.is_accepted:
+            return self._not_created(answer)
+        try:
+            return self._credential(msgspec.json.decode(answer.body, type=_Created))
+        except msgspec.DecodeError:
+            return NotIssued("bad_answer", is_alarm=True)
+
+    @staticmethod
+    def _not_created(answer: Said) -> CreateAnswer:
+        if answer.code in VERDICTS:
+            return Refused(answer.reason)
+        return NotIssued(answer.reason, is_alarm=answer.code in ALARMING)
+
+    def _order(self, order: OrderToCreate) -> dict[str, Any]:
+        config = self._config
+        is_partner = bool(config.sub_mchid)
+        fields: dict[str, Any] = {
+            **order_fields(config),
+            "sp_appid" if is_partner else "appid": config.appid,
+            "description": _printable(order.description)[:_DESCRIPTION_CHARS] or order.attempt_id,
+            "out_trade_no": order.attempt_id,
+            "time_expire": order.expires_at.astimezone(_BEIJING).isoformat(timespec="seconds"),
+            "notify_url": config.notify_url,
+            "amount": {"total": order.amount_fen, "currency": "CNY"},
+            # Frozen until it is split or released: this is what makes it an escrow.
+            "settle_info": {"profit_sharing": True},
+        }
+        if is_partner and config.sub_appid:
+            fields["sub_appid"] = config.sub_appid
+        if config.trade_type == "jsapi":
+            fields["payer"] = {"sp_openid" if is_partner else "openid": order.payer["openid"]}
+        if config.trade_type == "h5":
+            h5_info = {"type": "Wap", "app_name": config.h5_app_name, "app_url": config.h5_app_url}
+            fields["scene_info"] = {
+                "payer_client_ip": order.payer["client_ip"],
+                "h5_info": {name: value for name, value in h5_info.items() if value},
+            }
+        return fields
+
+    def _credential(self, created: _Created) -> CreateAnswer:
+        kind = f"wechat_{self._config.trade_type}"
+        match self._config.trade_type:
+            case "native" if created.code_url:
+                return Issued({"kind": kind, "code_url": created.code_url})
+            case "h5" if created.h5_url:
+                return Issued({"kind": kind, "h5_url": created.h5_url})
+            case "jsapi" if created.prepay_id:
+                return Issued({"kind": kind, "invoke": self._jsapi(created.prepay_id)})
+            case "app" if created.prepay_id:
+                return Issued({"kind": kind, "invoke": self._app(created.prepay_id)})
+            case _:
+                return NotIssued("bad_answer", is_alarm=True)
+
+    def _jsapi(self, prepay_id: str) -> dict[str, str]:
+        """What WeixinJSBridge and wx.requestPayment take, word for word."""
+        timestamp, nonce, package = str(int(self.api.wall_s())), self.api.new_nonce(), f"prepay_id={prepay_id}"
+        message = invoke_message(self._config.appid, timestamp, nonce, package)
+        return {
+            "appId": self._config.appid,
+            "timeStamp": timestamp,
+            "nonceStr": nonce,
+            "package": package,
+            "signType": "RSA",
+            "paySign": sign(self.api.keys.private, message),
+        }
+
+    def _app(self, prepay_id: str) -> dict[str, str]:
+        timestamp, nonce = str(int(self.api.wall_s())), self.api.new_nonce()
+        message = invoke_message(self._config.appid, timestamp, nonce, prepay_id)
+        return {
+            "appid": self._config.appid,
+            "partnerid": self._config.merchant,
+            "prepayid": prepay_id,
+            "package": "Sign=WXPay",
+            "noncestr": nonce,
+            "timestamp": timestamp,
+            "sign": sign(self.api.keys.private, message),
+        }
+
+    async def debit(self, order: OrderToCreate) -> DebitAnswer:
+        """The payer pays this one; nothing is debited."""
+        return Declined("not_a_direct_debit")
+
+    async def query(self, attempt_id: str) -> QueryAnswer:
+        return await self._trades.query(attempt_id)
+
+    async def close(self, attempt_id: str) -> CloseAnswer:
+        """204 even for an order that never was, and a payer at the password may pay after it: only a query proves."""
+        answer = await self.api.call(
+            "POST",
+            f"{self._base}/out-trade-no/{quote(attempt_id, safe='')}/close",
+            operation="close",
+            subject=attempt_id,
+            payload=order_fields(self._config),
+        )
+        if isinstance(answer, Unheard):
+            return "no_answer"
+        if answer.code in ("ORDERPAID", "ORDER_PAID"):
+            return "paid"
+        is_asked = answer.is_accepted or answer.code in ("ORDER_CLOSED", "ORDERCLOSED", "ORDER_NOT_EXIST")
+        return "asked" if is_asked else "no_answer"
+
+    # -- money --------------------------------------------------------------------------------------------------------
+
+    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+        return await self._money.split(attempt_id, number, receivers)
+
+    async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
+        return await self._money.refund(attempt_id, number, amount_fen)
+
+    async def refund(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
+        return await self._money.refund(attempt_id, number, amount_fen)
+
+    async def take_back(self, attempt_id: str, number: str, split_number: str, receiver: Receiver) -> MoneyAnswer:
+        return await self._money.take_back(attempt_id, number, split_number, receiver)
+
+    async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
+        return await self._money.transfer(number, account_ref, to, amount_fen)
+
+    def transfer_package(self, number: str) -> str:
+        """See ``WechatMoney.transfer_package``."""
+        return self._money.transfer_package(number)
+
+    async def bill(self, day: date) -> BillAnswer:
+        return await self._bills.bill(day)
+
+    # -- being called -------------------------------------------------------------------------------------------------
+
+    def read_callback(
+        self, headers: Mapping[str, str], body: bytes
+    ) -> PaidNotice | MoneyNotice | OtherNotice | BadNotice:
+        return self._trades.read_callback(headers, body)
+
+    def reply(self, *, is_accepted: bool) -> CallbackReply:
+        return wechat_trades.reply(is_accepted=is_accepted)
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip()
