@@ -76,11 +76,15 @@ def _tell_step(uow: UnitOfWork, order: Order, task: Task, rung: Rung, rules: Tas
             UNASSIGNED,
             order.id,
             f"订单 {code} 已等待 {waited_s // 60} 分钟,无人接单(被拒 {rules.refusals} 次)",
-            f"Nobody has taken order {code} for {waited_s // 60} minutes ({rules.refusals} refusals)",
+            f"Nobody has taken order {code} for {_many(waited_s // 60, 'minute')} ({_many(rules.refusals, 'refusal')})",
             order,
         )
     if rung.is_choice:
         tell(uow, EventKind.WAIT_OR_CANCEL, order, task, waited_s=waited_s)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _call(

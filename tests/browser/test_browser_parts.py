@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from dispatch.assign.state import Waiting
-from tests.browser.conftest import Stage
+from tests.browser.conftest import Stage, shown_keys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -107,6 +108,51 @@ WHY = """async () => {
   return { said, startsOpen, staysOpen: second.isConnected && second.open };
 }"""
 
+WEEK = """async () => {
+  const { Week } = await import("/static/js/week.js");
+  const { setLanguage } = await import("/static/js/i18n.js");
+  const { h, render } = await import("/static/js/dom.js");
+  const box = document.body.appendChild(document.createElement("div"));
+  const zone = { id: "z", name: "区", name_en: "Zone", mode: "grab", is_open: true };
+  const said = {};
+  for (const isOwn of [true, false]) {
+    const week = new Week({ api: null, path: "", isOwn, paint: () => {} });
+    week.known = { entries: [], term_starts: null, zones: null, known_zones: [zone], excluded: null };
+    for (const language of ["en", "zh-CN"]) {
+      setLanguage(language);
+      for (const zones of [null, ["z"]]) {
+        week.changed = { entries: [], term_starts: null, zones };
+        render(box, h("div", {}, week.view()));
+        said[`${isOwn ? "own" : "other"} ${language} ${zones ? "some" : "all"}`] = box.innerText;
+      }
+    }
+  }
+  return said;
+}"""
+
+OPTIONS = """async () => {
+  const { Reassigner } = await import("/static/js/console/reassign.js");
+  const waiting = [];
+  const api = { get: () => new Promise((answer, refuse) => waiting.push({ answer, refuse })) };
+  const reassign = new Reassigner({ api, board: null, paint: () => {} });
+  const first = reassign.fetchOptions("o");
+  const second = reassign.fetchOptions("o");
+  const other = reassign.fetchOptions("p");
+  waiting[1].answer("second");
+  await second;
+  waiting[0].answer("first, late");
+  await first;
+  const late = reassign.fetchOptions("o");
+  const last = reassign.fetchOptions("o", "r");
+  waiting[4].answer("last");
+  await last;
+  waiting[3].refuse(new Error("late"));
+  await late;
+  waiting[2].answer("other");
+  await other;
+  return [...reassign.options];
+}"""
+
 WORDS = """async () => {
   const { countdown, yuan, setLanguage, duration, distance } = await import("/static/js/i18n.js");
   setLanguage("en");
@@ -162,3 +208,20 @@ async def test_every_reason_to_wait_and_both_signs_of_regret_are_said_in_words(s
 async def test_amounts_and_times_are_written_for_people(stage: Stage) -> None:
     times = ["1:15", "−0:05", "1:01 h", "1 min", "2 min"]
     assert await run(stage, WORDS) == [*times, "¥4.15", "−¥0.30", "999 m", "1.5 km"]
+
+
+async def test_a_week_speaks_to_its_runner_and_of_them_to_the_campus_team(stage: Stage) -> None:
+    said = await run(stage, WEEK)
+    assert "whenever you are on duty" in said["own en all"] and "Where I work" in said["own en all"]
+    assert "我在哪些区域接单" in said["own zh-CN all"]
+    for key, text in said.items():
+        assert shown_keys(text) == []
+        if key.startswith("other en"):
+            assert not re.search(r"\b(I|you|your)\b", text, re.IGNORECASE), (key, text)
+        elif key.startswith("other"):
+            assert not re.search("[我您]", text), (key, text)
+    assert said["other en all"] != said["other en some"] and said["other zh-CN all"] != said["other zh-CN some"]
+
+
+async def test_of_two_answers_about_one_order_the_one_that_was_asked_for_last_counts(stage: Stage) -> None:
+    assert await run(stage, OPTIONS) == [["o", "last"], ["p", "other"]]

@@ -45,6 +45,14 @@ def test_there_are_words_for_everything_that_is_decided(language: str) -> None:
     assert [key for key in _needed() if not texts.get(key, "").strip()] == []
 
 
+def test_every_state_of_an_order_is_written_in_the_same_form() -> None:
+    english = _texts("en")
+    roots = ("status", "dispatch.state")
+    pills = {key: text for key, text in english.items() if key.rpartition(".")[0] in roots}
+    pills |= {key: english[key] for key in ("task.waiting", "task.offered")}
+    assert len(pills) > 10 and [key for key, text in pills.items() if not text[0].isupper()] == []
+
+
 def test_no_words_are_left_for_what_there_is_not() -> None:
     """A rule that went takes its words with it."""
     known = {"excluded": set(Exclusion), "waiting": set(Waiting), "why.term": set(TERMS), "why.hint": set(TERMS)}

@@ -7,6 +7,8 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from dispatch.access.principal import Principal
 from dispatch.flow import answer_offer, go_on_duty, read_orders, reassign_task, watch_console
 from dispatch.model.account import Role
@@ -57,6 +59,27 @@ async def test_each_step_is_told_once_and_in_order(world: World) -> None:
     assert alerts.count("unassigned") == 1
     orders = (await watch_console.console(world.ctx, operator)).orders
     assert [one.dispatch and one.dispatch.step for one in orders] == ["choice"]
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "refusals", "text"),
+    [
+        (70, 0, "for 1 minute (0 refusals)"),
+        (130, 1, "for 2 minutes (1 refusal)"),
+        (200, 2, "for 3 minutes (2 refusals)"),
+    ],
+)
+async def test_an_alert_counts_as_people_do(home: World, waited_s: int, refusals: int, text: str) -> None:
+    await home.settings(ladder=Ladder(rungs=(Rung(Step.ALERTED, waited_s, is_alert=True),)))
+    order_id = await home.paid(await home.student())
+    for _ in range(refusals):
+        runner = await home.runner()
+        offer = await home.offered(order_id)
+        await answer_offer.decline(home.ctx, runner, offer.id, DeclineOffer())
+    await home.pass_time(waited_s)
+    (alert,) = await home.read(lambda uow: uow.alerts.open_alerts())
+    assert alert.text_en == f"Nobody has taken order {order_id[-6:]} {text}"
+    assert alert.text_zh.endswith(f"无人接单(被拒 {refusals} 次)")
 
 
 async def test_steps_that_begin_while_nobody_looks_are_all_told(world: World) -> None:

@@ -14,9 +14,9 @@ const EMPTY = { kind: "class", weekday: 1, from: "08:00", to: "09:35", firstDay:
 /** @typedef {{kind: string, weekday: number, from: string, to: string, firstDay: string, lastDay: string, weeks: string, label: string}} EntryDraft */
 
 export class Week {
-  /** @param {{api: import("./api.js").Api, path: string, canRead?: boolean, paint: () => void}} parts */
-  constructor({ api, path, canRead = true, paint }) {
-    Object.assign(this, { api, path, canRead, paint });
+  /** @param {{api: import("./api.js").Api, path: string, isOwn?: boolean, paint: () => void}} parts */
+  constructor({ api, path, isOwn = true, paint }) {
+    Object.assign(this, { api, path, isOwn, paint });
     /** What the server knows. @type {any} */
     this.known = null;
     /** What was changed and is not saved. @type {{term_starts: string | null, entries: any[], zones: string[] | null} | null} */
@@ -52,13 +52,18 @@ export class Week {
     try {
       this.known = await this.api.call("PUT", this.path, { version: this.known.version, ...this.changed });
       this.changed = null;
-      toast(t("week.saved"), { kind: "good", seconds: 3 });
+      toast(this.words("saved"), { kind: "good", seconds: 3 });
     } catch (error) {
       toastError(error);
       if (error.status === 409) await this.load();
     }
     this.isBusy = false;
     this.paint();
+  }
+
+  /** The text for whoever writes their own week, or for the campus team about somebody else's. */
+  words(name) {
+    return t(this.isOwn ? `week.${name}` : `week.other.${name}`);
   }
 
   giveUp() {
@@ -153,7 +158,7 @@ export class Week {
       "section",
       { class: "week-head", key: "head" },
       h("button", { type: "button", class: "button small", id: "week-add", onclick: () => this.open(null) }, icon("plus"), t("week.add")),
-      this.canRead &&
+      this.isOwn &&
         h(
           "label",
           { class: "button small" },
@@ -199,7 +204,7 @@ export class Week {
           ),
         ),
       ),
-      !entries.length && h("p", { class: "empty week-empty", key: "none" }, t("week.none")),
+      !entries.length && h("p", { class: "empty week-empty", key: "none" }, this.words("none")),
     );
   }
 
@@ -297,7 +302,7 @@ export class Week {
     return h(
       "fieldset",
       { class: "card week-zones", key: "zones" },
-      h("legend", {}, t("week.zones")),
+      h("legend", {}, this.words("zones")),
       zones.map((zone) =>
         h(
           "label",
@@ -312,7 +317,7 @@ export class Week {
           h("small", { class: "muted" }, zone.is_open ? t(`zone.mode.${zone.mode}`) : t("week.zone_closed")),
         ),
       ),
-      h("small", { class: "muted" }, t(chosen ? "week.zones_some" : "week.zones_all")),
+      h("small", { class: "muted" }, this.words(chosen ? "zones_some" : "zones_all")),
     );
   }
 

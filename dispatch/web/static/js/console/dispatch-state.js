@@ -16,7 +16,7 @@ export function dispatchState(order, board, api) {
   const facts = [
     codeText("dispatch.step", state.step),
     t("dispatch.since", { age: duration(Math.max(0, (now() - state.since_ms) / 1000)) }),
-    state.refusals ? t("dispatch.refusals", { n: state.refusals }) : null,
+    state.refusals ? t(state.refusals === 1 ? "dispatch.refusal" : "dispatch.refusals", { n: state.refusals }) : null,
     held ? t("dispatch.pinned", { who: nameOf(board, held), at: clockTime(state.pinned_until_ms) }) : null,
   ];
   return h(

@@ -18,6 +18,8 @@ export class Reassigner {
     Object.assign(this, { api, board, paint });
     /** Options by order id, fetched when a hand reaches for the order. @type {Map<string, any>} */
     this.options = new Map();
+    /** By order id the request that was made last: the only one whose answer counts. @type {Map<string, object>} */
+    this.turns = new Map();
     this.isBusy = false;
     /** The open form. @type {{orderId: string, runnerId: string | null, reason: string, note: string} | null} */
     this.form = null;
@@ -38,10 +40,16 @@ export class Reassigner {
 
   /** @param {string} orderId @param {string | null} [runnerId] weighed however far away */
   async fetchOptions(orderId, runnerId = null) {
+    // Asked when a drag begins and again when it ends: a first answer that comes late must not replace the second.
+    const turn = {};
+    this.turns.set(orderId, turn);
     try {
       const query = runnerId ? { runner_id: runnerId } : {};
-      this.options.set(orderId, await this.api.get(`/orders/${orderId}/reassign-options`, query));
+      const found = await this.api.get(`/orders/${orderId}/reassign-options`, query);
+      if (this.turns.get(orderId) !== turn) return;
+      this.options.set(orderId, found);
     } catch (error) {
+      if (this.turns.get(orderId) !== turn) return;
       this.options.delete(orderId);
       toastError(error);
       if (this.form?.orderId === orderId) this.form = null;

@@ -11,7 +11,7 @@ export function openWeek({ api, runner }) {
   const week = new Week({
     api,
     path: `/accounts/${runner.id}/plan`,
-    canRead: false,
+    isOwn: false,
     paint: () => render(body, week.view()),
   });
   week.paint();

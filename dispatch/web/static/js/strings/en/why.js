@@ -95,7 +95,7 @@ export const why = {
   "yet.planned_short": "{name}, {at}",
   "yet.as_of": "by the plan of {at}",
   "yet.silent": "The planner has not been heard of for a while.",
-  "dispatch.state.planned": "planned",
+  "dispatch.state.planned": "Planned",
   "moves.title": "What moves",
   "moves.none": "No other promise moves.",
   "moves.own": "This order",
