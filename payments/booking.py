@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from payments import ledger
+from payments import group_books, ledger
 from payments.attempt import WITH_MONEY, Attempt, AttemptState, moved
 from payments.escrow import hold_after, still_held_fen
 from payments.money import Fen
@@ -46,7 +46,10 @@ class Booking:
     # -- events ---------------------------------------------------------------------------------------------------
 
     def tell(self, kind: Callable[..., AnyEvent], intent: IntentRow, **fields: Any) -> None:
-        """Put an event about the intent into the outbox."""
+        """Put an event about the intent into the outbox; a part of a group speaks through its parent."""
+        if intent.parent_intent_id is not None:
+            group_books.child_tells(self, kind, intent, fields)
+            return
         event = kind(
             seq=0,
             id=self._new_id("evt"),
@@ -57,6 +60,7 @@ class Booking:
             **fields,
         )
         self.uow.outbox.add(event)
+        self.uow.timeline.event(event)
 
     def issued(self, intent: IntentRow, attempt: Attempt) -> None:
         """The credential is committed, so it may be delivered."""
@@ -171,6 +175,9 @@ class Booking:
 
     def settle(self, intent: IntentRow, receivers: tuple[Receiver, ...]) -> None:
         """Begin to pay the receivers; without any, everything goes back."""
+        if intent.part == 0:
+            group_books.settle_group(self, intent, receivers)
+            return
         self.uow.intents.change(intent.id, is_settling=True)
         if not receivers:
             self.release(intent, "settled_at_zero")
@@ -182,6 +189,9 @@ class Booking:
 
     def release(self, intent: IntentRow, reason: str) -> None:
         """Begin to give back all that is still held and not captured."""
+        if intent.part == 0:
+            group_books.release_group(self, intent, reason)
+            return
         attempt = self.payer_of(intent)
         rest_fen = still_held_fen(intent.hold_state, intent.amount_fen, intent.captured_fen, intent.released_fen)
         happening = "captured_part" if intent.hold_state == "capturing" else "release"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 
+from payments import group_books
 from payments.booking import Booking
 from payments.money import MAX_INTENT_FEN, Fen, is_amount
+from payments.outcomes import Capabilities
 from payments.port import AnyCommand, CommandRefused, OpenIntent, Refund, Release, Settle, UnknownIntent
 from payments.settlement import receivers_of
 from payments.store.rows import IntentRow
@@ -63,13 +65,13 @@ def _check_text(name: str, text: str) -> None:
         raise ValueError(f"{name}: 1 to {_LONGEST_TEXT} printable characters")
 
 
-def apply(booking: Booking, command: AnyCommand) -> None:
+def apply(booking: Booking, command: AnyCommand, shapes: Mapping[str, Capabilities]) -> None:
     """Do it, unless this command was done before. Raises before anything is stored."""
     if not booking.uow.inbox.is_new_command(command.id, body_hash(command), booking.now):
         return
     match command:
         case OpenIntent():
-            _open(booking, command)
+            _open(booking, command, shapes)
         case Settle():
             _settle(booking, command)
         case Release():
@@ -85,7 +87,7 @@ def _intent(booking: Booking, command: AnyCommand) -> IntentRow:
     return intent
 
 
-def _open(booking: Booking, command: OpenIntent) -> None:
+def _open(booking: Booking, command: OpenIntent, shapes: Mapping[str, Capabilities]) -> None:
     if booking.uow.intents.get(command.intent_id) is not None:
         raise CommandRefused(f"intent {command.intent_id} exists already")
     intent = IntentRow(
@@ -99,7 +101,8 @@ def _open(booking: Booking, command: OpenIntent) -> None:
         expires_at=command.expires_at,
         created_at=booking.now,
     )
-    booking.uow.intents.add(intent, due_at=booking.now)
+    if not group_books.open_group(booking, intent, shapes):
+        booking.uow.intents.add(intent, due_at=booking.now)
 
 
 def _settle(booking: Booking, command: Settle) -> None:
@@ -126,16 +129,13 @@ def _release(booking: Booking, command: Release) -> None:
 
 def _refund(booking: Booking, command: Refund) -> None:
     intent = _intent(booking, command)
-    asked_fen = booking.uow.instructions.refunds_asked_fen(intent.id)
+    asked_fen = group_books.refunds_asked_fen(booking.uow, intent)
     if command.amount_fen > intent.captured_fen - asked_fen:
         raise CommandRefused(f"intent {intent.id} has {intent.captured_fen - asked_fen} fen left to refund")
     if booking.uow.instructions.get(command.refund_id) is not None:
         raise CommandRefused(f"refund {command.refund_id} exists already")
-    booking.instruct(
-        intent,
-        booking.payer_of(intent),
-        command.refund_id,
-        "refund",
-        Fen(command.amount_fen),
-        reason=command.reason,
-    )
+    refunds = [(intent, command.refund_id, Fen(command.amount_fen))]
+    if intent.part == 0:
+        refunds = group_books.refund_parts(booking.uow, intent, command.refund_id, Fen(command.amount_fen))
+    for of, number, amount_fen in refunds:
+        booking.instruct(of, booking.payer_of(of), number, "refund", amount_fen, reason=command.reason)

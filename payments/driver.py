@@ -1,62 +1,53 @@
-"""The driver: takes what is due, lets ``failover`` decide, calls channels between transactions, books the answers.
+"""The driver: takes what is due, calls channels between transactions, and has the answers booked.
 
 Several processes may drive at once. A lease keeps them apart; when one stalls beyond its lease, the table of moves and
-the compare-and-sets discard whatever comes too late.
+the compare-and-sets discard whatever comes too late, and it lets go. A slow call holds up nobody: what is due is taken
+on while others still wait for an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import assert_never
 
-from payments import failover
-from payments.attempt import Attempt, AttemptState, open_attempt
+import msgspec
+
 from payments.booking import Booking, NewId
-from payments.breaker import Breaker
 from payments.channels.base import Channel
-from payments.failover import Change, Close, Fail, FinishCancel, OpenAttempt, Query, Suspect, Wait
-from payments.outcomes import (
-    CloseAnswer,
-    CreateAnswer,
-    DebitAnswer,
-    Declined,
-    Issued,
-    MoneyAnswer,
-    NotIssued,
-    OrderToCreate,
-    QueryAnswer,
-    SplitAnswer,
-    Succeeded,
-    Unknown,
-)
-from payments.store.rows import Instruction, IntentRow
+from payments.failover import Close, Query
+from payments.health import Health
+from payments.outcomes import MoneyAnswer, NotIssued, QueryAnswer, SplitAnswer, Unknown
+from payments.steps import Answer, Call, Create, Planned, Steps, operation_of
+from payments.store.rows import Instruction
 from payments.store.unit_of_work import Store, UnitOfWork
 
 log = logging.getLogger(__name__)
 
-#: Real seconds for which a process keeps what it took; every call ends long before.
+#: Real seconds for which a process keeps what it took; a single call ends long before.
 LEASE_S = 15.0
-#: Real seconds for any call; creating a credential has its own, shorter budget in the channel.
+#: Real seconds for any call. A channel keeps the 800 ms for a credential itself, after it got a connection; nobody
+#: waits for one longer than for both.
 CALL_S = 5.0
-#: How much one pass takes on, and how many of it at once.
+CREATE_S = 1.6
+#: How many things are under way at once, and how many are taken from the queue at a time.
+MOST_AT_ONCE = 128
 BATCH = 64
-AT_ONCE = 16
-#: More steps than any intent can need in one go.
-MOST_STEPS = 16
+#: Real seconds that a pass waits for what it began before it looks for more.
+PASS_S = 0.05
+#: Calls for one intent in one go; then others have their turn.
+MOST_CALLS = 16
+
+#: What a channel needs of a payer, by the payer's reference and the names: revealed for one call.
+Reveal = Callable[[str, tuple[str, ...]], Awaitable[Mapping[str, str]]]
 
 
-class Create(OpenAttempt, frozen=True):
-    """The attempt is committed; now the channel may be called."""
-
-    attempt: Attempt
-    order: OrderToCreate
-
-
-Call = Create | Query | Close
+async def reveal_nothing(payer_ref: str, names: tuple[str, ...]) -> Mapping[str, str]:
+    """For channels that need to know nothing of a payer."""
+    return {}
 
 
 class Driver:
@@ -69,194 +60,119 @@ class Driver:
         now: Callable[[], datetime],
         new_id: NewId,
         real_s: Callable[[float], float],
+        reveal: Reveal = reveal_nothing,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._channels = channels
-        self._shapes = {code: channel.shape for code, channel in channels.items()}
         self._now = now
         self._new_id = new_id
-        self._lease = timedelta(seconds=LEASE_S / max(real_s(1.0), 1e-9))
-        self._breakers: dict[str, Breaker] = {}
+        self._reveal = reveal
+        shapes = {code: channel.shape for code, channel in channels.items()}
+        self.health = Health(shapes, monotonic_s)
+        lease = timedelta(seconds=LEASE_S / max(real_s(1.0), 1e-9))
+        self._steps = Steps(shapes, now, new_id, self._is_passed_over, lease)
+        self._running: set[asyncio.Task[None]] = set()
 
     async def work(self) -> int:
-        """One pass over everything due; how many things were taken on."""
+        """Take on what is due and wait a moment for it; how many things were taken on or are still under way."""
+        taken = await self._take_on(min(BATCH, MOST_AT_ONCE - len(self._running)))
+        if self._running:
+            await asyncio.wait(self._running, timeout=PASS_S)
+        return taken + len(self._running)
+
+    async def stop(self) -> None:
+        """Give up what is under way: its leases run out, and whoever drives next goes on from the rows."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _take_on(self, limit: int) -> int:
         now = self._now()
-        until = now + self._lease
+        until = now + self._steps.lease
 
         def take(uow: UnitOfWork) -> tuple[list[str], list[str]]:
-            return uow.intents.lease_due(now, until, BATCH), uow.instructions.lease_due(now, until, BATCH)
+            intents = uow.intents.lease_due(now, until, limit)
+            return intents, uow.instructions.lease_due(now, until, limit - len(intents))
 
         # Looking first costs a writer nothing when nothing is due.
-        if not await self._store.read(lambda uow: uow.intents.is_any_due(now) or uow.instructions.is_any_due(now)):
+        if limit <= 0 or not await self._store.read(
+            lambda uow: uow.intents.is_any_due(now) or uow.instructions.is_any_due(now)
+        ):
             return 0
         intents, instructions = await self._store.run(take)
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        async def guarded(name: str, drive: Callable[[str], Awaitable[None]]) -> None:
-            async with gate:
-                try:
-                    await drive(name)
-                except Exception:
-                    # One intent's bug must not stop the others; its lease runs out and it is tried again.
-                    log.exception("payments could not drive %s", name)
-
-        await asyncio.gather(
-            *(guarded(name, self.drive_intent) for name in intents),
-            *(guarded(name, self.drive_instruction) for name in instructions),
-        )
+        for name in intents:
+            self._begin(name, self.drive_intent(name, until))
+        for name in instructions:
+            self._begin(name, self.drive_instruction(name))
         return len(intents) + len(instructions)
+
+    def _begin(self, name: str, driving: Awaitable[None]) -> None:
+        async def guarded() -> None:
+            try:
+                await driving
+            except Exception:
+                # One intent's bug must not stop the others; its lease runs out and it is tried again.
+                log.exception("payments could not drive %s", name)
+
+        task = asyncio.create_task(guarded(), name=f"payments {name}")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     # -- intents --------------------------------------------------------------------------------------------------
 
-    async def drive_intent(self, intent_id: str) -> None:
-        """Steps on one leased intent until it has to wait."""
-        call = await self._store.run(partial(self._plan, intent_id))
-        for _ in range(MOST_STEPS):
-            if call is None:
+    async def drive_intent(self, intent_id: str, until: datetime) -> None:
+        """Steps on one intent, leased until then, until it has to wait."""
+        planned: Planned | None = await self._store.run(partial(self._steps.plan, intent_id, until))
+        for _ in range(MOST_CALLS):
+            if planned is None:
                 return
             asked_at = self._now()
-            answer = await self._call(call)
-            if isinstance(call, Create):
-                self._learn(call.channel, is_success=not isinstance(answer, NotIssued | Unknown))
-            call = await self._store.run(partial(self._apply_and_plan, intent_id, call, answer, asked_at))
-        raise AssertionError("an intent settles down within a few calls")
+            answer = await self._call(planned.call)
+            planned = await self._store.run(partial(self._steps.apply_and_plan, planned, answer, asked_at))
+        await self._store.run(lambda uow: uow.intents.let_go(intent_id, self._now()))
 
-    def _plan(self, intent_id: str, uow: UnitOfWork) -> Call | None:
-        """Commit whatever needs no call, up to the next call or the next wait."""
-        now = self._now()
-        booking = Booking(uow, now, self._new_id)
-        for _ in range(MOST_STEPS):
-            intent = uow.intents.require(intent_id)
-            attempts = uow.attempts.of(intent)
-            step = failover.decide(intent, attempts, self._shapes, now, self._is_passed_over)
-            match step:
-                case Query() | Close():
-                    return step
-                case OpenAttempt():
-                    return self._open(uow, intent, step, now)
-                case Change(attempt):
-                    was = next(before.state for before in attempts if before.id == attempt.id)
-                    uow.attempts.save(attempt, was)
-                case Fail(reason):
-                    booking.fail(intent, reason)
-                case FinishCancel():
-                    booking.finish_cancel(intent)
-                case Suspect(reason):
-                    booking.suspect(intent, reason)
-                case Wait(until):
-                    uow.intents.let_go(intent_id, until)
-                    return None
-                case _:
-                    assert_never(step)
-        raise AssertionError("an intent settles down within a few steps")
-
-    def _open(self, uow: UnitOfWork, intent: IntentRow, step: OpenAttempt, now: datetime) -> Create:
-        attempt = open_attempt(
-            intent_id=intent.id,
-            number=step.number,
-            amount_fen=intent.amount_fen,
-            intent_expires_at=intent.expires_at,
-            shape=self._shapes[step.channel],
-            now=now,
-        )
-        uow.attempts.add(attempt)
-        if intent.switch_to is not None:
-            uow.intents.change(intent.id, switch_to=None)
-        order = OrderToCreate(
-            attempt_id=attempt.id,
-            amount_fen=attempt.amount_fen,
-            description=intent.description,
-            order_ref=intent.order_ref,
-            payer_ref=intent.payer_ref,
-            expires_at=attempt.expires_at,
-        )
-        return Create(step.channel, step.number, attempt, order)
-
-    async def _call(self, call: Call) -> CreateAnswer | DebitAnswer | QueryAnswer | CloseAnswer:
+    async def _call(self, call: Call) -> Answer:
         channel = self._channels[call.attempt.channel]
+        shape = channel.shape
+        operation = operation_of(call, shape)
+        if isinstance(call, Create):
+            if shape.needs:
+                payer = await self._reveal(call.order.payer_ref, shape.needs)
+                call = msgspec.structs.replace(call, order=msgspec.structs.replace(call.order, payer=payer))
+            if shape.creates_locally:
+                # Signing is no call: there is nothing to wait for, and it says nothing of the provider.
+                return await channel.create_credential(call.order)
+        number = self.health.begin(shape.code, operation)
+        answer: Answer | None = None
         try:
-            async with asyncio.timeout(CALL_S):
-                match call:
-                    case Create(order=order):
-                        is_debit = channel.shape.is_direct_debit
-                        return await (channel.debit(order) if is_debit else channel.create_credential(order))
-                    case Query(attempt):
-                        return await channel.query(attempt.id)
-                    case Close(attempt):
-                        return await channel.close(attempt.id)
+            async with asyncio.timeout(CREATE_S if operation == "create" else CALL_S):
+                answer = await self._ask(channel, call)
         except TimeoutError:
-            return self._no_answer(call, channel)
+            answer = _no_answer(call, is_debit=shape.is_direct_debit)
+        finally:
+            self.health.end(shape.code, operation, number, answer)
+        return answer
 
     @staticmethod
-    def _no_answer(call: Call, channel: Channel) -> CreateAnswer | DebitAnswer | QueryAnswer | CloseAnswer:
+    async def _ask(channel: Channel, call: Call) -> Answer:
         match call:
-            case Create():
-                return Unknown("timeout") if channel.shape.is_direct_debit else NotIssued("timeout")
-            case Query():
-                return QueryAnswer(standing="no_answer")
-            case Close():
-                return "no_answer"
-
-    def _apply_and_plan(
-        self,
-        intent_id: str,
-        call: Call,
-        answer: CreateAnswer | DebitAnswer | QueryAnswer | CloseAnswer,
-        asked_at: datetime,
-        uow: UnitOfWork,
-    ) -> Call | None:
-        self._apply(uow, call, answer, asked_at)
-        return self._plan(intent_id, uow)
-
-    def _apply(
-        self,
-        uow: UnitOfWork,
-        call: Call,
-        answer: CreateAnswer | DebitAnswer | QueryAnswer | CloseAnswer,
-        asked_at: datetime,
-    ) -> None:
-        """What the answer makes true; against the row as it is by now, not as it was when the call began."""
-        now = self._now()
-        booking = Booking(uow, now, self._new_id)
-        attempt = uow.attempts.require(call.attempt.id)
-        after: Attempt | None
-        match answer:
-            case (
-                Succeeded(amount_fen, transaction_id)
-                | QueryAnswer(standing="paid", amount_fen=amount_fen, transaction_id=transaction_id)
-            ):
-                if booking.paid(attempt, amount_fen, transaction_id) == "booked":
-                    return
-                no_proof = QueryAnswer(standing="no_answer")
-                after = failover.after_query(attempt, no_proof, self._shapes[attempt.channel], asked_at)
-            case QueryAnswer():
-                after = failover.after_query(attempt, answer, self._shapes[attempt.channel], asked_at)
-            case "asked" | "paid" | "no_answer":
-                after = failover.after_close(attempt, answer, now)
-            case Unknown() | Declined():
-                after = failover.after_debit(attempt, answer, now)
-            case _:
-                after = failover.after_create(attempt, answer, now)
-        if after is None:
-            return
-        uow.attempts.save(after, attempt.state)
-        if attempt.state is AttemptState.CREATING and isinstance(answer, Issued):
-            booking.issued(uow.intents.require(attempt.intent_id), after)
+            case Create(order=order):
+                is_debit = channel.shape.is_direct_debit
+                return await (channel.debit(order) if is_debit else channel.create_credential(order))
+            case Query(attempt):
+                return await channel.query(attempt.id)
+            case Close(attempt):
+                return await channel.close(attempt.id)
 
     # -- health ---------------------------------------------------------------------------------------------------
 
     def _is_passed_over(self, code: str) -> bool:
-        breaker = self._breakers.get(code)
-        is_open = breaker is not None and breaker.is_open(self._now())
-        return is_open or not self._channels[code].is_available
-
-    def _learn(self, code: str, *, is_success: bool) -> None:
-        breaker = self._breakers.get(code, Breaker())
-        self._breakers[code] = breaker.after(is_success=is_success, now=self._now())
+        return not self._channels[code].is_available or not self.health.admits(code)
 
     def is_healthy(self, code: str) -> bool:
         """Whether new orders go to this channel."""
-        return not self._is_passed_over(code)
+        return self._channels[code].is_available and not self.health.is_open(code)
 
     # -- instructions ---------------------------------------------------------------------------------------------
 
@@ -272,6 +188,7 @@ class Driver:
             if fresh.is_done or fresh.tries != order.tries:
                 return  # Somebody else was faster: the lease had run out.
             booking = Booking(uow, self._now(), self._new_id)
+            uow.timeline.instructed(fresh, answer, booking.now)
             match answer:
                 case SplitAnswer(receivers=()):
                     booking.try_later(fresh, answer.reason, is_failure=False)
@@ -286,16 +203,34 @@ class Driver:
 
     async def _instruct(self, order: Instruction) -> SplitAnswer | MoneyAnswer:
         channel = self._channels[order.channel]
+        number = self.health.begin(order.channel, order.kind)
+        answer: SplitAnswer | MoneyAnswer | None = None
         try:
             async with asyncio.timeout(CALL_S):
-                match order.kind:
-                    case "split":
-                        return await channel.split(order.attempt_id, order.id, order.receivers)
-                    case "refund":
-                        return await channel.refund(order.attempt_id, order.id, order.amount_fen)
-                    case _:
-                        return await channel.give_back(order.attempt_id, order.id, order.amount_fen)
+                answer = await self._tell(channel, order)
         except TimeoutError:
-            if order.kind == "split":
-                return SplitAnswer(reason="timeout")
-            return MoneyAnswer(standing="no_answer", reason="timeout")
+            is_split = order.kind == "split"
+            answer = SplitAnswer(reason="timeout") if is_split else MoneyAnswer(standing="no_answer", reason="timeout")
+        finally:
+            self.health.end(order.channel, order.kind, number, answer)
+        return answer
+
+    @staticmethod
+    async def _tell(channel: Channel, order: Instruction) -> SplitAnswer | MoneyAnswer:
+        match order.kind:
+            case "split":
+                return await channel.split(order.attempt_id, order.id, order.receivers)
+            case "refund":
+                return await channel.refund(order.attempt_id, order.id, order.amount_fen)
+            case _:
+                return await channel.give_back(order.attempt_id, order.id, order.amount_fen)
+
+
+def _no_answer(call: Call, *, is_debit: bool) -> Answer:
+    match call:
+        case Create():
+            return Unknown("timeout") if is_debit else NotIssued("timeout")
+        case Query():
+            return QueryAnswer(standing="no_answer")
+        case Close():
+            return "no_answer"

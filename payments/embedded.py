@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from payments import checks, commands, failover, ledger
-from payments.attempt import Attempt, AttemptState
+from payments.attempt import AttemptState
 from payments.booking import Booking, NewId
-from payments.callbacks import take_callback
+from payments.callbacks import Callbacks
 from payments.channels.base import Channel, OpenBooks
-from payments.driver import Driver
+from payments.driver import Driver, Reveal, reveal_nothing
+from payments.group_books import current_child
+from payments.health import HealthView
 from payments.money import Fen
 from payments.port import (
     AnyCommand,
     AnyEvent,
-    AttemptView,
     Balances,
     CallbackReply,
+    CallbackTally,
     ChannelView,
     IntentView,
     OrderBook,
     StatementLine,
     SwitchRefused,
+    TimelineEntry,
     Totals,
     UnknownChannel,
     UnknownIntent,
 )
 from payments.store.unit_of_work import Store, UnitOfWork
+from payments.timeline import MOST_SHOWN, ExchangeBuffer, row_of_exchange
+from payments.views import view_of
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +54,20 @@ class EmbeddedPayments:
         new_id: NewId,
         channels: Sequence[Channel],
         real_s: Callable[[float], float] = float,
+        *,
+        reveal: Reveal = reveal_nothing,
+        exchanges: ExchangeBuffer | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = Store(database_url)
         self._now = now
         self._new_id = new_id
         self._channels = {channel.shape.code: channel for channel in channels}
-        self._driver = Driver(self._store, self._channels, now, new_id, real_s)
+        self._shapes = {code: channel.shape for code, channel in self._channels.items()}
+        self._driver = Driver(self._store, self._channels, now, new_id, real_s, reveal, monotonic_s)
+        self._callbacks = Callbacks(self._store, now, new_id)
+        #: Where channels tell of their calls (``observe``); written down with the next pass.
+        self.exchanges = exchanges if exchanges is not None else ExchangeBuffer()
         self._woken = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
@@ -65,9 +78,12 @@ class EmbeddedPayments:
         return await self._store.migrate()
 
     async def start(self, *, is_driving: bool = False) -> None:
-        """Ready the schema; with ``is_driving`` also work in the background. What a crash left is simply due: a lease
-        runs out, and the row says how far it had come."""
+        """Ready the schema; with ``is_driving`` also work in the background. What a crash left is due: a lease runs
+        out, and the row says how far it had come. Whatever sleeps without an end is looked at again, too."""
         await self.migrate()
+        asleep = await self._store.run(lambda uow: uow.intents.wake_unfinished(self._now()))
+        if asleep:
+            log.warning("%d unfinished payments were asleep and are looked at again", asleep)
         for channel in self._channels.values():
             await channel.start()
         if is_driving:
@@ -79,6 +95,7 @@ class EmbeddedPayments:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
             self._loop = None
+        await self._driver.stop()
         for channel in self._channels.values():
             await channel.stop()
         self._store.close()
@@ -101,6 +118,7 @@ class EmbeddedPayments:
     async def work(self) -> int:
         """One pass: everything due, once. How many things were done; 0 means that there is nothing to do now."""
         done = await self._driver.work()
+        await self._write_down()
         for channel in self._channels.values():
             done += await channel.work()
         return done
@@ -109,7 +127,8 @@ class EmbeddedPayments:
 
     async def submit(self, command: AnyCommand) -> None:
         commands.check(command, self._channels)
-        await self._store.run(lambda uow: commands.apply(Booking(uow, self._now(), self._new_id), command))
+        shapes = self._shapes
+        await self._store.run(lambda uow: commands.apply(Booking(uow, self._now(), self._new_id), command, shapes))
         self._woken.set()
 
     async def events(self, limit: int = 100) -> list[AnyEvent]:
@@ -121,23 +140,29 @@ class EmbeddedPayments:
             await self._store.run(lambda uow: uow.outbox.acknowledge(ids, self._now()))
 
     async def view(self, intent_id: str) -> IntentView | None:
-        return await self._store.read(partial(_view, intent_id))
+        return await self._store.read(partial(view_of, intent_id))
 
     async def switch_channel(self, intent_id: str, channel: str) -> None:
-        if channel not in self._channels or not self._channels[channel].is_available:
+        if channel not in self._channels or not self._driver.is_healthy(channel):
             raise UnknownChannel(channel)
 
         def ask(uow: UnitOfWork) -> None:
-            intent = uow.intents.get(intent_id)
-            if intent is None:
+            whole = uow.intents.get(intent_id)
+            if whole is None:
                 raise UnknownIntent(intent_id)
+            # A group is switched part by part: the one that is to be paid now.
+            intent = current_child(uow.intents.children(intent_id)) if whole.part == 0 else whole
             attempts = uow.attempts.of(intent)
             if not failover.may_switch(intent, attempts, self._now()):
                 raise SwitchRefused(f"intent {intent_id} takes no payment any more")
+            if not failover.takes(self._shapes[channel], intent.amount_fen):
+                raise SwitchRefused(f"{channel} takes no order of {intent.amount_fen} fen")
             live = next((attempt for attempt in attempts if attempt.is_live), None)
             if live is not None and live.channel == channel and live.state is not AttemptState.CLOSING:
                 return  # It is on that channel already.
-            uow.intents.change(intent_id, phase="open", reason="", switch_to=channel, due_at=self._now())
+            uow.intents.change(intent.id, phase="open", reason="", switch_to=channel, due_at=self._now())
+            if whole.part == 0:
+                uow.intents.wake(whole.id, self._now())
 
         await self._store.run(ask)
         self._woken.set()
@@ -145,7 +170,7 @@ class EmbeddedPayments:
     async def callback(self, channel: str, headers: Mapping[str, str], body: bytes) -> CallbackReply:
         if channel not in self._channels:
             return CallbackReply(404, b"no such channel")
-        reply = await take_callback(self._store, self._channels[channel], headers, body, self._now, self._new_id)
+        reply = await self._callbacks.take(self._channels[channel], headers, body)
         self._woken.set()
         return reply
 
@@ -202,8 +227,40 @@ class EmbeddedPayments:
             for code, channel in self._channels.items()
         ]
 
+    async def timeline(self, order_ref: str, limit: int = 500) -> list[TimelineEntry]:
+        def read(uow: UnitOfWork) -> list[TimelineEntry]:
+            ids = [intent.id for intent in uow.intents.of_order(order_ref)]
+            return uow.timeline.of_intents(ids, min(limit, MOST_SHOWN))
+
+        return await self._store.read(read)
+
     async def book(self, order_ref: str) -> OrderBook:
         return await self._store.read(partial(_book, order_ref))
+
+    # -- watching -----------------------------------------------------------------------------------------------------
+
+    def health(self) -> HealthView:
+        """The breakers and complaints of this process, for metrics and alarms."""
+        return self._driver.health.view()
+
+    async def callback_tallies(self, since: datetime) -> list[CallbackTally]:
+        """How callbacks fared, in every process, in the hours from ``since`` on."""
+        return await self._store.read(lambda uow: uow.timeline.tallies(since))
+
+    async def _write_down(self) -> None:
+        """What channels told of their calls, and how callbacks fared, in one transaction."""
+        exchanges = self.exchanges.take()
+        await self._callbacks.write_down()
+        if not exchanges:
+            return
+
+        def write(uow: UnitOfWork) -> None:
+            intents = uow.timeline.intents_of(exchange.subject for exchange in exchanges)
+            for exchange in exchanges:
+                if exchange.subject in intents:
+                    uow.timeline.add(row_of_exchange(exchange, intents[exchange.subject]))
+
+        await self._store.run(write)
 
     # -- examining --------------------------------------------------------------------------------------------------
 
@@ -214,44 +271,6 @@ class EmbeddedPayments:
             if isinstance(channel, OpenBooks):
                 found += await checks.compare_mirror(self._store, channel)
         return found
-
-
-def _view(intent_id: str, uow: UnitOfWork) -> IntentView | None:
-    intent = uow.intents.get(intent_id)
-    if intent is None:
-        return None
-    attempts = uow.attempts.of(intent)
-    payable = next((attempt for attempt in attempts if attempt.state is AttemptState.ISSUED), None)
-    credential: dict[str, Any] | None = payable.credential if payable and intent.wants_payment else None
-    paying = next((attempt for attempt in attempts if attempt.id == intent.paid_attempt), None)
-    newest = paying or next((attempt for attempt in attempts if attempt.is_live), attempts[-1] if attempts else None)
-    return IntentView(
-        intent_id=intent.id,
-        campus_id=intent.campus_id,
-        order_ref=intent.order_ref,
-        amount_fen=intent.amount_fen,
-        state=failover.intent_state(intent, attempts),
-        hold_state=intent.hold_state,
-        channel=newest.channel if newest else None,
-        credential=credential,
-        captured_fen=intent.captured_fen,
-        released_fen=intent.released_fen,
-        refunded_fen=intent.refunded_fen,
-        expires_at=intent.expires_at,
-        reason=intent.reason,
-        attempts=tuple(_attempt_view(attempt) for attempt in attempts),
-    )
-
-
-def _attempt_view(attempt: Attempt) -> AttemptView:
-    return AttemptView(
-        attempt_id=attempt.id,
-        channel=attempt.channel,
-        state=attempt.state.value,
-        created_at=attempt.created_at,
-        changed_at=attempt.changed_at,
-        reason=attempt.reason,
-    )
 
 
 def _book(order_ref: str, uow: UnitOfWork) -> OrderBook:

@@ -27,6 +27,8 @@ from payments.outcomes import (
     Unknown,
 )
 from payments.port import IntentState
+from payments.risk import Decision
+from payments.states import Facts, outward_state
 
 #: open · cancelling: to be given back, attempts still being closed · cancelled · failed: proved dead.
 Phase = Literal["open", "cancelling", "cancelled", "failed"]
@@ -37,6 +39,7 @@ ASK_S: dict[AttemptState, tuple[float, ...]] = {
     AttemptState.CLOSING: (1, 2, 4, 8, 16, 32, 60, 300, 900),
     AttemptState.UNKNOWN: (1, 2, 4, 8, 16, 32, 60, 300, 900),
     AttemptState.ABANDONED: (60, 300, 900),
+    AttemptState.CLOSED: (60, 300, 900),
 }
 #: An abandoned order may still be on its way to the provider; closing it earlier could come before it does.
 ABANDONED_FIRST_ASK_S = 300.0
@@ -48,6 +51,10 @@ MOST_ATTEMPTS = 20
 INTERRUPTED = "interrupted"
 #: Without proof for so long the machine stops asking, and people and the bill decide.
 PROOF_WITHIN_S = 24 * 3600.0
+#: Why an intent is suspicious whose attempt nobody could prove paid or dead.
+NO_PROOF = "no_proof"
+#: What a closed attempt waits for: one more question once its time is over, for a provider whose "closed" was not so.
+LAST_LOOK = "last_look"
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,10 +68,18 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     paid_attempt: str | None = None
     switch_to: str | None = None
     is_suspicious: bool = False
+    #: What risk says of it today; None: nobody objected.
+    risk_verdict: Decision | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Risk lets nobody pay it (yet)."""
+        return self.risk_verdict is not None and self.risk_verdict != "allow"
 
     @property
     def wants_payment(self) -> bool:
-        return self.phase == "open" and self.paid_attempt is None and not self.is_suspicious
+        is_open = self.phase == "open" and self.paid_attempt is None
+        return is_open and not self.is_suspicious and not self.is_stopped
 
 
 # -- steps --------------------------------------------------------------------------------------------------------
@@ -142,6 +157,8 @@ def decide(
         return _next_attempt(intent, attempts, shapes, now, is_passed_over)
     if intent.phase == "cancelling" and intent.paid_attempt is None:
         return FinishCancel()
+    if intent.is_stopped and intent.phase == "open" and not attempts:
+        return Fail("expired") if now >= intent.expires_at else Wait(intent.expires_at)
     return _tend_abandoned(intent, attempts, shapes, now)
 
 
@@ -163,19 +180,27 @@ def _next_attempt(
 ) -> Step:
     if now >= intent.expires_at:
         return Fail("expired")
+    # A provider's verdict on the order ends it, whatever anybody wished for while it was being reached.
+    judged = next((attempt for attempt in attempts if attempt.state is AttemptState.REFUSED), None)
+    if judged is not None:
+        return Fail(judged.reason)
     number = len(attempts) + 1
-    if intent.switch_to is not None and intent.switch_to in shapes and number <= MOST_ATTEMPTS:
-        return OpenAttempt(intent.switch_to, number)
-    if attempts and attempts[-1].state is AttemptState.REFUSED:
-        return Fail(attempts[-1].reason)
+    usable = [code for code in intent.channels if code in shapes and takes(shapes[code], intent.amount_fen)]
+    wished = intent.switch_to
+    if wished is not None and wished in shapes and takes(shapes[wished], intent.amount_fen) and number <= MOST_ATTEMPTS:
+        return OpenAttempt(wished, number)
     # A call that our own crash cut short says nothing about the channel.
     tried = {attempt.channel for attempt in attempts if attempt.reason != INTERRUPTED}
-    left = [channel for channel in intent.channels if channel in shapes and channel not in tried]
+    left = [code for code in usable if code not in tried]
     if not left or number > MOST_ATTEMPTS:
         return Fail(attempts[-1].reason if attempts else "no_channel")
-    # A channel in trouble is still better than none.
-    healthy = [channel for channel in left if not is_passed_over(channel)]
-    return OpenAttempt((healthy or left)[0], number)
+    # A channel in trouble is still better than none; asked one by one, since being let in may use up a probe.
+    return OpenAttempt(next((code for code in left if not is_passed_over(code)), left[0]), number)
+
+
+def takes(shape: Capabilities, amount_fen: Fen) -> bool:
+    """Whether one order of this amount is within the channel's limit."""
+    return shape.limit_fen is None or amount_fen <= shape.limit_fen
 
 
 def _tend_live(intent: Intent, attempt: Attempt, shape: Capabilities, now: datetime) -> Step:
@@ -193,17 +218,21 @@ def _tend_live(intent: Intent, attempt: Attempt, shape: Capabilities, now: datet
 def _tend_abandoned(
     intent: Intent, attempts: Sequence[Attempt], shapes: Mapping[str, Capabilities], now: datetime
 ) -> Step:
+    """Those that nobody waits for: never delivered, or closed before their time was over. Not being able to ask about
+    them for a day is no suspicion: the bill has the last word on every order."""
     step: Step = Wait(None)
     for attempt in attempts:
-        if attempt.state is AttemptState.ABANDONED:
+        is_to_look = attempt.state is AttemptState.CLOSED and attempt.seen == LAST_LOOK
+        is_left = is_to_look or attempt.state is AttemptState.ABANDONED
+        if is_left and now < attempt.created_at + timedelta(seconds=PROOF_WITHIN_S):
             step = _sooner(step, _pursue(intent, attempt, shapes[attempt.channel], now))
     return step
 
 
 def _pursue(intent: Intent, attempt: Attempt, shape: Capabilities, now: datetime) -> Step:
     """Ask, close, ask again, until the provider's word or the expiry proves the attempt dead or paid."""
-    if now >= attempt.created_at + timedelta(seconds=PROOF_WITHIN_S):
-        return Wait(None) if intent.is_suspicious else Suspect("no_proof")
+    if attempt.is_live and now >= attempt.created_at + timedelta(seconds=PROOF_WITHIN_S):
+        return Wait(None) if intent.is_suspicious else Suspect(NO_PROOF)
     if now < attempt.ask_at:
         return Wait(attempt.ask_at)
     is_to_close = attempt.seen == "unpaid" and shape.can_close
@@ -256,11 +285,14 @@ def after_query(attempt: Attempt, answer: QueryAnswer, shape: Capabilities, aske
         is_past and (answer.standing == "absent" or (answer.standing == "unpaid" and not shape.can_close))
     )
     if is_dead:
-        dead = moved(attempt, "proved_dead", asked_at, reason=attempt.reason or "closed")
+        looks = {} if is_past else {"seen": LAST_LOOK, "ask_at": attempt.dead_after, "asks": 0}
+        dead = moved(attempt, "proved_dead", asked_at, reason=attempt.reason or "closed", **looks)
         if dead is not None:
             return dead
     if attempt.state not in ASK_S:
         return attempt
+    if attempt.state is AttemptState.CLOSED:
+        return _after_last_look(attempt, answer, asked_at)
     # The first "unpaid" of an attempt to be closed is followed by the close at once; later ones keep the ladder.
     is_first_unpaid = answer.standing == "unpaid" and attempt.seen == "" and attempt.state is not AttemptState.UNKNOWN
     delay_s = 0.0 if is_first_unpaid and attempt.state is not AttemptState.ISSUED else ask_delay_s(attempt)
@@ -270,6 +302,17 @@ def after_query(attempt: Attempt, answer: QueryAnswer, shape: Capabilities, aske
         # The answer that settles it can be had from then on; a long rung of the ladder would only hold the payer up.
         ask_at = min(ask_at, attempt.dead_after)
     return msgspec.structs.replace(attempt, asks=attempt.asks + 1, seen=seen, ask_at=ask_at)
+
+
+def after_mismatch(attempt: Attempt, shape: Capabilities, asked_at: datetime) -> Attempt:
+    """The attempt after a proof that does not fit the order: no proof of anything, and it is asked about again."""
+    return after_query(attempt, QueryAnswer(standing="no_answer"), shape, asked_at)
+
+
+def _after_last_look(attempt: Attempt, answer: QueryAnswer, asked_at: datetime) -> Attempt:
+    is_over = answer.standing != "no_answer" and asked_at >= attempt.dead_after
+    ask_at = asked_at + timedelta(seconds=ask_delay_s(attempt))
+    return msgspec.structs.replace(attempt, seen="" if is_over else attempt.seen, asks=attempt.asks + 1, ask_at=ask_at)
 
 
 def after_close(attempt: Attempt, answer: CloseAnswer, now: datetime) -> Attempt:
@@ -288,16 +331,19 @@ def may_switch(intent: Intent, attempts: Sequence[Attempt], now: datetime) -> bo
     """Whether the payer may ask for a channel: there is time, no money, no doubt, and no provider's verdict."""
     is_judged = bool(attempts) and attempts[-1].state is AttemptState.REFUSED
     is_unpaid = intent.phase in ("open", "failed") and intent.paid_attempt is None and not intent.is_suspicious
-    return is_unpaid and not is_judged and now < intent.expires_at
+    return is_unpaid and not is_judged and not intent.is_stopped and now < intent.expires_at
+
+
+def facts(intent: Intent, attempts: Sequence[Attempt]) -> Facts:
+    """What the intent's outward state depends on."""
+    return Facts(
+        is_paid=intent.paid_attempt is not None,
+        is_suspicious=intent.is_suspicious,
+        is_over=intent.phase in ("failed", "cancelled"),
+        is_busy=any(attempt.is_live and attempt.state is not AttemptState.ISSUED for attempt in attempts),
+    )
 
 
 def intent_state(intent: Intent, attempts: Sequence[Attempt]) -> IntentState:
     """The outward state, a pure function of the rows."""
-    if intent.paid_attempt is not None:
-        return "success"
-    if intent.is_suspicious:
-        return "suspicious"
-    if intent.phase in ("failed", "cancelled"):
-        return "failed"
-    is_busy = any(attempt.is_live and attempt.state is not AttemptState.ISSUED for attempt in attempts)
-    return "processing" if is_busy or not attempts else "pending"
+    return outward_state(facts(intent, attempts))

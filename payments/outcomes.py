@@ -66,11 +66,20 @@ class Issued(msgspec.Struct, frozen=True):
     credential: dict[str, Any]
 
 
+#: The reason of an answer that our own side made: no connection was free. It says nothing about the provider.
+OVERLOAD = "overload"
+
+
 class NotIssued(msgspec.Struct, frozen=True):
-    """No credential came (time-out, 5xx, declined): it was never delivered, so nobody can pay with it."""
+    """No credential came (time-out, 5xx, declined): it was never delivered, so nobody can pay with it.
+
+    ``is_alarm``: another channel may serve this order, but a person has to look at this one (401: our key or clock is
+    not accepted, 403: we lack a right, 429: we ask too often).
+    """
 
     reason: str
     may_switch: bool = True
+    is_alarm: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True):

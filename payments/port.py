@@ -95,10 +95,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
 
 
 class IntentReady(Event, frozen=True, kw_only=True, tag="IntentReady"):
-    """The payer can pay now, with this credential. Sent again with another one when the channel was switched."""
+    """The payer can pay now, with this credential. Sent again with another one when the channel was switched, and for
+    each part of an amount that is over the channel's limit: ``part`` of ``parts`` is to be paid next."""
 
     channel: str
     credential: dict[str, Any]
+    part: int = 1
+    parts: int = 1
 
 
 class IntentFailed(Event, frozen=True, kw_only=True, tag="IntentFailed"):
@@ -192,6 +195,35 @@ class IntentView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     reason: str
     attempts: tuple[AttemptView, ...]
+    #: The part that is to be paid now, of how many; 1 of 1 when the amount is within the channel's limit.
+    part: int = 1
+    parts: int = 1
+
+
+class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened to an order's money, without secrets. ``kind`` and ``code`` are stable; the titles say
+    the same to people. ``subject``: the attempt's or the instruction's number, or "" for the intent itself."""
+
+    seq: int
+    at: datetime
+    intent_id: str
+    subject: str
+    kind: str
+    code: str
+    channel: str
+    title_zh: str
+    title_en: str
+    facts: dict[str, Any]
+
+
+class CallbackTally(msgspec.Struct, frozen=True, kw_only=True):
+    """How many callbacks of a channel fared so since an hour began: accepted, repeated, or why they were refused."""
+
+    channel: str
+    outcome: str
+    count: int
+    since: datetime
+    newest_at: datetime
 
 
 class CallbackReply(msgspec.Struct, frozen=True):
@@ -333,6 +365,9 @@ class PaymentsPort(Protocol):
 
     def channels(self) -> list[ChannelView]:
         """The ways to pay that are set up, in order of preference."""
+
+    async def timeline(self, order_ref: str, limit: int = 500) -> list[TimelineEntry]:
+        """Every attempt, decision, request, reply and callback of an order, oldest first; the newest ``limit`` rows."""
 
     async def book(self, order_ref: str) -> OrderBook:
         """The ledger of one order; all zero for an order without money."""

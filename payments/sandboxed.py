@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -30,11 +31,11 @@ class SandboxedPayments(EmbeddedPayments):
         secret: bytes,
         real_s: Callable[[float], float] = float,
         shapes: Sequence[Capabilities] = DEFAULT_SHAPES,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.bank = SandboxBank(bank_url, now, secret)
-        super().__init__(
-            database_url, now, new_id, [SandboxChannel(self.bank, secret, each) for each in shapes], real_s
-        )
+        channels = [SandboxChannel(self.bank, secret, each) for each in shapes]
+        super().__init__(database_url, now, new_id, channels, real_s, monotonic_s=monotonic_s)
         self.bank.notify = self.callback
 
     async def migrate(self) -> int:

@@ -24,7 +24,13 @@ class Desk:
     def __init__(self, url: str, bank_url: str, shapes: Iterable[Capabilities] = SHAPES) -> None:
         self.at = START
         self.payments = SandboxedPayments(
-            url, bank_url, lambda: self.at, lambda kind: f"{kind}_{uuid.uuid4().hex}", SECRET, shapes=tuple(shapes)
+            url,
+            bank_url,
+            lambda: self.at,
+            lambda kind: f"{kind}_{uuid.uuid4().hex}",
+            SECRET,
+            shapes=tuple(shapes),
+            monotonic_s=lambda: self.at.timestamp(),
         )
         self.bank = self.payments.bank
 

@@ -12,6 +12,7 @@ from payments.money import Fen
 from payments.store import tables as t
 from payments.store.intents import is_any_due, lease_due
 from payments.store.rows import Instruction, to_record
+from payments.store.timeline import Timeline
 
 _COLUMNS = [t.instructions.c[name] for name in Instruction.__struct_fields__]
 
@@ -19,11 +20,13 @@ _COLUMNS = [t.instructions.c[name] for name in Instruction.__struct_fields__]
 class Instructions:
     """The instructions of one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, timeline: Timeline) -> None:
         self._connection = connection
+        self._timeline = timeline
 
     def add(self, instruction: Instruction) -> None:
         self._connection.execute(sa.insert(t.instructions).values(**msgspec.structs.asdict(instruction)))
+        self._timeline.instruction(instruction)
 
     def get(self, instruction_id: str) -> Instruction | None:
         found = self._select(t.instructions.c.id == instruction_id)
@@ -48,6 +51,12 @@ class Instructions:
             sa.update(t.instructions).where(t.instructions.c.id == instruction.id).values(**values)
         )
         assert changed.rowcount == 1, f"no instruction {instruction.id}"
+
+    def wake(self, instruction_id: str, now: datetime) -> bool:
+        """Let the driver look at this instruction now, unless it is done; False when nobody knows it."""
+        known = sa.update(t.instructions).where(t.instructions.c.id == instruction_id)
+        due_at = sa.case((t.instructions.c.is_done, None), else_=sa.bindparam("now", now, t.instructions.c.due_at.type))
+        return self._connection.execute(known.values(due_at=due_at)).rowcount == 1
 
     def lease_due(self, now: datetime, until: datetime, limit: int) -> list[str]:
         """Take up to ``limit`` due instructions until ``until``; nobody else is given them before."""

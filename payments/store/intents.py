@@ -14,7 +14,9 @@ from payments.attempt import Attempt, AttemptState
 from payments.failover import Intent
 from payments.store import tables as t
 from payments.store.rows import IntentRow, to_record
+from payments.store.timeline import Timeline
 
+_WAITING = ("issued", "closing", "unknown")
 _FIELDS = tuple(IntentRow.__struct_fields__)
 _COLUMNS = [t.intents.c[name] for name in _FIELDS]
 _ATTEMPT_COLUMNS = [t.attempts.c[name] for name in Attempt.__struct_fields__]
@@ -26,7 +28,7 @@ class Intents:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, intent: IntentRow, due_at: datetime) -> None:
+    def add(self, intent: IntentRow, due_at: datetime | None) -> None:
         values = {name: getattr(intent, name) for name in _FIELDS}
         self._connection.execute(sa.insert(t.intents).values(**values, due_at=due_at))
 
@@ -74,6 +76,29 @@ class Intents:
     def is_any_due(self, now: datetime) -> bool:
         return is_any_due(self._connection, t.intents, now)
 
+    def is_held(self, intent_id: str, until: datetime) -> bool:
+        """Whether the lease that runs until then is still the one on this intent."""
+        held = sa.select(t.intents.c.id).where(t.intents.c.id == intent_id, t.intents.c.lease_until == until)
+        return self._connection.execute(held).first() is not None
+
+    def wake_unfinished(self, now: datetime) -> int:
+        """Let the driver look at every intent that has an attempt without an end or waits for one and is not due; how
+        many were asleep. Nothing of a normal run sleeps so: this finds what a restored backup or a bug left."""
+        unfinished = sa.select(t.attempts.c.intent_id).where(t.attempts.c.state.in_(["creating", *_WAITING]))
+        asleep = sa.and_(
+            t.intents.c.due_at.is_(None),
+            t.intents.c.is_suspicious.is_(False),
+            sa.or_(t.intents.c.id.in_(unfinished), t.intents.c.phase == "cancelling"),
+        )
+        return self._connection.execute(sa.update(t.intents).where(asleep).values(due_at=now)).rowcount
+
+    def children(self, parent_id: str) -> list[IntentRow]:
+        """The parts of a split group, first part first."""
+        rows = self._connection.execute(
+            sa.select(*_COLUMNS).where(t.intents.c.parent_intent_id == parent_id).order_by(t.intents.c.part)
+        )
+        return [to_record(IntentRow, row) for row in rows]
+
     def all_ids(self) -> Sequence[str]:
         return self._connection.execute(sa.select(t.intents.c.id).order_by(t.intents.c.created_at)).scalars().all()
 
@@ -81,11 +106,13 @@ class Intents:
 class Attempts:
     """The attempts of one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, timeline: Timeline) -> None:
         self._connection = connection
+        self._timeline = timeline
 
     def add(self, attempt: Attempt) -> None:
         self._connection.execute(sa.insert(t.attempts).values(**msgspec.structs.asdict(attempt)))
+        self._timeline.attempt(attempt)
 
     def get(self, attempt_id: str) -> Attempt | None:
         found = self._select(t.attempts.c.id == attempt_id)
@@ -107,6 +134,8 @@ class Attempts:
             sa.update(t.attempts).where(t.attempts.c.id == attempt.id, t.attempts.c.state == was).values(**values)
         )
         assert changed.rowcount == 1, f"attempt {attempt.id} is not {was}"
+        if attempt.state is not was:
+            self._timeline.attempt(attempt)
 
     def with_money(self) -> list[Attempt]:
         """Every attempt that money came in by."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from payments.store.m_risk import RISK
+from payments.store.m_timeline import TIMELINE
 from payments.store.m_vault import VAULT
 
 #: Split groups (a parent with one child intent per part), risk verdicts and the key of encrypted columns have their
@@ -136,4 +137,4 @@ FIRST = (
     """,
 )
 
-MIGRATIONS: list[tuple[str, ...]] = [FIRST, VAULT, RISK]
+MIGRATIONS: list[tuple[str, ...]] = [FIRST, VAULT, RISK, TIMELINE]

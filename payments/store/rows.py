@@ -32,6 +32,9 @@ class IntentRow(Intent, frozen=True, kw_only=True):
     released_fen: Fen = Fen(0)
     refunded_fen: Fen = Fen(0)
     reason: str = ""
+    #: Of a split group: part 0 is the parent, 1 and up are its children; None: an intent of its own.
+    parent_intent_id: str | None = None
+    part: int | None = None
 
 
 class Instruction(msgspec.Struct, frozen=True, kw_only=True):

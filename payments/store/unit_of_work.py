@@ -14,6 +14,7 @@ from payments.store.database import Database, migrate
 from payments.store.instructions import Instructions
 from payments.store.intents import Attempts, Intents
 from payments.store.migrations import MIGRATIONS
+from payments.store.timeline import Timeline
 from payments.store.vault_rows import VaultRows
 from payments.store.verdicts import Verdicts
 
@@ -26,9 +27,10 @@ class UnitOfWork:
     """The repositories of one transaction."""
 
     def __init__(self, connection: Connection) -> None:
+        self.timeline = Timeline(connection)
         self.intents = Intents(connection)
-        self.attempts = Attempts(connection)
-        self.instructions = Instructions(connection)
+        self.attempts = Attempts(connection, self.timeline)
+        self.instructions = Instructions(connection, self.timeline)
         self.books = Books(connection)
         self.inbox = Inbox(connection)
         self.outbox = Outbox(connection)
@@ -49,7 +51,14 @@ class Store:
 
     async def run(self, fn: Callable[[UnitOfWork], T]) -> T:
         """``fn`` in a write transaction. It must be repeatable and free of other effects."""
-        return await self.database.run(lambda connection: fn(UnitOfWork(connection)))
+
+        def work(connection: Connection) -> T:
+            uow = UnitOfWork(connection)
+            result = fn(uow)
+            uow.timeline.flush()
+            return result
+
+        return await self.database.run(work)
 
     async def read(self, fn: Callable[[UnitOfWork], T]) -> T:
         """``fn`` in a read-only transaction."""

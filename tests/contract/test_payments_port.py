@@ -104,7 +104,7 @@ async def test_release_of_an_unpaid_intent_closes_it(desk: Desk) -> None:
 
 async def test_release_before_anything_was_tried(desk: Desk) -> None:
     await desk.open(is_worked=False)
-    assert (await desk.view()).state == "processing"
+    assert (await desk.view()).state == "pending"
     await desk.release()
     assert await desk.kinds() == ["Released"]
     assert (await desk.view()).attempts == ()

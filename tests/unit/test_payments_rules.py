@@ -9,7 +9,6 @@ import pytest
 
 from payments import failover, ledger
 from payments.attempt import LIVE, MOVES, WITH_MONEY, Attempt, AttemptState, attempt_id, moved, open_attempt
-from payments.breaker import FAILURES_TO_OPEN, OPEN_S, Breaker
 from payments.channels.sandbox import shape
 from payments.escrow import hold_after, still_held_fen
 from payments.failover import Change, Close, Fail, FinishCancel, Intent, OpenAttempt, Query, Suspect, Wait
@@ -122,6 +121,7 @@ def test_channels_are_tried_in_order_and_each_once() -> None:
 def test_a_verdict_ends_it() -> None:
     assert decide(intent(), attempt(AttemptState.REFUSED, reason="rule")) == Fail("rule")
     assert decide(intent(switch_to="b"), attempt(AttemptState.CLOSED)) == OpenAttempt("b", 2)
+    assert decide(intent(switch_to="b"), attempt(AttemptState.REFUSED, reason="rule")) == Fail("rule")
 
 
 def test_a_channel_in_trouble_is_passed_over_but_better_than_none() -> None:
@@ -266,7 +266,7 @@ def test_an_answer_about_a_settled_attempt_changes_nothing() -> None:
 
 def test_the_outward_state_is_a_function_of_the_rows() -> None:
     state = failover.intent_state
-    assert state(intent(), []) == "processing"
+    assert state(intent(), []) == "pending"
     assert state(intent(), [attempt(AttemptState.ISSUED)]) == "pending"
     assert state(intent(), [attempt(AttemptState.CLOSING)]) == "processing"
     assert state(intent(paid_attempt="x", is_suspicious=True), []) == "success"
@@ -284,19 +284,7 @@ def test_who_may_switch() -> None:
     assert not failover.may_switch(intent(), [], at(900))
 
 
-# -- breaker, escrow, settlement, ledger ------------------------------------------------------------------------------
-
-
-def test_the_breaker_opens_after_failures_in_a_row_and_lets_a_probe_through() -> None:
-    breaker = Breaker()
-    for _ in range(FAILURES_TO_OPEN - 1):
-        breaker = breaker.after(is_success=False, now=NOW)
-    assert not breaker.is_open(NOW)
-    breaker = breaker.after(is_success=False, now=NOW)
-    assert breaker.is_open(NOW)
-    assert not breaker.is_open(at(OPEN_S))
-    assert breaker.after(is_success=False, now=at(OPEN_S)).is_open(at(OPEN_S))
-    assert breaker.after(is_success=True, now=at(OPEN_S)) == Breaker()
+# -- escrow, settlement, ledger ------------------------------------------------------------------------------
 
 
 def test_the_hold_moves_by_its_table() -> None:
