@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .closed_loop import Day, play_on
-from .replay import CannotReplay, Comparison, Recording, Span, replay
+from .replay import CannotReplay, Comparison, NothingThere, Recording, Span, replay
 from .report import as_html, as_json, as_text
 from .variant import Variant, parse_variant
 
@@ -41,7 +41,8 @@ def run(told: argparse.Namespace) -> int:
         sys.stdout.write((json.dumps(said, indent=2, ensure_ascii=False) if told.json else as_text(said)) + "\n")
     except (CannotReplay, OSError) as fault:
         _complain(f"{fault}")
-        return EXIT_FAILED
+        # What it was pointed at was wrong: as for a file to import that is not there.
+        return EXIT_WRONG_COMMAND if isinstance(fault, NothingThere) else EXIT_FAILED
     if told.check and comparison.same_plan < comparison.ticks:
         _complain("not every recorded plan came out again")
         return EXIT_FAILED

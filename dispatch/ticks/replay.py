@@ -32,6 +32,10 @@ class CannotReplay(ValueError):
     """These ticks cannot be planned again; says why."""
 
 
+class NothingThere(CannotReplay):
+    """Where the command line points there are no such ticks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """A tick with the ways that it was planned on; ``is_like_ours``: by the versions that run now."""
@@ -66,7 +70,7 @@ class Recording:
         self.unreadable: list[str] = []
 
     def ticks(self, span: Span) -> Iterator[Recorded]:
-        """Raises :class:`CannotReplay` where there is none, or where a map is missing."""
+        """Raises :class:`NothingThere` where there is none, :class:`CannotReplay` where a map is missing."""
         seen = taken = 0
         for path in self._paths:
             try:
@@ -89,7 +93,7 @@ class Recording:
                 self.torn += reader.torn
                 reader.close()
         if not taken:
-            raise CannotReplay("; ".join(self.unreadable) or "no tick of that time is recorded there")
+            raise NothingThere("; ".join(self.unreadable) or "no tick of that time is recorded there")
 
     def _measured(self, path: Path, map_id: str) -> Ways:
         at = path.parent / f"{map_id}{MAP_SUFFIX}"
@@ -105,15 +109,15 @@ def _paths(where: Path, campus_id: str | None) -> list[Path]:
     if where.is_file():
         return [where]
     if not where.is_dir():
-        raise CannotReplay(f"there is no file or folder {where}")
+        raise NothingThere(f"there is no file or folder {where}")
     found = sorted(where.glob(f"*{SUFFIX}")) or sorted(where.glob(f"{campus_id or '*'}/*{SUFFIX}"))
     if not found:
         if campus_id is not None and (others := sorted({path.parent.name for path in where.glob(f"*/*{SUFFIX}")})):
-            raise CannotReplay(f"{where} holds no ticks of --campus {campus_id}; it holds {', '.join(others)}")
-        raise CannotReplay(f"{where} holds no recorded ticks (files that end in {SUFFIX})")
+            raise NothingThere(f"{where} holds no ticks of --campus {campus_id}; it holds {', '.join(others)}")
+        raise NothingThere(f"{where} holds no recorded ticks (files that end in {SUFFIX})")
     if len({path.parent for path in found}) > 1:
         campuses = ", ".join(sorted({path.parent.name for path in found}))
-        raise CannotReplay(f"{where} holds several campuses, say which with --campus: {campuses}")
+        raise NothingThere(f"{where} holds several campuses, say which with --campus: {campuses}")
     return found
 
 
