@@ -14,8 +14,9 @@ from payments.attempt import AttemptState
 from payments.booking import Booking, NewId
 from payments.callbacks import Callbacks
 from payments.channels.base import Channel, OpenBooks
-from payments.driver import Driver, Reveal, reveal_nothing
+from payments.driver import Driver, Reveal
 from payments.group_books import current_child
+from payments.guarded import GuardedPayments
 from payments.health import HealthView
 from payments.money import Fen
 from payments.port import (
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.25
 
 
-class EmbeddedPayments:
+class EmbeddedPayments(GuardedPayments):
     """One process's body of the port. Several processes may share a database; each may drive, or only one."""
 
     def __init__(
@@ -55,7 +56,7 @@ class EmbeddedPayments:
         channels: Sequence[Channel],
         real_s: Callable[[float], float] = float,
         *,
-        reveal: Reveal = reveal_nothing,
+        reveal: Reveal | None = None,
         exchanges: ExchangeBuffer | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,7 +65,7 @@ class EmbeddedPayments:
         self._new_id = new_id
         self._channels = {channel.shape.code: channel for channel in channels}
         self._shapes = {code: channel.shape for code, channel in self._channels.items()}
-        self._driver = Driver(self._store, self._channels, now, new_id, real_s, reveal, monotonic_s)
+        self._driver = Driver(self._store, self._channels, now, new_id, real_s, reveal or self.reveal, monotonic_s)
         self._callbacks = Callbacks(self._store, now, new_id)
         #: Where channels tell of their calls (``observe``); written down with the next pass.
         self.exchanges = exchanges if exchanges is not None else ExchangeBuffer()
@@ -119,6 +120,7 @@ class EmbeddedPayments:
         """One pass: everything due, once. How many things were done; 0 means that there is nothing to do now."""
         done = await self._driver.work()
         await self._write_down()
+        await self.clean()
         for channel in self._channels.values():
             done += await channel.work()
         return done
@@ -127,8 +129,14 @@ class EmbeddedPayments:
 
     async def submit(self, command: AnyCommand) -> None:
         commands.check(command, self._channels)
-        shapes = self._shapes
-        await self._store.run(lambda uow: commands.apply(Booking(uow, self._now(), self._new_id), command, shapes))
+        is_proved = await self.is_proved(command)
+
+        def apply(uow: UnitOfWork) -> None:
+            booking = Booking(uow, self._now(), self._new_id)
+            commands.apply(booking, command, self._shapes)
+            self.screen(booking, command, is_proved=is_proved)
+
+        await self._store.run(apply)
         self._woken.set()
 
     async def events(self, limit: int = 100) -> list[AnyEvent]:
@@ -150,6 +158,8 @@ class EmbeddedPayments:
             whole = uow.intents.get(intent_id)
             if whole is None:
                 raise UnknownIntent(intent_id)
+            if whole.is_stopped:
+                raise SwitchRefused(f"intent {intent_id} is stopped by risk")
             # A group is switched part by part: the one that is to be paid now.
             intent = current_child(uow.intents.children(intent_id)) if whole.part == 0 else whole
             attempts = uow.attempts.of(intent)

@@ -12,7 +12,9 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from payments.guard_port import GuardPort
 from payments.money import Fen
+from payments.risk import Challenge, Decision, RiskStanding
 
 Party = Literal["runner", "campus", "platform"]
 
@@ -29,11 +31,17 @@ HoldState = Literal["none", "held", "capturing", "captured", "releasing", "relea
 # -- commands -----------------------------------------------------------------------------------------------------
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
-    """Something payments is told to do. Same ``id`` and same body: done once; same ``id``, other body: ValueError."""
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True, omit_defaults=True):
+    """Something payments is told to do. Same ``id`` and same body: done once; same ``id``, other body: ValueError.
+
+    What a command does not say is not part of its body, so that one of an earlier version is still the same one.
+    """
 
     id: str
     intent_id: str
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id})"
 
 
 class OpenIntent(Command, frozen=True, kw_only=True, tag="OpenIntent"):
@@ -46,6 +54,10 @@ class OpenIntent(Command, frozen=True, kw_only=True, tag="OpenIntent"):
     description: str
     channels: tuple[str, ...]
     expires_at: datetime
+    #: For risk, where they are known: the payer's device and address, and proof that a challenge was met already.
+    device_id: str | None = None
+    ip: str | None = None
+    challenge_token: str | None = None
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +173,53 @@ class Suspicious(Event, frozen=True, kw_only=True, tag="Suspicious"):
     reason: str
 
 
-AnyEvent = IntentReady | IntentFailed | Paid | Settled | Released | Refunded | PayoutFailed | ReleaseFailed | Suspicious
+class RiskJudged(Event, frozen=True, kw_only=True, tag="RiskJudged"):
+    """Risk objects to an intent, so nobody can pay it: until the challenge is met, until somebody reviewed it (and
+    called the payer), or at all. Comes again with "allow" when it may go on."""
+
+    verdict_id: str
+    decision: Decision
+    code: str
+    challenge: Challenge | None = None
+    parameters: dict[str, int | str] = {}
+
+
+class Alarm(Event, frozen=True, kw_only=True, tag="Alarm"):
+    """Something is wrong with the payments of a campus, or of all ("" as ``campus_id``), not with one order: intent
+    and order are "". ``kind`` with ``parameters`` says what, ``subject`` where. Told again while it lasts: ``times``."""
+
+    alarm_id: str
+    kind: str
+    subject: str
+    step: int
+    parameters: dict[str, str | int]
+    times: int
+    opened_at: datetime
+
+
+class AlarmOver(Event, frozen=True, kw_only=True, tag="AlarmOver"):
+    """An alarm's cause is gone."""
+
+    alarm_id: str
+    kind: str
+    subject: str
+    parameters: dict[str, str | int]
+
+
+AnyEvent = (
+    IntentReady
+    | IntentFailed
+    | Paid
+    | Settled
+    | Released
+    | Refunded
+    | PayoutFailed
+    | ReleaseFailed
+    | Suspicious
+    | Alarm
+    | AlarmOver
+    | RiskJudged
+)
 
 
 # -- views --------------------------------------------------------------------------------------------------------
@@ -195,6 +253,8 @@ class IntentView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     reason: str
     attempts: tuple[AttemptView, ...]
+    #: What risk says of it, when it objected.
+    risk: RiskStanding | None = None
     #: The part that is to be paid now, of how many; 1 of 1 when the amount is within the channel's limit.
     part: int = 1
     parts: int = 1
@@ -331,7 +391,7 @@ class SwitchRefused(PaymentsError):
     code = "switch_refused"
 
 
-class PaymentsPort(Protocol):
+class PaymentsPort(GuardPort, Protocol):
     """Two bodies: embedded in the caller's process, or remote."""
 
     async def submit(self, command: AnyCommand) -> None:

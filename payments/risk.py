@@ -81,7 +81,7 @@ class Objection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The strictest objection (of equal ones the first rule's), and all of them; none at all allows."""
+    """The strictest objection (of equal ones the first rule's, a face before a code), and all of them."""
 
     decision: Decision = "allow"
     code: str = ""
@@ -296,7 +296,8 @@ def judge(history: History, request: RiskRequest, rules: Sequence[AnyRule], now:
             )
     if not objections:
         return Verdict()
-    worst = max(objections, key=lambda objection: STRICTNESS.index(objection.decision))
+    # Who showed their face need not be sent a code as well.
+    worst = max(objections, key=lambda each: (STRICTNESS.index(each.decision), each.challenge == "face"))
     return Verdict(
         decision=worst.decision,
         code=worst.code,

@@ -12,9 +12,8 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,10 +21,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from payments.store.unit_of_work import Store, UnitOfWork
 from payments.store.vault_rows import Sealed
 
-SecretKind = Literal["openid", "bank_account", "card", "contract"]
-
 KEY_BYTES = 32
 _NONCE_BYTES = 12
+#: Secrets of one kind that an account may have; an older one is forgotten.
+MOST_OF_A_KIND = 10
 #: How many rows one transaction seals anew.
 BATCH = 200
 
@@ -54,11 +53,12 @@ class Vault:
     def __repr__(self) -> str:
         return f"Vault({len(self._ciphers)} keys)"
 
-    def tokenize(self, uow: UnitOfWork, kind: SecretKind, account_ref: str, secret: str, now: datetime) -> str:
+    def tokenize(self, uow: UnitOfWork, kind: str, account_ref: str, secret: str, now: datetime) -> str:
         """The token of this account's secret; the same one when it was given before."""
         fingerprint = self.fingerprint(f"{kind}\n{account_ref}", secret)
         known = uow.vault.find(kind, account_ref, fingerprint)
         if known is not None:
+            uow.vault.touch(known.token, now)
             return known.token
         token = f"tok_{secrets.token_hex(16)}"
         sealed = self._seal(token, kind, account_ref, secret)
@@ -73,7 +73,13 @@ class Vault:
                 created_at=now,
             )
         )
+        uow.vault.keep_newest(kind, account_ref, MOST_OF_A_KIND)
         return token
+
+    def newest(self, uow: UnitOfWork, account_ref: str, kinds: Iterable[str]) -> dict[str, str]:
+        """What an account entrusted last, by kind; only for a call, and kept nowhere."""
+        rows = {kind: uow.vault.newest(kind, account_ref) for kind in kinds}
+        return {kind: self._open(row) for kind, row in rows.items() if row is not None}
 
     def reveal(self, uow: UnitOfWork, token: str, account_ref: str) -> str:
         """What is behind an account's token: only for a call, and kept nowhere. UnknownToken, SealBroken."""

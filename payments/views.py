@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from payments import failover, group
 from payments.attempt import Attempt, AttemptState
 from payments.group_books import current_child, parent_of, parts
 from payments.port import AttemptView, IntentState, IntentView
+from payments.risk_desk import standing_of
 from payments.states import outward_state
 from payments.store.rows import IntentRow
 from payments.store.unit_of_work import UnitOfWork
@@ -18,7 +21,10 @@ def view_of(intent_id: str, uow: UnitOfWork) -> IntentView | None:
     intent = uow.intents.get(intent_id)
     if intent is None:
         return None
-    return _view_of(intent, uow)
+    view = _view_of(intent, uow)
+    if intent.risk_verdict is None:
+        return view
+    return msgspec.structs.replace(view, risk=standing_of(uow, intent))
 
 
 def _view_of(intent: IntentRow, uow: UnitOfWork) -> IntentView:

@@ -45,6 +45,32 @@ class VaultRows:
         c = vault.c
         return self._first(sa.and_(c.kind == kind, c.account_ref == account_ref, c.fingerprint == fingerprint))
 
+    def newest(self, kind: str, account_ref: str) -> Sealed | None:
+        """What the account gave last of this kind."""
+        rows = self._of(kind, account_ref, 1)
+        return rows[0] if rows else None
+
+    def touch(self, token: str, now: datetime) -> None:
+        """It was given again."""
+        self._connection.execute(sa.update(vault).where(vault.c.token == token).values(created_at=now))
+
+    def keep_newest(self, kind: str, account_ref: str, most: int) -> None:
+        """Forget all but the newest of a kind."""
+        kept = [row.token for row in self._of(kind, account_ref, most)]
+        c = vault.c
+        old = sa.and_(c.kind == kind, c.account_ref == account_ref, c.token.not_in(kept))
+        self._connection.execute(sa.delete(vault).where(old))
+
+    def _of(self, kind: str, account_ref: str, most: int) -> list[Sealed]:
+        c = vault.c
+        query = (
+            sa.select(*_COLUMNS)
+            .where(c.kind == kind, c.account_ref == account_ref)
+            .order_by(c.created_at.desc(), c.token)
+            .limit(most)
+        )
+        return [to_record(Sealed, row) for row in self._connection.execute(query)]
+
     def not_sealed_with(self, key_id: str, limit: int) -> list[Sealed]:
         """Rows that still need an older key."""
         query = sa.select(*_COLUMNS).where(vault.c.key_id != key_id).order_by(vault.c.token).limit(limit)

@@ -15,14 +15,12 @@ from payments.second_factor import (
     KEPT_S,
     MOST_PER_HOUR,
     MOST_TRIES,
-    Act,
     CodesExhausted,
     CodeWrong,
-    GivenCode,
     SecondFactor,
     SecondFactorNeeded,
-    Thresholds,
 )
+from payments.second_factor_act import Act, GivenCode, Thresholds
 from payments.store.risk_tables import one_time_codes
 from payments.store.unit_of_work import Store
 

@@ -1,0 +1,37 @@
+"""The part of the port that guards money: risk, its reviews, one-time codes, and the secrets that are entrusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from payments.risk import RiskCase, RiskRequest, RiskStanding
+from payments.second_factor_act import Act, CodeSent
+
+
+class GuardPort(Protocol):
+    """Every body of the payments port has these too."""
+
+    async def assess_risk(self, request: RiskRequest) -> RiskStanding:
+        """What risk says of a refund that is asked for or a coupon, before it is granted. Same ``ref``: same answer."""
+
+    async def answer_challenge(self, intent_id: str, token: str) -> RiskStanding:
+        """The payer's proof: then the intent goes on. UnknownIntent, ChallengeFailed."""
+
+    async def risk_cases(
+        self, campus_id: str, limit: int = 50, before_seq: int | None = None, only_open: bool = False
+    ) -> list[RiskCase]:
+        """What risk objected to, newest first; ``only_open``: what is held until somebody decides."""
+
+    async def review_risk(self, verdict_id: str, is_released: bool, by: str, reason: str) -> RiskStanding:
+        """Somebody decides on what is challenged or held. ReviewRefused."""
+
+    async def ask_code(self, act: Act) -> CodeSent:
+        """Send a one-time code that allows this act. CodesExhausted, ChallengeFailed."""
+
+    async def entrust(self, account_ref: str, secrets: Mapping[str, str]) -> dict[str, str]:
+        """Keep what calls need of an account (``openid``, ``bank_account`` …) in the vault; the token of each.
+        Channels are told what was entrusted last."""
+
+    async def forget(self, account_ref: str) -> int:
+        """Remove everything that was entrusted of an account; how many secrets."""

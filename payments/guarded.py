@@ -1,0 +1,155 @@
+"""The guarded side of the embedded body: risk, one-time codes and the vault, joined when they are set up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from payments.booking import Booking
+from payments.port import AnyCommand, PaymentsError
+from payments.risk import Challenge, RiskCase, RiskRequest, RiskStanding, RuleBook
+from payments.risk_desk import ChallengeFailed, CodeVerifier, RiskDesk, Verifier
+from payments.second_factor import SecondFactor, SendCode
+from payments.second_factor_act import Act, CodeSent, GivenCode, Thresholds
+from payments.store.unit_of_work import Store
+from payments.vault import Vault
+
+#: What one account may entrust at once, and how long one secret may be.
+MOST_SECRETS = 16
+LONGEST_SECRET = 1024
+
+
+class NotSetUp(PaymentsError):
+    """These payments were started without what this needs."""
+
+    code = "not_set_up"
+
+
+class Guards(msgspec.Struct, frozen=True, kw_only=True):
+    """What guards payments. ``face`` verifies faces, ``send_code`` sends codes: without one, whom risk challenges so
+    waits for a review. ``salt_key`` keeps hashes of codes from being guessed through."""
+
+    vault: Vault
+    salt_key: bytes
+    rules: RuleBook = RuleBook()
+    thresholds: Thresholds = Thresholds()
+    face: Verifier | None = None
+    send_code: SendCode | None = None
+
+    def __repr__(self) -> str:
+        return "Guards(…)"
+
+
+class GuardedPayments:
+    """What an embedded body is beside its money. Without ``guard`` nobody is judged and nothing can be entrusted."""
+
+    _store: Store
+    _now: Callable[[], datetime]
+    _new_id: Callable[[str], str]
+    _guards: Guards | None = None
+    _desk: RiskDesk | None = None
+    _second_factor: SecondFactor | None = None
+
+    def guard(self, guards: Guards) -> None:
+        """Join the guards; before the start."""
+        self._guards = guards
+        verifiers: dict[Challenge, Verifier] = {} if guards.face is None else {"face": guards.face}
+        if guards.send_code is not None:
+            self._second_factor = SecondFactor(self._store, self._now, self._new_id, guards.salt_key, guards.send_code)
+            verifiers["code"] = CodeVerifier(self._second_factor)
+        self._desk = RiskDesk(self._store, self._now, self._new_id, guards.rules, guards.vault.fingerprint, verifiers)
+
+    async def is_proved(self, command: AnyCommand) -> bool:
+        """Whether an intent comes with proof of the payer's face."""
+        return self._desk is not None and await self._desk.is_proved(command)
+
+    def screen(self, booking: Booking, command: AnyCommand, *, is_proved: bool) -> None:
+        """Judge a command in the transaction that applies it."""
+        if self._desk is not None:
+            self._desk.screen(booking, command, is_proved=is_proved)
+
+    async def clean(self) -> None:
+        """Remove what is too old to be kept, now and then."""
+        if self._desk is not None:
+            await self._desk.clean()
+
+    # -- the port ---------------------------------------------------------------------------------------------------
+
+    async def assess_risk(self, request: RiskRequest) -> RiskStanding:
+        return await self._risk().assess(request)
+
+    async def answer_challenge(self, intent_id: str, token: str) -> RiskStanding:
+        return await self._risk().answer(intent_id, token)
+
+    async def risk_cases(
+        self, campus_id: str, limit: int = 50, before_seq: int | None = None, only_open: bool = False
+    ) -> list[RiskCase]:
+        if self._desk is None:
+            return []
+        return await self._desk.cases(campus_id, limit, before_seq, only_open=only_open)
+
+    async def review_risk(self, verdict_id: str, is_released: bool, by: str, reason: str) -> RiskStanding:
+        return await self._risk().review(verdict_id, is_released=is_released, by=by, reason=reason)
+
+    async def ask_code(self, act: Act) -> CodeSent:
+        if self._second_factor is None:
+            raise ChallengeFailed("no way to send codes is set up")
+        return await self._second_factor.ask(act)
+
+    async def entrust(self, account_ref: str, secrets: Mapping[str, str]) -> dict[str, str]:
+        vault, now = self._vault(), self._now()
+        _check_secrets(account_ref, secrets)
+        return await self._store.run(
+            lambda uow: {kind: vault.tokenize(uow, kind, account_ref, secret, now) for kind, secret in secrets.items()}
+        )
+
+    async def forget(self, account_ref: str) -> int:
+        return await self._store.run(lambda uow: uow.vault.forget(account_ref))
+
+    # -- for what is beside -----------------------------------------------------------------------------------------
+
+    async def reveal(self, payer_ref: str, names: tuple[str, ...]) -> Mapping[str, str]:
+        """What a channel needs of a payer, for one call."""
+        if self._guards is None:
+            return {}
+        vault = self._guards.vault
+        return await self._store.read(lambda uow: vault.newest(uow, payer_ref, names))
+
+    async def check_second_factor(self, act: Act, given: GivenCode | None) -> None:
+        """Use a code up for an act that needs one; for one that needs none, nothing. SecondFactorNeeded, CodeWrong."""
+        if self._guards is None or not self._guards.thresholds.apply_to(act):
+            return
+        if self._second_factor is None:
+            raise NotSetUp("this needs a one-time code, and no way to send one is set up")
+        await self._second_factor.check(act, given)
+
+    def _risk(self) -> RiskDesk:
+        if self._desk is None:
+            raise NotSetUp("risk")
+        return self._desk
+
+    def _vault(self) -> Vault:
+        if self._guards is None:
+            raise NotSetUp("vault")
+        return self._guards.vault
+
+
+def _check_secrets(account_ref: str, secrets: Mapping[str, str]) -> None:
+    """ValueError names what cannot be, and never says it."""
+    if not 0 < len(account_ref) <= 256 or not account_ref.isprintable():
+        raise ValueError("account_ref: 1 to 256 printable characters")
+    if len(secrets) > MOST_SECRETS:
+        raise ValueError(f"secrets: at most {MOST_SECRETS}")
+    for kind, secret in secrets.items():
+        if not kind.isidentifier() or len(kind) > 64:
+            raise ValueError("secrets: a kind is a name of letters, digits and _")
+        if not 0 < len(secret) <= LONGEST_SECRET:
+            raise ValueError(f"secrets: {kind} has 1 to {LONGEST_SECRET} characters")
+
+
+def salt_key_of(secret: bytes) -> bytes:
+    """A key for hashes of codes, made of another secret that stays."""
+    return hashlib.sha256(b"payments one-time codes\n" + secret).digest()
