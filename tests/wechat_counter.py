@@ -12,12 +12,16 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from payments.channels.wechat import WechatChannel
+from payments.channels.wechat_config import WechatConfig
 
 MCHID, APPID, SERIAL = "1900007291", "wx2421b1c4370ec43b", "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB"
 API_V3_KEY = "k" * 32
@@ -196,3 +200,37 @@ def trade(attempt_id: str, state: str = "SUCCESS", total: int = 1000, **changes:
     if state in ("SUCCESS", "REFUND"):
         words["transaction_id"] = f"42{attempt_id}"
     return words | changes
+
+
+def config_for(url: str, **changes: Any) -> WechatConfig:
+    return msgspec.structs.replace(
+        WechatConfig(
+            environment="simulator",
+            mchid=MCHID,
+            appid=APPID,
+            serial_no=SERIAL,
+            private_key=private_pem(MERCHANT_KEY),
+            api_v3_key=API_V3_KEY,
+            notify_url="http://127.0.0.1:8888/payments/callbacks/wechat",
+            algorithm="WECHATPAY2-SHA256-RSA2048",
+            base_url=url,
+            backup_url="",
+            public_key_id=PUBLIC_KEY_ID,
+            public_key=public_pem(PLATFORM_KEY),
+            accounts={"platform": "1900000100", "campus:a": "1900000200"},
+        ),
+        **changes,
+    )
+
+
+@asynccontextmanager
+async def channel_to(
+    counter: Counter, *, find_account: Any = None, observe: Any = None, **changes: Any
+) -> AsyncIterator[WechatChannel]:
+    observing = {"observe": observe} if observe else {}
+    channel = WechatChannel(config_for(counter.url, **changes), find_account=find_account, **observing)
+    await channel.start()
+    try:
+        yield channel
+    finally:
+        await channel.stop()

@@ -20,6 +20,7 @@ from payments.channels.wechat_config import LIFE_S, NEEDS, WechatConfig, order_f
 from payments.channels.wechat_money import FindAccount, WechatMoney
 from payments.channels.wechat_signing import invoke_message, sign
 from payments.channels.wechat_trades import WechatTrades
+from payments.channels.wechat_transfers import WechatTransfers
 from payments.money import Fen
 from payments.outcomes import (
     BadNotice,
@@ -87,6 +88,7 @@ class WechatChannel:
         self._base = "/v3/pay/partner/transactions" if config.sub_mchid else "/v3/pay/transactions"
         self._trades = WechatTrades(self.api, self._order_target)
         self._money = WechatMoney(self.api, self._trades, find_account)
+        self._transfers = WechatTransfers(self.api)
         self._bills = WechatBills(self.api)
         self.is_available = True
         is_left_to_team = config.runner_payout == "team"
@@ -256,11 +258,11 @@ class WechatChannel:
         return await self._money.take_back(attempt_id, number, split_number, receiver)
 
     async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
-        return await self._money.transfer(number, account_ref, to, amount_fen)
+        return await self._transfers.transfer(number, account_ref, to, amount_fen)
 
     def transfer_package(self, number: str) -> str:
-        """See ``WechatMoney.transfer_package``."""
-        return self._money.transfer_package(number)
+        """See ``WechatTransfers.package``."""
+        return self._transfers.package(number)
 
     async def bill(self, day: date) -> BillAnswer:
         return await self._bills.bill(day)

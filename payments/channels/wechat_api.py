@@ -200,6 +200,18 @@ class WechatApi:
             return "unknown_key"
         return why
 
+    # -- fields for the provider's eyes alone ---------------------------------------------------------------------
+
+    def sealed(self, field: str, text: str) -> dict[str, str]:
+        """The field encrypted for the provider; empty when none of its keys is known yet."""
+        newest = self.keys.platform.newest(self.wall_s())
+        return {field: signing.encrypt_field(newest[1], text)} if newest is not None else {}
+
+    def sealing_serial(self) -> str:
+        """The name of the key with which ``sealed`` encrypts."""
+        newest = self.keys.platform.newest(self.wall_s())
+        return newest[0] if newest is not None else ""
+
     # -- certificates -------------------------------------------------------------------------------------------------
 
     async def work(self) -> int:

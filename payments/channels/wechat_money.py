@@ -1,4 +1,4 @@
-"""Money that leaves by WeChat Pay: refunds, profit sharing and its return, transfers; the same number for ever."""
+"""Money that leaves an order by WeChat Pay: refunds, profit sharing and its return; the same number for ever."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from urllib.parse import quote
 import msgspec
 
 from payments.channels.wechat_api import Answer, Said, Unheard, WechatApi
-from payments.channels.wechat_signing import encrypt_field
 from payments.channels.wechat_trades import UNFREEZE_SUFFIX, Trade, WechatTrades
 from payments.money import Fen
 from payments.outcomes import MoneyAnswer, Receiver, ReceiverOutcome, SplitAnswer
@@ -20,14 +19,11 @@ SPLITS = "/v3/profitsharing/orders"
 AMOUNTS = "/v3/profitsharing/transactions"
 UNFREEZE = "/v3/profitsharing/orders/unfreeze"
 RETURNS = "/v3/profitsharing/return-orders"
-TRANSFERS = "/v3/fund-app/mch-transfer/transfer-bills"
 
 #: Where an account can be reached: ``{"openid": …}``, ``{"mchid": …}``, with ``name`` where the provider checks it.
 FindAccount = Callable[[str], Awaitable[Mapping[str, str]]]
 
-#: A transfer from this amount on must name its receiver; below the other it must not.
-NAME_FROM_FEN, NO_NAME_BELOW_FEN = 200_000, 30
-#: Receivers that need not be added again, and packages with which a payee confirms a transfer.
+#: Receivers that need not be added again.
 MOST_REMEMBERED = 4096
 
 _MONEY: Mapping[str, Literal["done", "pending", "failed"]] = {
@@ -50,7 +46,7 @@ _PARTS: Mapping[str, Literal["paid", "pending", "closed"]] = {
 }
 
 
-class _Status(msgspec.Struct, frozen=True, kw_only=True):
+class Status(msgspec.Struct, frozen=True, kw_only=True):
     """A refund, a return or a transfer, each of which calls its state something else."""
 
     status: str = ""
@@ -85,7 +81,7 @@ class _Payee(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
 
 
-_status = msgspec.json.Decoder(_Status)
+_status = msgspec.json.Decoder(Status)
 _split = msgspec.json.Decoder(_Split)
 _unsplit = msgspec.json.Decoder(_Unsplit)
 
@@ -102,7 +98,6 @@ class WechatMoney:
         self._trades = trades
         self._find_account = find_account
         self._added: dict[_Payee, None] = {}
-        self._packages: dict[str, str] = {}
 
     # -- back to the payer --------------------------------------------------------------------------------------------
 
@@ -119,7 +114,17 @@ class WechatMoney:
             "amount": {"refund": amount_fen, "total": trade.amount.total, "currency": "CNY"},
         }
         answer = await self._api.call("POST", REFUNDS, operation="refund", subject=number, payload=payload)
-        return _money(answer)
+        query = f"?sub_mchid={self._config.sub_mchid}" if self._config.sub_mchid else ""
+        return await self._or_as_known(answer, f"{REFUNDS}/{quote(number, safe='')}{query}", number)
+
+    async def _or_as_known(self, answer: Answer, target: str, number: str) -> MoneyAnswer:
+        """A refusal may be about the repetition, when the first call had its effect and was not heard: what is known of
+        the number counts for more."""
+        if isinstance(answer, Said) and answer.is_final:
+            known = await self._api.call("GET", target, operation="money_query", subject=number)
+            if isinstance(known, Said) and known.is_accepted:
+                return money_of(known)
+        return money_of(answer)
 
     # -- to receivers -------------------------------------------------------------------------------------------------
 
@@ -214,7 +219,7 @@ class WechatMoney:
                 for receiver, payee in payees.items()
             ],
         }
-        serial = self._serial() if any(payee.name for payee in payees.values()) else ""
+        serial = self._api.sealing_serial() if any(payee.name for payee in payees.values()) else ""
         answer = await self._api.call("POST", SPLITS, operation="split", subject=number, payload=payload, serial=serial)
         return _read_split(answer)
 
@@ -236,7 +241,7 @@ class WechatMoney:
             operation="receiver_add",
             subject=number,
             payload=payload,
-            serial=self._serial() if payee.name else "",
+            serial=self._api.sealing_serial() if payee.name else "",
         )
         if isinstance(answer, Unheard):
             return answer.reason
@@ -298,60 +303,10 @@ class WechatMoney:
             "description": f"refund of {attempt_id}",
         }
         answer = await self._api.call("POST", RETURNS, operation="take_back", subject=number, payload=payload)
-        return _money(answer)
-
-    # -- to a person --------------------------------------------------------------------------------------------------
-
-    async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
-        """Ask how it stands, order it when it is not known. The number never changes: another one pays twice."""
-        if not to.get("openid"):
-            return MoneyAnswer(standing="failed", reason="openid_missing")
-        if amount_fen >= NAME_FROM_FEN and not to.get("name"):
-            return MoneyAnswer(standing="failed", reason="name_missing")
-        found = await self._api.call(
-            "GET", f"{TRANSFERS}/out-bill-no/{quote(number, safe='')}", operation="transfer_query", subject=number
-        )
-        is_absent = isinstance(found, Said) and found.code in ("NOT_FOUND", "RECORD_NOT_EXISTS", "RESOURCE_NOT_EXISTS")
-        if not is_absent:
-            return _money(found, is_question=True)
-        name = {}
-        if to.get("name") and amount_fen >= NO_NAME_BELOW_FEN:
-            name = self._sealed("user_name", to["name"])
-        payload = {
-            "appid": self._config.appid,
-            "out_bill_no": number,
-            "transfer_scene_id": self._config.transfer_scene_id,
-            "openid": to["openid"],
-            "transfer_amount": amount_fen,
-            "transfer_remark": f"errands {number}"[:32],
-            "notify_url": self._config.notify_url,
-            "transfer_scene_report_infos": msgspec.to_builtins(self._config.transfer_reports),
-            **name,
-        }
-        answer = await self._api.call(
-            "POST",
-            TRANSFERS,
-            operation="transfer",
-            subject=number,
-            payload=payload,
-            serial=self._serial() if name else "",
-        )
-        self._keep_package(number, answer)
-        # Whatever was said instead of 200: the next question asks how it stands.
-        return _money(answer, is_question=not isinstance(answer, Said) or not answer.is_final)
-
-    def transfer_package(self, number: str) -> str:
-        """With what the payee's phone confirms this transfer; empty when it need not, or when it was another process
-        that ordered it."""
-        return self._packages.get(number, "")
-
-    def _keep_package(self, number: str, answer: Answer) -> None:
-        if isinstance(answer, Said) and answer.is_accepted:
-            status = _read_status(answer)
-            if status is not None and status.package_info:
-                self._packages[number] = status.package_info
-                if len(self._packages) > MOST_REMEMBERED:
-                    del self._packages[next(iter(self._packages))]
+        query = f"?out_order_no={quote(split_number, safe='')}"
+        if self._config.sub_mchid:
+            query += f"&sub_mchid={self._config.sub_mchid}"
+        return await self._or_as_known(answer, f"{RETURNS}/{quote(number, safe='')}{query}", number)
 
     # -- fields -------------------------------------------------------------------------------------------------------
 
@@ -359,15 +314,7 @@ class WechatMoney:
         return {"sub_mchid": self._config.sub_mchid} if self._config.sub_mchid else {}
 
     def _sealed_name(self, payee: _Payee) -> dict[str, str]:
-        return self._sealed("name", payee.name) if payee.name else {}
-
-    def _sealed(self, field: str, text: str) -> dict[str, str]:
-        newest = self._api.keys.platform.newest(self._api.wall_s())
-        return {field: encrypt_field(newest[1], text)} if newest is not None else {}
-
-    def _serial(self) -> str:
-        newest = self._api.keys.platform.newest(self._api.wall_s())
-        return newest[0] if newest is not None else ""
+        return self._api.sealed("name", payee.name) if payee.name else {}
 
 
 def _outcome(receiver: Receiver, standing: Literal["paid", "pending", "closed"], reason: str = "") -> ReceiverOutcome:
@@ -386,21 +333,21 @@ def _read_split(answer: Answer) -> _Split | Said | str:
         return "bad_answer"
 
 
-def _read_status(answer: Said) -> _Status | None:
+def read_status(answer: Said) -> Status | None:
     try:
         return _status.decode(answer.body)
     except msgspec.DecodeError:
         return None
 
 
-def _money(answer: Answer, *, is_question: bool = False) -> MoneyAnswer:
+def money_of(answer: Answer, *, is_question: bool = False) -> MoneyAnswer:
     """What became of it. ``is_question``: an error says nothing about the money then."""
     if isinstance(answer, Unheard):
         return MoneyAnswer(standing="no_answer", reason=answer.reason)
     if not answer.is_accepted:
         standing: Literal["failed", "no_answer"] = "failed" if answer.is_final and not is_question else "no_answer"
         return MoneyAnswer(standing=standing, reason=answer.reason)
-    status = _read_status(answer)
+    status = read_status(answer)
     if status is None:
         return MoneyAnswer(standing="no_answer", reason="bad_answer")
     state = status.status or status.result or status.state

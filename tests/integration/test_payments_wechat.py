@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from payments.channels.exchange import Exchange
-from payments.channels.wechat import WechatChannel
-from payments.channels.wechat_config import WechatConfig
 from payments.money import Fen
 from payments.outcomes import (
     BadNotice,
@@ -42,40 +39,6 @@ ORDERS = "/v3/pay/transactions"
 async def counter() -> AsyncIterator[wx.Counter]:
     async with wx.open_counter() as opened:
         yield opened
-
-
-def config_for(url: str, **changes: Any) -> WechatConfig:
-    return msgspec.structs.replace(
-        WechatConfig(
-            environment="simulator",
-            mchid=wx.MCHID,
-            appid=wx.APPID,
-            serial_no=wx.SERIAL,
-            private_key=wx.private_pem(wx.MERCHANT_KEY),
-            api_v3_key=wx.API_V3_KEY,
-            notify_url="http://127.0.0.1:8888/payments/callbacks/wechat",
-            algorithm="WECHATPAY2-SHA256-RSA2048",
-            base_url=url,
-            backup_url="",
-            public_key_id=wx.PUBLIC_KEY_ID,
-            public_key=wx.public_pem(wx.PLATFORM_KEY),
-            accounts={"platform": "1900000100", "campus:a": "1900000200"},
-        ),
-        **changes,
-    )
-
-
-@asynccontextmanager
-async def channel_to(
-    counter: wx.Counter, *, find_account: Any = None, observe: Any = None, **changes: Any
-) -> AsyncIterator[WechatChannel]:
-    observing = {"observe": observe} if observe else {}
-    channel = WechatChannel(config_for(counter.url, **changes), find_account=find_account, **observing)
-    await channel.start()
-    try:
-        yield channel
-    finally:
-        await channel.stop()
 
 
 def order(**changes: Any) -> OrderToCreate:
@@ -105,7 +68,7 @@ def is_signed_by_merchant(lines: list[str], signature: str) -> bool:
 async def test_a_jsapi_order_is_frozen_for_splitting_and_can_be_invoked(counter: wx.Counter) -> None:
     counter.says("POST", f"{ORDERS}/jsapi", {"prepay_id": "wx2610"})
     seen: list[Exchange] = []
-    async with channel_to(counter, observe=seen.append) as channel:
+    async with wx.channel_to(counter, observe=seen.append) as channel:
         assert channel.shape.needs == ("openid",) and channel.shape.can_split and channel.shape.has_bills
         issued = await channel.create_credential(order())
     assert isinstance(issued, Issued)
@@ -134,13 +97,13 @@ async def test_a_jsapi_order_is_frozen_for_splitting_and_can_be_invoked(counter:
 
 async def test_the_other_kinds_of_credentials(counter: wx.Counter) -> None:
     counter.says("POST", f"{ORDERS}/native", {"code_url": "weixin://wxpay/bizpayurl?pr=1"})
-    async with channel_to(counter, trade_type="native") as channel:
+    async with wx.channel_to(counter, trade_type="native") as channel:
         assert channel.shape.needs == ()
         issued = await channel.create_credential(order(payer={}))
         assert issued == Issued({"kind": "wechat_native", "code_url": "weixin://wxpay/bizpayurl?pr=1"})
 
     counter.says("POST", f"{ORDERS}/h5", {"h5_url": "https://wx.tenpay.com/x"})
-    async with channel_to(counter, trade_type="h5", h5_app_name="跑腿", limit_fen=Fen(100_000)) as channel:
+    async with wx.channel_to(counter, trade_type="h5", h5_app_name="跑腿", limit_fen=Fen(100_000)) as channel:
         assert (channel.shape.needs, channel.shape.expiry_max_s) == (("client_ip",), 300.0)
         assert channel.shape.limit_fen == 100_000
         issued = await channel.create_credential(order())
@@ -151,7 +114,7 @@ async def test_the_other_kinds_of_credentials(counter: wx.Counter) -> None:
     }
 
     counter.says("POST", f"{ORDERS}/app", {"prepay_id": "wx2611"})
-    async with channel_to(counter, trade_type="app") as channel:
+    async with wx.channel_to(counter, trade_type="app") as channel:
         issued = await channel.create_credential(order())
     assert isinstance(issued, Issued)
     invoke = issued.credential["invoke"]
@@ -166,7 +129,7 @@ async def test_a_service_provider_names_its_sub_merchant(counter: wx.Counter) ->
     counter.says("GET", f"{partner}/out-trade-no/{ATTEMPT}", wx.trade(ATTEMPT, mchid="", sp_mchid=wx.MCHID))
     counter.says("POST", f"{partner}/out-trade-no/{ATTEMPT}/close", None, 204)
     counter.says("POST", "/v3/refund/domestic/refunds", {"status": "SUCCESS"})
-    async with channel_to(counter, sub_mchid="1900000999", sub_appid="wx8888888888888888") as channel:
+    async with wx.channel_to(counter, sub_mchid="1900000999", sub_appid="wx8888888888888888") as channel:
         assert isinstance(await channel.create_credential(order()), Issued)
         assert (await channel.query(ATTEMPT)).standing == "paid"
         assert await channel.close(ATTEMPT) == "asked"
@@ -195,7 +158,7 @@ async def test_a_service_provider_names_its_sub_merchant(counter: wx.Counter) ->
 )
 async def test_the_table_of_errors(counter: wx.Counter, status: int, code: str, expected: object) -> None:
     counter.says("POST", f"{ORDERS}/jsapi", {"code": code, "message": "…"}, status)
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         assert await channel.create_credential(order()) == expected
 
 
@@ -203,7 +166,7 @@ async def test_errors_without_words_go_by_their_status(counter: wx.Counter) -> N
     def nothing(status: int) -> Callable[[wx.Asked], web.StreamResponse]:
         return lambda _: web.Response(status=status, text="<html>")
 
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         for status, reason, is_alarm in (
             (401, "sign_error", True),
             (429, "frequency_limited", True),
@@ -216,7 +179,7 @@ async def test_errors_without_words_go_by_their_status(counter: wx.Counter) -> N
 
 async def test_what_does_not_come_in_time_or_not_proved_is_not_issued(counter: wx.Counter) -> None:
     counter.says("POST", f"{ORDERS}/jsapi", {"prepay_id": "wx1"})
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         counter.tamper = True
         assert await channel.create_credential(order()) == NotIssued("bad_signature", is_alarm=True)
         counter.tamper, counter.unsigned = False, True
@@ -230,7 +193,7 @@ async def test_what_does_not_come_in_time_or_not_proved_is_not_issued(counter: w
         assert await channel.create_credential(order()) == NotIssued("bad_answer", is_alarm=True)
         assert await channel.create_credential(order(payer={})) == NotIssued("openid_missing")
         assert await channel.debit(order()) == Declined("not_a_direct_debit")
-    async with channel_to(wx_nowhere(counter)) as channel:
+    async with wx.channel_to(wx_nowhere(counter)) as channel:
         assert await channel.create_credential(order()) == NotIssued("unreachable")
 
 
@@ -255,7 +218,7 @@ async def test_the_budget_is_for_the_credential(counter: wx.Counter) -> None:
     slow = wx.Counter()
     slow.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     began = asyncio.get_running_loop().time()
-    async with channel_to(slow) as channel:
+    async with wx.channel_to(slow) as channel:
         assert await channel.create_credential(order()) == NotIssued("timeout")
     assert 0.75 < asyncio.get_running_loop().time() - began < 2.0
     await runner.cleanup()
@@ -263,7 +226,7 @@ async def test_the_budget_is_for_the_credential(counter: wx.Counter) -> None:
 
 async def test_the_backup_domain_gets_the_same_order(counter: wx.Counter) -> None:
     counter.says("POST", f"{ORDERS}/jsapi", {"prepay_id": "wx1"})
-    async with channel_to(counter, base_url="http://127.0.0.1:9", backup_url=counter.url) as channel:
+    async with wx.channel_to(counter, base_url="http://127.0.0.1:9", backup_url=counter.url) as channel:
         assert isinstance(await channel.create_credential(order()), Issued)
     assert [each.json["out_trade_no"] for each in counter.asked] == [ATTEMPT]
 
@@ -284,13 +247,13 @@ async def test_the_backup_domain_gets_the_same_order(counter: wx.Counter) -> Non
 )
 async def test_how_an_order_stands(counter: wx.Counter, state: str, standing: str) -> None:
     counter.says("GET", f"{ORDERS}/out-trade-no/{ATTEMPT}", wx.trade(ATTEMPT, state))
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         assert await channel.query(ATTEMPT) == QueryAnswer(standing=standing)  # type: ignore[arg-type]
     assert counter.asked[0].query == {"mchid": wx.MCHID}
 
 
 async def test_a_paid_order_stays_paid_when_it_was_refunded(counter: wx.Counter) -> None:
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         for state in ("SUCCESS", "REFUND"):
             counter.says("GET", f"{ORDERS}/out-trade-no/{ATTEMPT}", wx.trade(ATTEMPT, state))
             assert await channel.query(ATTEMPT) == QueryAnswer(
@@ -310,13 +273,13 @@ async def test_a_paid_order_stays_paid_when_it_was_refunded(counter: wx.Counter)
 )
 async def test_an_answer_about_something_else_is_no_answer(counter: wx.Counter, words: Any) -> None:
     counter.says("GET", f"{ORDERS}/out-trade-no/{ATTEMPT}", words)
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         assert await channel.query(ATTEMPT) == QueryAnswer(standing="no_answer")
 
 
 async def test_absent_is_said_and_silence_is_not(counter: wx.Counter) -> None:
     path = f"{ORDERS}/out-trade-no/{ATTEMPT}"
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         counter.says("GET", path, {"code": "ORDER_NOT_EXIST", "message": "订单不存在"}, 404)
         assert (await channel.query(ATTEMPT)).standing == "absent"
         counter.says("GET", path, script=lambda _: web.Response(status=404, text="not found"))
@@ -330,7 +293,7 @@ async def test_absent_is_said_and_silence_is_not(counter: wx.Counter) -> None:
 
 async def test_a_close_is_only_a_request(counter: wx.Counter) -> None:
     path = f"{ORDERS}/out-trade-no/{ATTEMPT}/close"
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         counter.says("POST", path, None, 204)
         assert await channel.close(ATTEMPT) == "asked"
         assert counter.asked[-1].json == {"mchid": wx.MCHID}
@@ -349,7 +312,7 @@ async def test_a_close_is_only_a_request(counter: wx.Counter) -> None:
 
 
 async def test_a_payment_is_told(counter: wx.Counter) -> None:
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         headers, body = counter.callback("TRANSACTION.SUCCESS", "transaction", wx.trade(ATTEMPT))
         notice = channel.read_callback(headers, body)
         assert isinstance(notice, PaidNotice)
@@ -372,13 +335,13 @@ async def test_a_payment_is_told(counter: wx.Counter) -> None:
 async def test_money_is_told_as_a_reason_to_ask(
     counter: wx.Counter, event: str, kind: str, words: Any, number: str
 ) -> None:
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         notice = channel.read_callback(*counter.callback(event, kind, words))
     assert isinstance(notice, MoneyNotice) and notice.number == number
 
 
 async def test_what_changes_nothing_is_accepted_and_what_is_wrong_is_not(counter: wx.Counter) -> None:
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         other = channel.read_callback(*counter.callback("PAYSCORE.USER_OPEN_SERVICE", "payscore", {"mchid": wx.MCHID}))
         assert isinstance(other, OtherNotice) and other.what == "PAYSCORE.USER_OPEN_SERVICE"
         unpaid = wx.trade(ATTEMPT, "PAYERROR")
@@ -424,7 +387,7 @@ async def test_certificates_are_fetched_and_rotated(counter: wx.Counter, monkeyp
     second = wx.certificate_of(wx.NEXT_PLATFORM_KEY, 0xA2)
     counter.serial, counter.certificates = "A1", [("A1", wx.certificate_pem(first))]
     counter.says("POST", f"{ORDERS}/jsapi", {"prepay_id": "wx1"})
-    async with channel_to(counter, public_key_id="", public_key="") as channel:
+    async with wx.channel_to(counter, public_key_id="", public_key="") as channel:
         await until(lambda: bool(channel.api.keys.platform.certificates))
         assert isinstance(await channel.create_credential(order()), Issued)
         assert await channel.work() == 0, "they are fresh"
@@ -445,10 +408,10 @@ async def test_an_answer_by_a_new_certificate_is_proved_within_the_call(counter:
     counter.serial = "A1"
     counter.says("POST", f"{ORDERS}/jsapi", {"prepay_id": "wx1"})
     # Public-key mode, and yet it answers by certificate: both are in use while a merchant moves from one to the other.
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         assert await channel.create_credential(order()) == NotIssued("unknown_key", is_alarm=True)
     counter.certificates = [("A1", wx.certificate_pem(wx.certificate_of(wx.PLATFORM_KEY, 0xA1)))]
-    async with channel_to(counter) as channel:
+    async with wx.channel_to(counter) as channel:
         assert isinstance(await channel.create_credential(order()), Issued)
 
 
@@ -457,15 +420,15 @@ async def test_a_list_of_certificates_that_does_not_prove_itself_is_not_believed
         "A1",
         [("A1", wx.certificate_pem(wx.certificate_of(wx.NEXT_PLATFORM_KEY, 0xA1)))],
     )
-    async with channel_to(counter, public_key_id="", public_key="") as channel:
+    async with wx.channel_to(counter, public_key_id="", public_key="") as channel:
         await until(lambda: len(counter.asked) == 1)
         await until(lambda: not channel.api._fetching.locked())
         assert channel.api.keys.platform.certificates == ()
         assert not await channel.api.fetch_certificates()
     counter.certificates = [("A1", "no certificate")]
-    async with channel_to(counter, public_key_id="", public_key="") as channel:
+    async with wx.channel_to(counter, public_key_id="", public_key="") as channel:
         await until(lambda: len(counter.asked) == 2)
         await until(lambda: not channel.api._fetching.locked())
         assert channel.api.keys.platform.certificates == ()
-    async with channel_to(wx_nowhere(counter), public_key_id="", public_key="") as channel:
+    async with wx.channel_to(wx_nowhere(counter), public_key_id="", public_key="") as channel:
         assert not await channel.api.fetch_certificates()

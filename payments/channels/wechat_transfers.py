@@ -1,0 +1,80 @@
+"""Transfers from the merchant to a person (商家转账), which the person may have to confirm on the phone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import msgspec
+
+from payments.channels.wechat_api import Answer, Said, WechatApi
+from payments.channels.wechat_money import money_of, read_status
+from payments.money import Fen
+from payments.outcomes import MoneyAnswer
+
+TRANSFERS = "/v3/fund-app/mch-transfer/transfer-bills"
+
+#: A transfer from this amount on must name its receiver; below the other it must not.
+NAME_FROM_FEN, NO_NAME_BELOW_FEN = 200_000, 30
+#: Packages with which payees confirm transfers.
+MOST_REMEMBERED = 4096
+
+
+class WechatTransfers:
+    """The transfers of one merchant."""
+
+    def __init__(self, api: WechatApi) -> None:
+        self._api = api
+        self._config = api.config
+        self._packages: dict[str, str] = {}
+
+    async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
+        """Ask how it stands, order it when it is not known. The number never changes: another one pays twice."""
+        if not to.get("openid"):
+            return MoneyAnswer(standing="failed", reason="openid_missing")
+        if amount_fen >= NAME_FROM_FEN and not to.get("name"):
+            return MoneyAnswer(standing="failed", reason="name_missing")
+        found = await self._api.call(
+            "GET", f"{TRANSFERS}/out-bill-no/{quote(number, safe='')}", operation="transfer_query", subject=number
+        )
+        is_absent = isinstance(found, Said) and found.code in ("NOT_FOUND", "RECORD_NOT_EXISTS", "RESOURCE_NOT_EXISTS")
+        if not is_absent:
+            return money_of(found, is_question=True)
+        name = {}
+        if to.get("name") and amount_fen >= NO_NAME_BELOW_FEN:
+            name = self._api.sealed("user_name", to["name"])
+        payload = {
+            "appid": self._config.appid,
+            "out_bill_no": number,
+            "transfer_scene_id": self._config.transfer_scene_id,
+            "openid": to["openid"],
+            "transfer_amount": amount_fen,
+            "transfer_remark": f"errands {number}"[:32],
+            "notify_url": self._config.notify_url,
+            "transfer_scene_report_infos": msgspec.to_builtins(self._config.transfer_reports),
+            **name,
+        }
+        answer = await self._api.call(
+            "POST",
+            TRANSFERS,
+            operation="transfer",
+            subject=number,
+            payload=payload,
+            serial=self._api.sealing_serial() if name else "",
+        )
+        self._keep_package(number, answer)
+        # Whatever was said instead of 200: the next question asks how it stands.
+        return money_of(answer, is_question=not isinstance(answer, Said) or not answer.is_final)
+
+    def package(self, number: str) -> str:
+        """With what the payee's phone confirms this transfer; empty when it need not, or when it was another process
+        that ordered it."""
+        return self._packages.get(number, "")
+
+    def _keep_package(self, number: str, answer: Answer) -> None:
+        if isinstance(answer, Said) and answer.is_accepted:
+            status = read_status(answer)
+            if status is not None and status.package_info:
+                self._packages[number] = status.package_info
+                if len(self._packages) > MOST_REMEMBERED:
+                    del self._packages[next(iter(self._packages))]
