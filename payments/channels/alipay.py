@@ -12,7 +12,7 @@ from typing import Any
 from payments.channels.alipay_bills import MOST_BYTES, BadBill, read_flows, read_trades
 from payments.channels.alipay_config import AlipayConfig, Product
 from payments.channels.alipay_gateway import AlipayGateway, Answer
-from payments.channels.alipay_money import AlipayMoney
+from payments.channels.alipay_money import AlipayMoney, FindAccount
 from payments.channels.alipay_notices import ACCEPTED, NOT_ACCEPTED, PAID, Notice, read_notice
 from payments.channels.china import BEIJING, beijing_text, fen_of_yuan
 from payments.channels.exchange import Observe, unobserved
@@ -83,13 +83,14 @@ class AlipayChannel:
         config: AlipayConfig,
         *,
         observe: Observe = unobserved,
+        find_account: FindAccount | None = None,
         wall_s: Callable[[], float] = time.time,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._config = config
         self._http = ProviderHttp(config.code, config.gateway_url, observe=observe, tls=tls, wall_s=wall_s)
         self._gateway = AlipayGateway(config, self._http, wall_s)
-        self._money = AlipayMoney(config, self._gateway)
+        self._money = AlipayMoney(config, self._gateway, find_account)
         self._shape = _shape(config)
         self.is_available = True
 

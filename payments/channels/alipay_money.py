@@ -4,7 +4,7 @@ is sent."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from payments.channels.alipay_config import AlipayConfig
@@ -12,6 +12,9 @@ from payments.channels.alipay_gateway import AlipayGateway, Answer
 from payments.channels.china import fen_of_yuan
 from payments.money import Fen, yuan
 from payments.outcomes import MoneyAnswer, Receiver, ReceiverOutcome, SplitAnswer
+
+#: Where an account can be reached: ``{"alipay_user_id": "2088…", "name": …}``.
+FindAccount = Callable[[str], Awaitable[Mapping[str, str]]]
 
 #: How many receivers are remembered as bound; binding one again does no harm.
 _MOST_BOUND = 10_000
@@ -22,7 +25,8 @@ _STATES = {"SUCCESS": "paid", "FAIL": "closed"}
 class AlipayMoney:
     """One merchant's instructions."""
 
-    def __init__(self, config: AlipayConfig, gateway: AlipayGateway) -> None:
+    def __init__(self, config: AlipayConfig, gateway: AlipayGateway, find_account: FindAccount | None = None) -> None:
+        self._find_account = find_account
         self._config = config
         self._gateway = gateway
         self._bound: set[str] = set()
@@ -39,7 +43,10 @@ class AlipayMoney:
             case "ok" if answer.text("fund_change") == "Y":
                 return MoneyAnswer(standing="done")
             case "denied":
-                return MoneyAnswer(standing="failed", reason=answer.reason)
+                # It may have been denied for being the second one, when the answer to the first was lost.
+                known = await self._refund_standing(attempt_id, number, amount_fen)
+                is_known = known.standing in ("done", "no_answer")
+                return known if is_known else MoneyAnswer(standing="failed", reason=answer.reason)
             case "ok" | "waiting":
                 # The same request again changes no funds, and neither does one that is still under way.
                 return await self._refund_standing(attempt_id, number, amount_fen)
@@ -51,7 +58,7 @@ class AlipayMoney:
         answer = await self._gateway.call(
             "alipay.trade.fastpay.refund.query", content, operation="query_refund", subject=number
         )
-        if answer.verdict != "ok":
+        if answer.verdict == "unsure":
             return MoneyAnswer(standing="no_answer", reason=answer.reason)
         is_done = answer.text("refund_status") == "REFUND_SUCCESS" and answer.text("out_request_no") == number
         if is_done and fen_of_yuan(answer.text("refund_amount")) != amount_fen:
@@ -64,8 +71,16 @@ class AlipayMoney:
         """Pay the parts that do not stay with the merchant, then let the merchant have what stays."""
         if self._config.parts_paid_by != "alipay":
             return self._without_alipay(receivers)
-        outcomes = {at: self._at_once(receiver) for at, receiver in enumerate(receivers)}
-        to_pay = {at: self._account(receivers[at]) for at, outcome in outcomes.items() if outcome is None}
+        outcomes: dict[int, ReceiverOutcome | None] = {}
+        to_pay: dict[int, str] = {}
+        for at, receiver in enumerate(receivers):
+            outcomes[at] = None
+            if self._stays(receiver):
+                outcomes[at] = _outcome(receiver, "paid")
+            elif account := await self._account(receiver):
+                to_pay[at] = account
+            else:
+                outcomes[at] = _outcome(receiver, "closed", "unknown_account")
         trade_no = await self._trade_no(attempt_id)
         if isinstance(trade_no, SplitAnswer):
             return trade_no
@@ -75,7 +90,7 @@ class AlipayMoney:
             if isinstance(states, SplitAnswer):
                 return states
             outcomes.update({at: _outcome(receivers[at], *states[at]) for at in to_pay})
-        if all(outcome is None or outcome.standing == "paid" for outcome in outcomes.values()):
+        if all(outcome is not None and outcome.standing == "paid" for outcome in outcomes.values()):
             why = await self._finish(attempt_id, trade_no)
             if why is not None:
                 outcomes = {
@@ -89,19 +104,16 @@ class AlipayMoney:
             return SplitAnswer(receivers=tuple(_outcome(receiver, "paid", "by_merchant") for receiver in receivers))
         return SplitAnswer(receivers=tuple(_outcome(receiver, "closed", "nobody_pays") for receiver in receivers))
 
-    def _at_once(self, receiver: Receiver) -> ReceiverOutcome | None:
-        """The outcome of a part that needs no payment by Alipay, or can have none."""
-        if self._stays(receiver):
-            return _outcome(receiver, "paid")
-        return None if self._account(receiver) else _outcome(receiver, "closed", "unknown_account")
-
     def _stays(self, receiver: Receiver) -> bool:
         if receiver.party == "runner":
             return self._config.runner_payout == "team"
         return receiver.party == "platform" and receiver.account_ref not in self._config.accounts
 
-    def _account(self, receiver: Receiver) -> str:
-        return self._config.accounts.get(receiver.account_ref, "")
+    async def _account(self, receiver: Receiver) -> str:
+        account = self._config.accounts.get(receiver.account_ref, "")
+        if not account and self._find_account is not None:
+            account = (await self._find_account(receiver.account_ref)).get("alipay_user_id", "")
+        return account
 
     async def _trade_no(self, attempt_id: str) -> str | SplitAnswer:
         content = {"out_trade_no": attempt_id}
@@ -181,10 +193,15 @@ class AlipayMoney:
     # -- to persons -------------------------------------------------------------------------------------------------
 
     async def transfer(self, number: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
-        """From the merchant's balance to ``to["account"]``, whose holder is ``to["name"]``."""
-        if not to.get("account"):
+        """From the merchant's balance to ``to["alipay_user_id"]`` or ``to["alipay_login"]``, of ``to["name"]``."""
+        payee: dict[str, Any]
+        if to.get("alipay_user_id"):
+            payee = {"identity": to["alipay_user_id"], "identity_type": "ALIPAY_USER_ID"}
+        elif to.get("alipay_login") and to.get("name"):
+            # Alipay takes a log-in name only with the name of its holder.
+            payee = {"identity": to["alipay_login"], "identity_type": "ALIPAY_LOGON_ID"}
+        else:
             return MoneyAnswer(standing="failed", reason="unknown_account")
-        payee: dict[str, Any] = {"identity": to["account"], "identity_type": _identity_type(to["account"])}
         if to.get("name"):
             payee["name"] = to["name"]
         content = {
@@ -218,10 +235,6 @@ class AlipayMoney:
                 return MoneyAnswer(standing="failed", reason=asked.text("error_code") or "transfer_failed")
             case status:
                 return MoneyAnswer(standing="pending", reason=status.lower() or "transfer_processing")
-
-
-def _identity_type(account: str) -> str:
-    return "ALIPAY_USER_ID" if account.startswith("2088") and account.isdecimal() else "ALIPAY_LOGON_ID"
 
 
 def _outcome(receiver: Receiver, standing: Any, reason: str = "") -> ReceiverOutcome:

@@ -266,8 +266,12 @@ REFUND_QUERY = "alipay.trade.fastpay.refund.query"
         ({"out_trade_no": NO}, {}, MoneyAnswer(standing="pending", reason="refund_processing")),
         ({"out_trade_no": NO}, denied("SYSTEM_ERROR"), MoneyAnswer(standing="no_answer", reason="SYSTEM_ERROR")),
         ({"out_trade_no": "another", "fund_change": "Y"}, {}, MoneyAnswer(standing="no_answer", reason="other_order")),
-        (denied("ACQ.SELLER_BALANCE_NOT_ENOUGH"), {},
+        (denied("ACQ.SELLER_BALANCE_NOT_ENOUGH"), denied("ACQ.TRADE_NOT_EXIST"),
          MoneyAnswer(standing="failed", reason="ACQ.SELLER_BALANCE_NOT_ENOUGH")),
+        (denied("ACQ.TRADE_HAS_CLOSE"),
+         {"refund_status": "REFUND_SUCCESS", "out_request_no": "R1", "refund_amount": "3.00"},
+         MoneyAnswer(standing="done")),
+        (denied("ACQ.TRADE_HAS_CLOSE"), 500, MoneyAnswer(standing="no_answer", reason="http_500")),
         (denied("ACQ.SYSTEM_ERROR"), {}, MoneyAnswer(standing="no_answer", reason="ACQ.SYSTEM_ERROR")),
     ],
 )  # fmt: skip
@@ -382,6 +386,20 @@ async def test_an_unknown_account_gets_nothing(alipay: Alipay, splitting: Alipay
     assert alipay.of(SETTLE) == []
 
 
+async def test_accounts_may_be_looked_up(alipay: Alipay) -> None:
+    async def find(account_ref: str) -> dict[str, str]:
+        return {"alipay_user_id": "2088000000000007"} if account_ref == "run_7" else {}
+
+    details = [detail("2088000000000007", "5.00")]
+    alipay.answers.update({QUERY: paid_trade(), BIND: {}, SETTLE: {}, SETTLED: {"royalty_detail_list": details}})
+    account = config(alipay.base_url, parts_paid_by="alipay", runner_payout="personal")
+    channel = AlipayChannel(account, find_account=find)
+    runners = [Receiver(party="runner", account_ref=f"run_{at}", amount_fen=Fen(500)) for at in (7, 8)]
+    answer = await channel.split(NO, f"{NO}S1", runners)
+    assert [(each.standing, each.reason) for each in answer.receivers] == [("paid", ""), ("closed", "unknown_account")]
+    await channel.stop()
+
+
 async def test_a_team_is_its_own_runners_merchant(alipay: Alipay) -> None:
     alipay.answers.update({QUERY: paid_trade(), SETTLE: {}})
     async for channel in opened(alipay, parts_paid_by="alipay"):
@@ -418,7 +436,7 @@ async def test_transfers(
     alipay: Alipay, channel: AlipayChannel, answer: Any, standing: Any, expected: MoneyAnswer
 ) -> None:
     alipay.answers.update({TRANSFER: answer, TRANSFERRED: standing})
-    to = {"account": "2088000000000002", "name": "张三"}
+    to = {"alipay_user_id": "2088000000000002", "name": "张三"}
     assert await channel.transfer("W1", "run_1", to, Fen(5000)) == expected
     asked = alipay.of(TRANSFER)[0]
     assert asked["trans_amount"] == "50.00"
@@ -430,8 +448,11 @@ async def test_transfers(
 async def test_a_transfer_needs_an_account(alipay: Alipay, channel: AlipayChannel) -> None:
     assert (await channel.transfer("W1", "run_1", {}, Fen(1))).standing == "failed"
     alipay.answers[TRANSFER] = {"status": "SUCCESS", "out_biz_no": "W1"}
-    await channel.transfer("W1", "run_1", {"account": "a@b.c"}, Fen(1))
-    assert alipay.of(TRANSFER)[0]["payee_info"] == {"identity": "a@b.c", "identity_type": "ALIPAY_LOGON_ID"}
+    assert (await channel.transfer("W1", "run_1", {"alipay_login": "a@b.c"}, Fen(1))).standing == "failed"
+    await channel.transfer("W1", "run_1", {"alipay_login": "a@b.c", "name": "张三"}, Fen(1))
+    assert alipay.of(TRANSFER)[0]["payee_info"] == {
+        "identity": "a@b.c", "identity_type": "ALIPAY_LOGON_ID", "name": "张三",
+    }  # fmt: skip
 
 
 # -- callbacks ------------------------------------------------------------------------------------------------------
