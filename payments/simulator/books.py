@@ -191,6 +191,8 @@ class Books:
         self._journal = journal
         self._now = now
         self.tell: Tell = lambda _: ()
+        #: Called with each order that is opened.
+        self.on_order: Callable[[OrderBook], None] = lambda _: None
         #: Called with each notice that is queued.
         self.on_notice: Callable[[NoticeBook], None] = lambda _: None
         self.orders: dict[OrderKey, OrderBook] = {}
@@ -200,6 +202,7 @@ class Books:
         self.receivers: dict[tuple[str, str, str, str], ReceiverBook] = {}
         self.contracts: dict[tuple[str, str], ContractBook] = {}
         self._balances: dict[AccountKey, int] = {}
+        self._merchants: dict[str, set[str]] = {}
         self._by_token: dict[str, OrderKey] = {}
         self._by_transaction: dict[tuple[str, str], OrderKey] = {}
         #: Refunds, splits and returns by the merchant's number for them: (institution, merchant, kind, number).
@@ -227,6 +230,11 @@ class Books:
     def order(self, key: OrderKey) -> OrderBook | None:
         """The order of that number."""
         return self.orders.get(key)
+
+    def orders_of_number(self, institution: str, number: str) -> list[OrderBook]:
+        """The orders of that number, of whichever merchants."""
+        keys = (OrderKey(institution, merchant, number) for merchant in self._merchants.get(institution, ()))
+        return [self.orders[key] for key in keys if key in self.orders]
 
     def order_of_token(self, token: str) -> OrderBook | None:
         """The order that this token pays."""
@@ -280,6 +288,8 @@ class Books:
             case events.Opened():
                 self.orders[event.key] = OrderBook(opened=event, opened_at=at)
                 self._by_token[event.token] = event.key
+                self._merchants.setdefault(event.key.institution, set()).add(event.key.merchant)
+                self.on_order(self.orders[event.key])
             case events.Charged():
                 self._charged(event, at)
             case events.Closed():

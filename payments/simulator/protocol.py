@@ -115,7 +115,7 @@ class ProviderProtocol(Protocol):
         """How long it waits for the answer to a callback, in real seconds."""
 
     def settings(self, base_url: str, backup_url: str) -> Mapping[str, str]:
-        """What a merchant puts into its settings: names of environment variables and their values."""
+        """What a merchant configures: fields of the channel's own configuration, as far as they are the provider's."""
 
     def understand(self, call: Call) -> Asked | Answer:
         """Verify and parse; an Answer refuses."""

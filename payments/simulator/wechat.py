@@ -259,7 +259,7 @@ class WechatProtocol:
             )
         return said({"data": listed})
 
-    # -- debits under a contract -----------------------------------------------------------------------------------------
+    # -- debits under a contract ---------------------------------------------------------------------------------------
 
     def _debit(self, call: Call, _: re.Match[str]) -> Asked:
         number = parsed(call.body, _Subject).out_trade_no

@@ -134,18 +134,19 @@ class Account:
     def settings(self, base_url: str, backup_url: str) -> dict[str, str]:
         """What a merchant puts into its settings."""
         return {
-            "ENVIRONMENT": "simulator",
-            "BASE_URL": base_url,
-            "BACKUP_URL": backup_url,
-            "MCHID": self.mchid,
-            "SUB_MCHID": self.sub_mchid,
-            "APPID": self.appid,
-            "SERIAL": self.merchant.serial,
-            "PRIVATE_KEY": self.merchant.private_pem,
-            "CERTIFICATE": self.merchant.certificate_pem,
-            "API_V3_KEY": self.api_v3_key.decode(),
-            "PUBLIC_KEY_ID": self.public_key_id,
-            "PUBLIC_KEY": self._public.public_pem,
+            "environment": "simulator",
+            "base_url": base_url,
+            "backup_url": backup_url,
+            "algorithm": signing.ALGORITHM,
+            "mchid": self.mchid,
+            "sub_mchid": self.sub_mchid,
+            "appid": self.appid,
+            "serial_no": self.merchant.serial,
+            "private_key": self.merchant.private_pem,
+            "certificate": self.merchant.certificate_pem,
+            "api_v3_key": self.api_v3_key.decode(),
+            "public_key_id": self.public_key_id,
+            "public_key": self._public.public_pem,
         }
 
 
