@@ -1,0 +1,319 @@
+"""A provider's bill against our books, both ways and line by line: five kinds of mismatch, each with what mends it.
+
+What they have and we do not is looked for whatever day we booked it on. What we have and they do not is looked for in
+every bill there is, and is judged only once the bill of each day that it could stand on is known: our movements from
+``EDGE`` before a day's begin until ``EDGE`` before its end are judged with that day's bill, so each of them is judged
+once, and a payment a second before midnight may stand on either side of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta, tzinfo
+from typing import Literal
+
+import msgspec
+
+from payments.business_day import bounds
+from payments.money import Fen
+from payments.outcomes import Bill, BillKind, BillLine
+
+#: paid_there_not_here: money that we do not know of · paid_here_not_there: money that we believe to be there ·
+#: amount_differs · state_differs: given back or split on one side alone · twice: one thing was paid two times.
+MismatchKind = Literal["paid_there_not_here", "paid_here_not_there", "amount_differs", "state_differs", "twice"]
+
+#: How it came to differ, as far as the books can tell.
+Cause = Literal[
+    "not_booked",  # ours, and not booked here
+    "unknown_number",  # no number of ours
+    "other_channel",  # a number of ours, of another channel or of something else
+    "missing",  # booked here, on no bill
+    "amount",  # one movement, two amounts
+    "more_there",  # more of a split's receivers are paid there than here
+    "less_there",  # more of them are paid here than there
+    "bill_contradicts_itself",  # its trades and its flows name different amounts
+    "second_attempt",  # another attempt has paid the intent already
+    "charged_twice",  # one number, two payments
+    "returned_twice",  # one number, two refunds
+]
+
+#: book_payment: ask the provider, and book by the compare-and-set that every proof of payment goes through; a second
+#: payment is given back by it · wake: the instruction is still to be done here, so it is done now, under its number ·
+#: ask_again: the same number once more, which repeats the question and never the money · person: a work item.
+Repair = Literal["book_payment", "wake", "ask_again", "person"]
+
+REPAIRS: Mapping[tuple[MismatchKind, Cause], Repair] = {
+    ("paid_there_not_here", "not_booked"): "book_payment",
+    ("paid_there_not_here", "unknown_number"): "person",
+    ("paid_there_not_here", "other_channel"): "person",
+    ("paid_here_not_there", "missing"): "ask_again",
+    ("amount_differs", "amount"): "person",
+    ("amount_differs", "more_there"): "wake",
+    ("amount_differs", "less_there"): "ask_again",
+    ("amount_differs", "bill_contradicts_itself"): "person",
+    ("state_differs", "not_booked"): "wake",
+    ("state_differs", "unknown_number"): "person",
+    ("state_differs", "other_channel"): "person",
+    ("state_differs", "missing"): "ask_again",
+    ("twice", "second_attempt"): "book_payment",
+    ("twice", "charged_twice"): "person",
+    ("twice", "returned_twice"): "person",
+}
+
+#: How far the two sides may differ about when something happened (the provider's day may end before midnight, too).
+EDGE = timedelta(hours=3)
+
+#: What a movement of the ledger is called on a bill; entries of other kinds are our own affair.
+BOOKED_KINDS: Mapping[str, BillKind] = {
+    "pay_in": "paid",
+    "duplicate": "paid",
+    "pay_out": "refunded",
+    "duplicate_back": "refunded",
+    "capture": "split",
+}
+
+#: A movement's name: what it is, and its number.
+Key = tuple[BillKind, str]
+
+
+class Billed(msgspec.Struct, frozen=True, kw_only=True):
+    """What one day's bill says of one movement: the sum of its lines."""
+
+    kind: BillKind
+    number: str
+    attempt_id: str
+    amount_fen: Fen
+    lines: int
+    transaction_id: str = ""
+    at: datetime | None = None
+    #: The sum that the flows name, where they differ from the trades.
+    flow_fen: Fen | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.kind, self.number
+
+
+class Booked(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of ours that moved money at the institution."""
+
+    kind: BillKind
+    number: str
+    attempt_id: str
+    amount_fen: Fen
+    at: datetime
+
+    @property
+    def key(self) -> Key:
+        return self.kind, self.number
+
+
+class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What judging needs of an attempt; ``is_intent_paid``: another one of the intent has paid it."""
+
+    intent_id: str
+    channel: str
+    amount_fen: Fen
+    is_intent_paid: bool
+
+
+class InstructionFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What judging needs of an instruction."""
+
+    channel: str
+    amount_fen: Fen
+
+
+class Ours(msgspec.Struct, frozen=True, kw_only=True):
+    """Our side: whatever the bill names, and every movement of the time that is judged."""
+
+    attempts: Mapping[str, AttemptFacts]
+    instructions: Mapping[str, InstructionFacts]
+    booked: tuple[Booked, ...]
+
+
+class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A difference, named; both sums in fen."""
+
+    kind: MismatchKind
+    cause: Cause
+    what: BillKind
+    number: str
+    attempt_id: str
+    ours_fen: Fen
+    theirs_fen: Fen
+    transaction_id: str = ""
+
+    @property
+    def repair(self) -> Repair:
+        return REPAIRS[self.kind, self.cause]
+
+
+# -- the bill -----------------------------------------------------------------------------------------------------
+
+
+def billed_of(bill: Bill) -> list[Billed]:
+    """The bill's movements, one per kind and number. Fees belong to nobody's order; what trades and flows both name
+    counts once."""
+    trades = _sums(bill.trades)
+    flows = _sums(bill.flows or ())
+    result: list[Billed] = []
+    for key, trade in trades.items():
+        flow = flows.pop(key, None)
+        if flow is not None and flow.amount_fen != trade.amount_fen:
+            trade = msgspec.structs.replace(trade, flow_fen=flow.amount_fen)
+        result.append(trade)
+    return [*result, *flows.values()]
+
+
+def _sums(lines: Iterable[BillLine]) -> dict[Key, Billed]:
+    sums: dict[Key, Billed] = {}
+    for line in lines:
+        if line.kind == "fee":
+            continue
+        before = sums.get((line.kind, line.number))
+        sums[line.kind, line.number] = Billed(
+            kind=line.kind,
+            number=line.number,
+            attempt_id=line.attempt_id,
+            amount_fen=Fen(line.amount_fen + (before.amount_fen if before else 0)),
+            lines=1 + (before.lines if before else 0),
+            transaction_id=line.transaction_id,
+            at=line.at,
+        )
+    return sums
+
+
+def digest(bill: Bill) -> str:
+    """The same for two bills that say the same, in whatever order."""
+    lines = sorted(msgspec.json.encode(line) for line in (*bill.trades, *(bill.flows or ())))
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
+
+
+# -- judging ------------------------------------------------------------------------------------------------------
+
+
+def judged_span(day: date, zone: tzinfo) -> tuple[datetime, datetime]:
+    """Which of our movements are judged with that day's bill."""
+    begin, end = bounds(day, zone)
+    return begin - EDGE, end - EDGE
+
+
+def compare(
+    channel: str,
+    bill: Iterable[Billed],
+    other_days: Mapping[Key, Fen],
+    ours: Ours,
+    span: tuple[datetime, datetime],
+) -> list[Mismatch]:
+    """Every mismatch of one day. ``other_days`` are the sums that the bills of other days name; ``span`` is the time
+    whose movements of ours must be on a bill by now."""
+    booked = _Books(ours.booked)
+    paid_intents: set[str] = set()
+    found: list[Mismatch] = []
+    named: set[Key] = set()
+    for line in bill:
+        named.add(line.key)
+        theirs_fen = Fen(line.amount_fen + other_days.get(line.key, 0))
+        judge = _judge_payment if line.kind == "paid" else _judge_movement
+        verdict = judge(channel, line, theirs_fen, ours, booked, paid_intents)
+        if verdict is None and booked.fen_before(line.key, span[1]) > theirs_fen:
+            verdict = "amount_differs", "less_there"
+        if verdict is not None:
+            found.append(_mismatch(verdict, line, booked.fen(line.key), theirs_fen))
+    for row in booked.within(span):
+        theirs_fen = other_days.get(row.key, Fen(0))
+        if row.key in named or booked.fen_before(row.key, span[1]) <= theirs_fen:
+            continue
+        if theirs_fen > 0 and row.kind != "split":
+            continue  # It moves once, so the bill that has it has judged it.
+        verdict = _missing(row, theirs_fen)
+        found.append(_mismatch(verdict, row, booked.fen_before(row.key, span[1]), theirs_fen))
+    return found
+
+
+class _Books:
+    """Our movements by their names."""
+
+    def __init__(self, booked: Iterable[Booked]) -> None:
+        self._rows: dict[Key, list[Booked]] = {}
+        for row in booked:
+            self._rows.setdefault(row.key, []).append(row)
+
+    def fen(self, key: Key) -> Fen:
+        return Fen(sum(row.amount_fen for row in self._rows.get(key, ())))
+
+    def fen_before(self, key: Key, until: datetime) -> Fen:
+        return Fen(sum(row.amount_fen for row in self._rows.get(key, ()) if row.at < until))
+
+    def within(self, span: tuple[datetime, datetime]) -> list[Booked]:
+        """One row of each movement, some of which happened in that time."""
+        firsts = (next((row for row in rows if span[0] <= row.at < span[1]), None) for rows in self._rows.values())
+        return [row for row in firsts if row is not None]
+
+
+_Verdict = tuple[MismatchKind, Cause]
+
+
+def _judge_payment(
+    channel: str, line: Billed, theirs_fen: Fen, ours: Ours, booked: _Books, paid_intents: set[str]
+) -> _Verdict | None:
+    attempt = ours.attempts.get(line.number)
+    if attempt is None:
+        return "paid_there_not_here", "unknown_number"
+    if attempt.channel != channel:
+        return "paid_there_not_here", "other_channel"
+    if line.lines > 1 or theirs_fen > line.amount_fen:
+        return "twice", "charged_twice"
+    if line.flow_fen is not None:
+        return "amount_differs", "bill_contradicts_itself"
+    is_booked = booked.fen(line.key) > 0
+    if theirs_fen != (booked.fen(line.key) or attempt.amount_fen):
+        return "amount_differs", "amount"
+    if is_booked:
+        return None
+    is_second = attempt.is_intent_paid or attempt.intent_id in paid_intents
+    paid_intents.add(attempt.intent_id)
+    return ("twice", "second_attempt") if is_second else ("paid_there_not_here", "not_booked")
+
+
+def _judge_movement(
+    channel: str, line: Billed, theirs_fen: Fen, ours: Ours, booked: _Books, paid_intents: set[str]
+) -> _Verdict | None:
+    instruction = ours.instructions.get(line.number)
+    if instruction is None:
+        return "state_differs", "unknown_number"
+    if instruction.channel != channel:
+        return "state_differs", "other_channel"
+    if line.flow_fen is not None:
+        return "amount_differs", "bill_contradicts_itself"
+    # A split has a line per receiver, on one day or on several; anything else moves once.
+    if line.kind != "split" and (line.lines > 1 or theirs_fen > line.amount_fen):
+        return "twice", "returned_twice"
+    if theirs_fen > instruction.amount_fen or (line.kind != "split" and theirs_fen != instruction.amount_fen):
+        return "amount_differs", "amount"
+    ours_fen = booked.fen(line.key)
+    if theirs_fen <= ours_fen:
+        return None
+    return ("state_differs", "not_booked") if ours_fen == 0 else ("amount_differs", "more_there")
+
+
+def _missing(row: Booked, theirs_fen: Fen) -> _Verdict:
+    if theirs_fen > 0:
+        return "amount_differs", "less_there"
+    return ("paid_here_not_there" if row.kind == "paid" else "state_differs"), "missing"
+
+
+def _mismatch(verdict: _Verdict, line: Billed | Booked, ours_fen: Fen, theirs_fen: Fen) -> Mismatch:
+    kind, cause = verdict
+    return Mismatch(
+        kind=kind,
+        cause=cause,
+        what=line.kind,
+        number=line.number,
+        attempt_id=line.attempt_id,
+        ours_fen=ours_fen,
+        theirs_fen=theirs_fen,
+        transaction_id=line.transaction_id if isinstance(line, Billed) else "",
+    )
