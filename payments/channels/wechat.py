@@ -62,7 +62,6 @@ ALARMING_SILENCES = ("bad_signature", "not_fresh", "not_signed", "unknown_key", 
 #: Real seconds after an order's expiry within which a payer who was typing the password may still pay.
 EXPIRY_MARGIN_S = 120.0
 _BEIJING = timezone(timedelta(hours=8))
-_DESCRIPTION_CHARS = 127
 
 
 class _Created(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +159,7 @@ class WechatChannel:
         fields: dict[str, Any] = {
             **order_fields(config),
             "sp_appid" if is_partner else "appid": config.appid,
-            "description": _printable(order.description)[:_DESCRIPTION_CHARS] or order.attempt_id,
+            "description": wechat_trades.printable(order.description) or order.attempt_id,
             "out_trade_no": order.attempt_id,
             "time_expire": order.expires_at.astimezone(_BEIJING).isoformat(timespec="seconds"),
             "notify_url": config.notify_url,
@@ -276,7 +275,3 @@ class WechatChannel:
 
     def reply(self, *, is_accepted: bool) -> CallbackReply:
         return wechat_trades.reply(is_accepted=is_accepted)
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text).strip()

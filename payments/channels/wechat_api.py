@@ -16,7 +16,7 @@ from cryptography import x509
 
 from payments.channels import wechat_signing as signing
 from payments.channels.exchange import Observe, unobserved
-from payments.channels.http import CALL_S, REPLY_BYTES, HttpReply, HttpRequest, HttpSilence, ProviderHttp
+from payments.channels.http import CALL_S, HttpReply, HttpRequest, HttpSilence, ProviderHttp
 from payments.channels.signing_keys import BadSetting, certificate
 from payments.channels.wechat_config import WechatConfig, WechatKeys, read_keys
 from payments.channels.wechat_signing import PlatformKeys, Resource
@@ -130,12 +130,14 @@ class WechatApi:
         payload: Mapping[str, Any] | None = None,
         serial: str = "",
         total_s: float = CALL_S,
+        may_repeat: bool = True,
     ) -> Answer:
         """One call. ``target`` is path and query as they are signed and sent; ``serial`` names the key with which
-        fields of the payload are encrypted."""
+        fields of the payload are encrypted; ``may_repeat`` as for ``HttpRequest``."""
         until = time.monotonic() + total_s
         body = b"" if payload is None else msgspec.json.encode(payload)
-        reply = await self._send(method, target, body, operation, subject, serial, total_s, REPLY_BYTES)
+        request = self._request(method, target, body, operation, subject, serial, may_repeat=may_repeat)
+        reply = await self._http.send(request, total_s=total_s)
         if isinstance(reply, HttpSilence):
             return _unheard(reply)
         why = await self._why_not_proved(reply, until)
@@ -146,20 +148,21 @@ class WechatApi:
 
     async def download(self, target: str, *, operation: str, subject: str, total_s: float, most_bytes: int) -> Answer:
         """A file: it comes unsigned, and the caller proves it by its digest."""
-        reply = await self._send("GET", target, b"", operation, subject, "", total_s, most_bytes)
+        request = self._request("GET", target, b"", operation, subject)
+        reply = await self._http.send(request, total_s=total_s, most_bytes=most_bytes)
         return _unheard(reply) if isinstance(reply, HttpSilence) else _said(reply)
 
-    async def _send(
+    def _request(
         self,
         method: str,
         target: str,
         body: bytes,
         operation: str,
         subject: str,
-        serial: str,
-        total_s: float,
-        most_bytes: int,
-    ) -> HttpReply | HttpSilence:
+        serial: str = "",
+        *,
+        may_repeat: bool = True,
+    ) -> HttpRequest:
         headers = {
             "Authorization": signing.authorization(
                 self.keys.private,
@@ -179,10 +182,15 @@ class WechatApi:
         # Naming the public key makes WeChat Pay answer with it instead of with a certificate.
         if serial or self.config.public_key_id:
             headers["Wechatpay-Serial"] = serial or self.config.public_key_id
-        request = HttpRequest(
-            method=method, target=target, operation=operation, subject=subject, headers=headers, body=body
+        return HttpRequest(
+            method=method,
+            target=target,
+            operation=operation,
+            subject=subject,
+            headers=headers,
+            body=body,
+            may_repeat=may_repeat,
         )
-        return await self._http.send(request, total_s=total_s, most_bytes=most_bytes)
 
     async def _why_not_proved(self, reply: HttpReply, until: float) -> str | None:
         why = self.why_not_proved(reply.headers, reply.body)
@@ -230,7 +238,7 @@ class WechatApi:
             if self._age_s() < CERTIFICATES_AT_LEAST_S:
                 return False
             self._fetched_at = time.monotonic()
-            reply = await self._send("GET", CERTIFICATES, b"", "certificates", "", "", total_s, REPLY_BYTES)
+            reply = await self._http.send(self._request("GET", CERTIFICATES, b"", "certificates", ""), total_s=total_s)
             if isinstance(reply, HttpSilence):
                 self._fetched_at = None
                 return False

@@ -17,15 +17,19 @@ UNFREEZE_SUFFIX = "F"
 #: Orders remembered once they are paid: what a split or a refund has to name of them.
 MOST_REMEMBERED = 4096
 
+DESCRIPTION_CHARS = 127
+
 _STANDINGS: Mapping[str, Standing] = {
     "SUCCESS": "paid",
     "REFUND": "paid",
     "NOTPAY": "unpaid",
     "USERPAYING": "unpaid",
-    "ACCEPT": "unpaid",
     "PAYERROR": "unpaid",
     "CLOSED": "closed",
     "REVOKED": "closed",
+    "PAY_FAIL": "closed",
+    # A debit that is accepted may still take the money: it is neither paid nor unpaid.
+    "ACCEPT": "no_answer",
 }
 _ABSENT = ("ORDER_NOT_EXIST", "ORDERNOTEXIST", "RESOURCE_NOT_EXISTS")
 
@@ -91,13 +95,18 @@ class WechatTrades:
         answer: Answer = await self._api.call("GET", self._target(attempt_id), operation="query", subject=attempt_id)
         if isinstance(answer, Unheard) or not answer.is_accepted:
             return answer
+        return self.read(attempt_id, answer)
+
+    def read(self, attempt_id: str, answer: Said) -> Trade | Unheard:
+        """The order that an accepted answer speaks of, if it is the one that was meant."""
         try:
             trade = _trade.decode(answer.body)
         except msgspec.DecodeError:
             return Unheard(reason="bad_answer", was_sent=True)
         if trade.out_trade_no != attempt_id or not self._is_ours(trade.mchid, trade.sp_mchid):
             return Unheard(reason="not_ours", was_sent=True)
-        if trade.standing == "paid" and not (trade.transaction_id and trade.amount.total > 0):
+        is_whole = trade.transaction_id and trade.amount.total > 0 and trade.amount.currency == "CNY"
+        if trade.standing == "paid" and not is_whole:
             return Unheard(reason="bad_answer", was_sent=True)
         return trade
 
@@ -186,3 +195,8 @@ def reply(*, is_accepted: bool) -> CallbackReply:
     if is_accepted:
         return CallbackReply(200, b'{"code":"SUCCESS","message":"OK"}')
     return CallbackReply(500, b'{"code":"FAIL","message":"not accepted"}')
+
+
+def printable(text: str) -> str:
+    """A description as the provider takes it: one line, of at most 127 characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip()[:DESCRIPTION_CHARS]

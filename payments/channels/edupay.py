@@ -1,0 +1,245 @@
+"""校园轻松付 as a way to pay: a direct debit under a contract that the student signed with WeChat Pay once.
+
+The call itself takes the money, so silence is unknown and never a no. What the provider calls accepted is undecided: it
+may still become money, and only its own word ends it.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from payments.channels import wechat_trades
+from payments.channels.exchange import Observe, unobserved
+from payments.channels.signing_keys import BadSetting
+from payments.channels.wechat_api import Said, Unheard, WechatApi
+from payments.channels.wechat_bills import WechatBills
+from payments.channels.wechat_config import WechatConfig
+from payments.channels.wechat_money import FindAccount, WechatMoney
+from payments.channels.wechat_trades import Trade, WechatTrades
+from payments.channels.wechat_transfers import WechatTransfers
+from payments.money import Fen
+from payments.outcomes import (
+    BadNotice,
+    BillAnswer,
+    Capabilities,
+    CloseAnswer,
+    CreateAnswer,
+    DebitAnswer,
+    Declined,
+    MoneyAnswer,
+    MoneyNotice,
+    NotIssued,
+    OrderToCreate,
+    OtherNotice,
+    PaidNotice,
+    QueryAnswer,
+    Receiver,
+    SplitAnswer,
+    Succeeded,
+    Unknown,
+)
+from payments.port import CallbackReply
+
+DEBITS = "/v3/eduschoolpay/transactions"
+#: Real seconds for the debit; the driver's own limit comes after it.
+DEBIT_S = 4.5
+#: How long after a debit was asked for the provider may still take it up.
+DEBIT_MARGIN_S = 300.0
+
+#: The order was judged: no other channel may be tried.
+VERDICTS = ("RULE_LIMIT", "RULELIMIT", "PARAM_ERROR")
+#: A no that speaks of this number, and may speak of money that was taken under it.
+UNCERTAIN = ("ORDERPAID", "OUT_TRADE_NO_USED", "ORDER_CLOSED", "ORDER_NOT_EXIST", "USER_PAYING", "INVALID_REQUEST")
+
+_BEIJING = timezone(timedelta(hours=8))
+
+
+class EduPayConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The merchant as for WeChat Pay, and what WeChat Pay wants to know of the place."""
+
+    merchant: WechatConfig
+    school_id: str
+    scene_type: str
+    device_ip: str
+    device_id: str = ""
+
+
+def check(config: EduPayConfig) -> None:
+    """BadSetting names the first field that cannot work."""
+    for field in ("school_id", "scene_type"):
+        if not re.fullmatch(r"[0-9A-Za-z_]{1,32}", getattr(config, field)):
+            raise BadSetting(field, "is 1 to 32 letters and digits, as agreed with WeChat Pay")
+    if not re.fullmatch(r"[0-9a-fA-F.:]{3,45}", config.device_ip):
+        raise BadSetting("device_ip", "is the public address from which this server calls")
+
+
+class EduPayChannel:
+    """Debits of one merchant at one school."""
+
+    def __init__(
+        self,
+        config: EduPayConfig,
+        *,
+        find_account: FindAccount | None = None,
+        observe: Observe = unobserved,
+        wall_s: Callable[[], float] = time.time,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        check(config)
+        merchant = config.merchant
+        self.api = WechatApi(merchant, observe=observe, wall_s=wall_s, tls=tls)
+        self._config = config
+        self._merchant = merchant
+        self._trades = WechatTrades(self.api, self._order_target)
+        self._money = WechatMoney(self.api, self._trades, find_account)
+        self._transfers = WechatTransfers(self.api)
+        self._bills = WechatBills(self.api)
+        self.is_available = True
+        self._shape = Capabilities(
+            code=merchant.code,
+            name_zh=merchant.name_zh,
+            name_en=merchant.name_en,
+            is_direct_debit=True,
+            can_close=False,
+            can_split=True,
+            takes_back_from=("campus", "platform"),
+            has_bills=True,
+            limit_fen=merchant.limit_fen,
+            needs=("contract_id",),
+            expiry_margin_s=DEBIT_MARGIN_S,
+        )
+
+    @property
+    def shape(self) -> Capabilities:
+        return self._shape
+
+    async def start(self) -> None:
+        await self.api.start()
+
+    async def stop(self) -> None:
+        await self.api.stop()
+
+    async def work(self) -> int:
+        """Keep the platform's certificates fresh."""
+        return await self.api.work()
+
+    def _order_target(self, attempt_id: str) -> str:
+        sub = f"?sub_mchid={self._merchant.sub_mchid}" if self._merchant.sub_mchid else ""
+        return f"{DEBITS}/out-trade-no/{quote(attempt_id, safe='')}{sub}"
+
+    # -- orders -------------------------------------------------------------------------------------------------------
+
+    async def create_credential(self, order: OrderToCreate) -> CreateAnswer:
+        """There is none: the debit is the payment."""
+        return NotIssued("direct_debit_only")
+
+    async def debit(self, order: OrderToCreate) -> DebitAnswer:
+        if not order.payer.get("contract_id"):
+            return Declined("contract_missing")
+        answer = await self.api.call(
+            "POST",
+            DEBITS,
+            operation="debit",
+            subject=order.attempt_id,
+            payload=self._order(order),
+            total_s=DEBIT_S,
+            may_repeat=False,
+        )
+        if isinstance(answer, Unheard):
+            # Only what never left this machine has certainly taken nothing.
+            return Unknown(answer.reason) if answer.was_sent else Declined(answer.reason)
+        if not answer.is_accepted:
+            return _refused(answer)
+        trade = self._trades.read(order.attempt_id, answer)
+        if isinstance(trade, Unheard):
+            return Unknown(trade.reason)
+        return _debited(trade)
+
+    def _order(self, order: OrderToCreate) -> dict[str, Any]:
+        merchant = self._merchant
+        started_at = datetime.fromtimestamp(self.api.wall_s(), UTC).astimezone(_BEIJING)
+        device = {"device_id": self._config.device_id, "device_ip": self._config.device_ip}
+        fields: dict[str, Any] = {
+            "appid": merchant.appid,
+            "sub_mchid": merchant.sub_mchid,
+            "sub_appid": merchant.sub_appid,
+            "description": wechat_trades.printable(order.description) or order.attempt_id,
+            "out_trade_no": order.attempt_id,
+            "notify_url": merchant.notify_url,
+            "contract_id": order.payer["contract_id"],
+            "user_id": order.payer.get("user_id") or order.payer_ref[:32],
+            "amount": {"total": order.amount_fen, "currency": "CNY"},
+            "scene_info": {
+                "start_time": started_at.isoformat(timespec="seconds"),
+                "school_id": self._config.school_id,
+                "scene_type": self._config.scene_type,
+            },
+            "device_info": {name: value for name, value in device.items() if value},
+            # Frozen until it is split or released: this is what makes it an escrow.
+            "settle_info": {"profit_sharing": True},
+            "payment_mode": "SYNC",
+        }
+        return {name: value for name, value in fields.items() if value}
+
+    async def query(self, attempt_id: str) -> QueryAnswer:
+        return await self._trades.query(attempt_id)
+
+    async def close(self, attempt_id: str) -> CloseAnswer:
+        """No call of the provider's takes a debit back before it is decided; afterwards it is refunded."""
+        return "no_answer"
+
+    # -- money --------------------------------------------------------------------------------------------------------
+
+    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+        return await self._money.split(attempt_id, number, receivers)
+
+    async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
+        return await self._money.refund(attempt_id, number, amount_fen)
+
+    async def refund(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
+        return await self._money.refund(attempt_id, number, amount_fen)
+
+    async def take_back(self, attempt_id: str, number: str, split_number: str, receiver: Receiver) -> MoneyAnswer:
+        return await self._money.take_back(attempt_id, number, split_number, receiver)
+
+    async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
+        return await self._transfers.transfer(number, account_ref, to, amount_fen)
+
+    async def bill(self, day: date) -> BillAnswer:
+        """The merchant's bill: what was paid in other ways to the same merchant is on it, too."""
+        return await self._bills.bill(day)
+
+    # -- being called -------------------------------------------------------------------------------------------------
+
+    def read_callback(
+        self, headers: Mapping[str, str], body: bytes
+    ) -> PaidNotice | MoneyNotice | OtherNotice | BadNotice:
+        return self._trades.read_callback(headers, body)
+
+    def reply(self, *, is_accepted: bool) -> CallbackReply:
+        return wechat_trades.reply(is_accepted=is_accepted)
+
+
+def _refused(answer: Said) -> DebitAnswer:
+    if not answer.is_final or answer.code in UNCERTAIN or answer.code.startswith("HTTP_"):
+        # Our key not being accepted is a no before anything else is looked at.
+        return Declined(answer.reason) if answer.code == "SIGN_ERROR" else Unknown(answer.reason)
+    return Declined(answer.reason, may_switch=answer.code not in VERDICTS)
+
+
+def _debited(trade: Trade) -> DebitAnswer:
+    match trade.standing:
+        case "paid":
+            return Succeeded(Fen(trade.amount.total), trade.transaction_id)
+        case "closed":
+            return Declined("debit_failed")
+        case _:
+            return Unknown(trade.trade_state.lower()[:32])
