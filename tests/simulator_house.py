@@ -1,0 +1,109 @@
+"""A simulator in this process, and a merchant's server that it calls."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import msgspec
+from aiohttp import ClientSession, web
+
+from payments.simulator.faults import read
+from payments.simulator.house import House, Plan
+
+DEADLINE_S = 10.0
+
+
+@lru_cache(maxsize=1)
+def keys_made() -> Path:
+    """A state file with keys in it: making them takes longer than most tests."""
+    path = Path(mkdtemp(prefix="simulator-keys-")) / "state.db"
+    House(Plan(state=path)).close()
+    return path
+
+
+def state_with_keys(folder: Path) -> Path:
+    """A fresh state with the keys that all tests share."""
+    target = folder / "simulator.db"
+    shutil.copy(keys_made(), target)
+    return target
+
+
+async def until(is_so: Callable[[], Any], what: str = "it") -> None:
+    """Wait for a condition, with a deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not is_so():
+        assert time.monotonic() < deadline, f"{what} did not come to pass"
+        await asyncio.sleep(0.01)
+
+
+class Merchant:
+    """A merchant's callback server: it keeps what came, and answers as it was told to."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[dict[str, str], bytes]] = []
+        #: The next answers; then 204.
+        self.answers: list[int] = []
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_post("/notify", self._hear)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        self.url = f"http://127.0.0.1:{port}/notify"
+
+    async def stop(self) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def _hear(self, request: web.Request) -> web.Response:
+        self.heard.append((dict(request.headers), await request.read()))
+        return web.Response(status=self.answers.pop(0) if self.answers else 204)
+
+
+@asynccontextmanager
+async def running(plan: Plan) -> AsyncIterator[House]:
+    """A started house."""
+    house = House(plan)
+    await house.start()
+    try:
+        yield house
+    finally:
+        await house.stop()
+
+
+@asynccontextmanager
+async def merchant_server() -> AsyncIterator[Merchant]:
+    """A started merchant."""
+    merchant = Merchant()
+    await merchant.start()
+    try:
+        yield merchant
+    finally:
+        await merchant.stop()
+
+
+async def admin(house: House, path: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
+    """Ask the administration: status and JSON."""
+    async with ClientSession() as session:
+        kwargs = {} if body is None else {"json": body}
+        async with session.request(method, house.base_url + path, **kwargs) as response:
+            return response.status, msgspec.json.decode(await response.read())
+
+
+def wrong(house: House, *faults: str) -> None:
+    """Let these go wrong."""
+    for text in faults:
+        house.faults.add(read(text))
