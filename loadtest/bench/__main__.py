@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     plot = commands.add_parser("plot", help="a written report as a picture")
     plot.add_argument("report", type=Path)
     plot.add_argument("picture", type=Path)
-    ticks = commands.add_parser("assign", help="measure the optimizer's whole tick")
+    ticks = commands.add_parser("assign", help="measure a tick of the planner")
     ticks.add_argument("--sizes", default=",".join(map(str, assign.SIZES)), help="tasks x runners (%(default)s)")
     ticks.add_argument("--rounds", type=int, help="ticks of each size, each of its own seed (100, 40, 12; else 20)")
     ticks.add_argument("--map", type=Path, help="an OpenStreetMap extract of a campus (the demo campus)")

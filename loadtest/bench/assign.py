@@ -1,4 +1,4 @@
-"""How long the optimizer takes for a whole tick, stage by stage, beside the fastest bare solve of the same matrix."""
+"""How long a tick takes from what was read to the plan, by stage, beside the fastest bare solve of the same matrix."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ from geo.osm_import import import_osm
 from geo.point import Point
 from geo.walkway import Walkways
 
+from .busy_books import Laid, ground_of, laid, positions, situation
 from .busy_ticks import BusyCampus, Size, Tick
 
 SIZES = (Size(200, 200), Size(663, 2585), Size(5000, 6000))
 #: Milliseconds that 99 of 100 ticks of a size may take at most.
 BOUNDS_MS = {SIZES[0]: 100.0, SIZES[1]: 400.0, SIZES[2]: 1500.0}
 _ROUNDS = {SIZES[0]: 100, SIZES[1]: 40, SIZES[2]: 12}
-STAGES = ("places", "candidates", "costs", "solve", "routes", "records")
+STAGES = ("positions", "situation", "places", "candidates", "costs", "solve", "routes", "records")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +81,19 @@ class Bench:
         graph = self._ways.graph
         walked = [Point(*map(float, row)) for row in graph.nodes] if graph is not None else []
         self._campus = BusyCampus(campus, walked)
+        self._ground = ground_of(campus, self._ways)
         self._params = params
 
     def measure(self, size: Size, rounds: int | None, say: Callable[[str], None]) -> Outcome:
         rounds = rounds or _ROUNDS.get(size, 20)
-        self._timed(self._campus.tick(size, 0))
+        self._timed(laid(self._campus.tick(size, 0)))
         # As the server does before its first tick.
         spare_what_stays()
         ticks: list[Timed] = []
         for seed in range(1, rounds + 1):
-            ticks.append(self._timed(self._campus.tick(size, seed))[0])
-        last = self._campus.tick(size, rounds)
-        made, bare = self._timed(last)[1], self._bare(last)
+            ticks.append(self._timed(laid(self._campus.tick(size, seed)))[0])
+        last, made = self._timed(laid(self._campus.tick(size, rounds)))[1:]
+        bare = self._bare(last)
         cpu = [tick.cpu_ms for tick in ticks]
         outcome = Outcome(
             size=str(size),
@@ -110,7 +112,8 @@ class Bench:
         say(row(outcome))
         return outcome
 
-    def _timed(self, tick: Tick) -> tuple[Timed, Plan]:
+    def _timed(self, found: Laid) -> tuple[Timed, Tick, Plan]:
+        """From the answers of the books and of Redis to the plan; also what the optimizer was told."""
         stages: dict[str, float] = {}
         began_cpu, began = time.process_time(), time.perf_counter()
         at = [began_cpu]
@@ -120,9 +123,14 @@ class Bench:
             stages[stage] = stages.get(stage, 0.0) + (now - at[0]) * 1000
             at[0] = now
 
+        fixes = positions(found)
+        lap("positions")
+        told = situation(found, fixes, self._ground)
+        tick = Tick(told.to_plan(), told.runners, told.now_ms)
+        lap("situation")
         made = plan(tick.tasks, tick.runners, self._ways.among, tick.now_ms, self._params, lap=lap)
         cpu_ms, wall_ms = (time.process_time() - began_cpu) * 1000, (time.perf_counter() - began) * 1000
-        return Timed(wall_ms, cpu_ms, stages), made
+        return Timed(wall_ms, cpu_ms, stages), tick, made
 
     def _bare(self, tick: Tick) -> dict[str, float]:
         """Each scipy solver alone, the better of three: nothing but the matrix of the first round, made beforehand."""

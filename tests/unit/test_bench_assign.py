@@ -14,6 +14,7 @@ from geo.point import Point
 from geo.walkway import Walkways
 from loadtest.bench import assign
 from loadtest.bench.__main__ import main
+from loadtest.bench.busy_books import ground_of, laid, positions, situation
 from loadtest.bench.busy_ticks import BusyCampus, Size
 from tests.plan_checker import faults
 
@@ -76,3 +77,42 @@ def test_its_ticks_are_repeatable_and_their_plans_feasible() -> None:
         assert faults(tick.tasks, tick.runners, ways.among, tick.now_ms, params, made) == []
         greedy = plan(tick.tasks, tick.runners, ways.among, tick.now_ms, params, "greedy")
         assert made.worth_s <= greedy.worth_s + 1e-3
+
+
+def test_what_is_read_for_a_tick_makes_that_tick() -> None:
+    campus = demo_campus()
+    ways = Walkways.of(campus)
+    assert ways.graph is not None
+    tick = BusyCampus(campus, [Point(*map(float, row)) for row in ways.graph.nodes]).tick(Size(60, 90), 7)
+    found = laid(tick)
+    told = situation(found, positions(found), ground_of(campus, ways))
+    assert told.now_ms == tick.now_ms and told.to_plan() == told.tasks
+    for task, wanted in zip(told.tasks, tick.tasks, strict=True):
+        for name in (
+            "id",
+            "order_id",
+            "points",
+            "opened_at_ms",
+            "promised_at_ms",
+            "ready_at_ms",
+            "weight_g",
+            "merchant",
+        ):
+            assert getattr(task, name) == getattr(wanted, name), name
+        assert task.zone == wanted.zone and wanted.forbidden < task.forbidden, "and the student's own runner"
+        # Stairs up are stairs down again.
+        assert (task.after_s[1] > 0) == (wanted.before_s[1] > 60.0)
+    for runner, seen in zip(told.runners, tick.runners, strict=True):
+        for name in ("id", "point", "credit", "acceptance", "earned_s", "until_ms", "zones", "load", "excluded"):
+            assert getattr(runner, name) == getattr(seen, name), name
+        stops = [(stop.task_id, stop.role, stop.point) for stop in runner.route]
+        assert stops == [(stop.task_id, stop.role, stop.point) for stop in seen.route]
+    held_up = [runner for runner in told.runners if runner.available_in_s > 0]
+    assert held_up and len(held_up) <= sum(runner.available_in_s > 0 for runner in tick.runners)
+    made = plan(told.to_plan(), told.runners, ways.among, told.now_ms, Params())
+    assert faults(told.tasks, told.runners, ways.among, told.now_ms, Params(), made) == []
+
+
+def test_reading_positions_and_building_the_situation_are_stages_of_the_tick() -> None:
+    one = assign.Bench(demo_campus(), Params()).measure(Size(20, 400), 2, lambda text: None)
+    assert one.stages_ms["positions"] > 0 and one.stages_ms["situation"] > one.stages_ms["positions"]
