@@ -37,6 +37,7 @@ from payments.port import (
 )
 from payments.store.unit_of_work import Store, UnitOfWork
 from payments.timeline import MOST_SHOWN, ExchangeBuffer, row_of_exchange
+from payments.upkeep import Upkeep, UpkeepConfig
 from payments.views import view_of
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class EmbeddedPayments(GuardedPayments):
         reveal: Reveal | None = None,
         exchanges: ExchangeBuffer | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
+        upkeep: UpkeepConfig | None = None,
     ) -> None:
         self._store = Store(database_url)
         self._now = now
@@ -67,6 +69,10 @@ class EmbeddedPayments(GuardedPayments):
         self._shapes = {code: channel.shape for code, channel in self._channels.items()}
         self._driver = Driver(self._store, self._channels, now, new_id, real_s, reveal or self.reveal, monotonic_s)
         self._callbacks = Callbacks(self._store, now, new_id)
+        #: Reconciliation, alarms and the webhook: for pages to look at, and working while this process drives.
+        self.upkeep = Upkeep(
+            self._store, self._channels, now, new_id, real_s, self._driver.health.view, upkeep or UpkeepConfig()
+        )
         #: Where channels tell of their calls (``observe``); written down with the next pass.
         self.exchanges = exchanges if exchanges is not None else ExchangeBuffer()
         self._woken = asyncio.Event()
@@ -89,6 +95,7 @@ class EmbeddedPayments(GuardedPayments):
             await channel.start()
         if is_driving:
             self._loop = asyncio.create_task(self._work_for_ever(), name="payments-driver")
+            self.upkeep.start()
 
     async def stop(self) -> None:
         """Finish the step under way and let go of the database."""
@@ -96,6 +103,7 @@ class EmbeddedPayments(GuardedPayments):
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
             self._loop = None
+        await self.upkeep.stop()
         await self._driver.stop()
         for channel in self._channels.values():
             await channel.stop()

@@ -186,7 +186,7 @@ class RiskJudged(Event, frozen=True, kw_only=True, tag="RiskJudged"):
 
 class Alarm(Event, frozen=True, kw_only=True, tag="Alarm"):
     """Something is wrong with the payments of a campus, or of all ("" as ``campus_id``), not with one order: intent
-    and order are "". ``kind`` with ``parameters`` says what, ``subject`` where. Told again while it lasts: ``times``."""
+    and order are "". ``kind`` with ``parameters`` says what, ``subject`` where; ``times`` counts up while it lasts."""
 
     alarm_id: str
     kind: str

@@ -30,9 +30,12 @@ async def apply_payments(ctx: Context) -> int:
     events = await ctx.payments.events(BATCH)
     by_order: dict[str, list[port.AnyEvent]] = {}
     for event in events:
-        by_order.setdefault(event.order_ref, []).append(event)
+        if event.order_ref:
+            by_order.setdefault(event.order_ref, []).append(event)
     outcomes = await asyncio.gather(*(_apply_in_order(ctx, part) for part in by_order.values()))
     applied = [event_id for part, _ in outcomes for event_id in part]
+    # An alarm is about no order; payments keeps the list of alarms for whoever shows it.
+    applied += [event.id for event in events if not event.order_ref]
     await ctx.payments.acknowledge(applied)
     if applied:
         ctx.announce()

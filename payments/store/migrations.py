@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from payments.store.m_reconcile import RECONCILE
 from payments.store.m_risk import RISK
 from payments.store.m_timeline import TIMELINE
 from payments.store.m_vault import VAULT
@@ -137,4 +138,4 @@ FIRST = (
     """,
 )
 
-MIGRATIONS: list[tuple[str, ...]] = [FIRST, VAULT, RISK, TIMELINE]
+MIGRATIONS: list[tuple[str, ...]] = [FIRST, VAULT, RISK, TIMELINE, RECONCILE]

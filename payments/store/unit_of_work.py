@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
+from payments.store.alarm_rows import AlarmRows, WebhookQueue
 from payments.store.books import Books
 from payments.store.boxes import Inbox, Outbox
 from payments.store.codes import Codes
@@ -14,6 +15,7 @@ from payments.store.database import Database, migrate
 from payments.store.instructions import Instructions
 from payments.store.intents import Attempts, Intents
 from payments.store.migrations import MIGRATIONS
+from payments.store.reconciliations import Reconciliations
 from payments.store.timeline import Timeline
 from payments.store.vault_rows import VaultRows
 from payments.store.verdicts import Verdicts
@@ -37,6 +39,9 @@ class UnitOfWork:
         self.vault = VaultRows(connection)
         self.codes = Codes(connection)
         self.verdicts = Verdicts(connection)
+        self.reconciliations = Reconciliations(connection)
+        self.alarms = AlarmRows(connection)
+        self.webhook = WebhookQueue(connection)
 
 
 class Store:

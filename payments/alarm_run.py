@@ -1,0 +1,191 @@
+"""The watch: looks at the rows once a minute, lets the rules judge, and tells: as an event, and to the webhook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from payments.alarms import (
+    AlarmView,
+    Certificate,
+    Facts,
+    GhostHour,
+    Limits,
+    OpenBreaker,
+    ServiceHours,
+    Telling,
+    Waiting,
+    causes,
+    judge,
+)
+from payments.booking import NewId
+from payments.business_day import CHINA, bounds, day_of
+from payments.outcomes import Capabilities
+from payments.port import Alarm, AlarmOver
+from payments.reconcile_run import RUN_AT
+from payments.store.unit_of_work import Store, UnitOfWork
+
+#: Business seconds between two looks.
+LOOK_S = 60.0
+#: A callback may come after the query that proved the payment; only then it is missed.
+GHOST_GRACE = timedelta(minutes=10)
+HOUR = timedelta(hours=1)
+BILLS_BACK = timedelta(days=14)
+#: How a callback may fare that was not taken for the provider's own.
+REFUSED = frozenset({"bad", "unknown", "error"})
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rows do not know, as plain values asked for at each look."""
+
+    #: A campus that is not named here has the hours of ``ServiceHours`` by default.
+    hours: Callable[[], Sequence[ServiceHours]] = tuple
+    breakers: Callable[[], Sequence[OpenBreaker]] = tuple
+    certificates: Callable[[], Sequence[Certificate]] = tuple
+
+
+class Watch:
+    """One process's; several may share the database, and an alarm is told once all the same."""
+
+    def __init__(
+        self,
+        store: Store,
+        shapes: Mapping[str, Capabilities],
+        now: Callable[[], datetime],
+        new_id: NewId,
+        sources: Sources | None = None,
+        limits: Limits | None = None,
+        *,
+        has_webhook: bool = False,
+    ) -> None:
+        self._store = store
+        self._direct_debits = sorted(code for code, shape in shapes.items() if shape.is_direct_debit)
+        self._now = now
+        self._new_id = new_id
+        self._sources = sources or Sources()
+        self._limits = limits or Limits()
+        self._has_webhook = has_webhook
+        self._look_at: datetime | None = None
+
+    async def work(self) -> int:
+        """One look, when it is time; how many alarms were told."""
+        now = self._now()
+        if self._look_at is not None and now < self._look_at:
+            return 0
+        self._look_at = now + timedelta(seconds=LOOK_S)
+        facts = await self._store.read(partial(self._facts, now))
+        open_alarms = await self._store.read(lambda uow: uow.alarms.open())
+        found = causes(facts, self._limits, now, {alarm.key for alarm in open_alarms})
+        if not found and not open_alarms:
+            return 0
+        name = self._new_id("alarm")
+
+        def tell(uow: UnitOfWork) -> int:
+            tellings = judge(found, uow.alarms.open(), now, name)
+            return sum(self._tell(uow, telling, now) for telling in tellings)
+
+        return await self._store.run(tell)
+
+    async def alarms(self, limit: int = 100) -> list[AlarmView]:
+        """Open ones and old ones, the newest first."""
+        return await self._store.read(lambda uow: uow.alarms.newest(max(1, min(limit, 1000))))
+
+    async def ghosts(self, hours: int = 24) -> list[GhostHour]:
+        """Payments per channel and hour, and those whose callback never came."""
+        until = self._now() - GHOST_GRACE
+        since = until - max(1, min(hours, 24 * 31)) * HOUR
+        return await self._store.read(lambda uow: uow.alarms.ghosts(since, until, self._direct_debits))
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def _facts(self, now: datetime, uow: UnitOfWork) -> Facts:
+        limits, rows = self._limits, uow.alarms
+        return Facts(
+            hours=self._hours(uow),
+            flows=rows.flows(now, timedelta(seconds=limits.quiet_s), timedelta(seconds=limits.time_to_pay_s)),
+            suspicious=rows.suspicious(),
+            ghosts=self._newest_ghosts(uow, now),
+            refused_callbacks=_refused(uow, now - HOUR),
+            breakers=self._sources.breakers(),
+            items=uow.reconciliations.count_unfinished(),
+            bills=_late_bills(uow, now, limits),
+            certificates=self._sources.certificates(),
+            holds=rows.old_holds(now - timedelta(days=limits.hold_days)),
+            refunds=rows.overdue_refunds(now - timedelta(seconds=limits.refund_s)),
+        )
+
+    def _hours(self, uow: UnitOfWork) -> list[ServiceHours]:
+        known = {hours.campus_id: hours for hours in self._sources.hours()}
+        for campus_id in uow.alarms.campuses():
+            known.setdefault(campus_id, ServiceHours(campus_id=campus_id))
+        return [known[campus_id] for campus_id in sorted(known)]
+
+    def _newest_ghosts(self, uow: UnitOfWork, now: datetime) -> list[GhostHour]:
+        """The last sixty minutes as one, whatever the clock's hours: two thin halves of an hour are one full one."""
+        until = now - GHOST_GRACE
+        sums: dict[str, GhostHour] = {}
+        for part in uow.alarms.ghosts(until - HOUR, until, self._direct_debits):
+            before = sums.get(part.channel)
+            sums[part.channel] = GhostHour(
+                channel=part.channel,
+                begins_at=until - HOUR,
+                payments=part.payments + (before.payments if before else 0),
+                ghosts=part.ghosts + (before.ghosts if before else 0),
+            )
+        return list(sums.values())
+
+    # -- telling --------------------------------------------------------------------------------------------------
+
+    def _tell(self, uow: UnitOfWork, telling: Telling, now: datetime) -> int:
+        alarm = telling.alarm
+        uow.alarms.put(alarm)
+        if telling.what == "nothing":
+            return 0
+        head: dict[str, Any] = {
+            "seq": 0,
+            "id": f"{alarm.id}-over" if telling.what == "over" else f"{alarm.id}-{alarm.times}",
+            "intent_id": "",
+            "campus_id": alarm.campus_id,
+            "order_ref": "",
+            "at": now,
+            "alarm_id": alarm.id,
+            "kind": alarm.kind,
+            "subject": alarm.subject,
+            "parameters": alarm.parameters,
+        }
+        event: Alarm | AlarmOver
+        if telling.what == "over":
+            event = AlarmOver(**head)
+            uow.alarms.forget()
+        else:
+            event = Alarm(**head, step=alarm.step, times=alarm.times, opened_at=alarm.opened_at)
+        uow.outbox.add(event)
+        if self._has_webhook:
+            uow.webhook.add(event.id, msgspec.json.encode(event).decode(), now)
+        return 1
+
+
+def _refused(uow: UnitOfWork, since: datetime) -> dict[str, int]:
+    refused: dict[str, int] = {}
+    for tally in uow.timeline.tallies(since):
+        if tally.outcome in REFUSED:
+            refused[tally.channel] = refused.get(tally.channel, 0) + tally.count
+    return refused
+
+
+def _late_bills(uow: UnitOfWork, now: datetime, limits: Limits) -> list[Waiting]:
+    """Per channel, the days whose bill should have come long ago. A day that nobody could get a bill of in two weeks
+    is history."""
+    expected_from = now - timedelta(seconds=limits.bill_missing_s, hours=RUN_AT.hour, minutes=RUN_AT.minute)
+    before = day_of(expected_from, CHINA)
+    late: dict[str, list[date]] = {}
+    for run in uow.reconciliations.without_bill(before - BILLS_BACK, before):
+        late.setdefault(run.channel, []).append(run.day)
+    return [
+        Waiting(of=channel, count=len(days), oldest_at=bounds(days[0], CHINA)[1], oldest=days[0].isoformat())
+        for channel, days in late.items()
+    ]

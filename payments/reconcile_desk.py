@@ -1,0 +1,108 @@
+"""Reconciliation as people use it: lists to look at, items to take and close, a run on demand, and CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+
+import msgspec
+
+from payments.port import PaymentsError
+from payments.reconcile_csv import items_csv, runs_csv
+from payments.reconcile_run import Reconciler
+from payments.reconcile_view import ItemState, ReconciliationView, WorkItemView
+from payments.store.unit_of_work import Store, UnitOfWork
+
+#: No list is longer.
+MOST = 1000
+_LONGEST_TEXT = 500
+
+
+class UnknownItem(PaymentsError):
+    """No item has this id."""
+
+    code = "unknown_item"
+
+
+class ItemRefused(PaymentsError):
+    """Somebody else has the item, or it is closed."""
+
+    code = "item_refused"
+
+
+class ReconciliationDesk:
+    """What a page or a command line needs. Who may do it is the caller's to decide; ``handler`` is who does."""
+
+    def __init__(self, store: Store, reconciler: Reconciler, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._reconciler = reconciler
+        self._now = now
+
+    async def reconciliations(self, limit: int = 100) -> list[ReconciliationView]:
+        """Runs, the newest day first."""
+        return await self._store.read(lambda uow: uow.reconciliations.newest(_bounded(limit)))
+
+    async def differences(self, run_id: str, limit: int = MOST) -> list[WorkItemView]:
+        """Everything that a run ever found, repaired or not."""
+        return await self._store.read(lambda uow: uow.reconciliations.items_of_run(run_id, _bounded(limit)))
+
+    async def open_items(self, limit: int = 100) -> list[WorkItemView]:
+        """What needs a person, of all runs, oldest first."""
+        return await self._store.read(lambda uow: uow.reconciliations.unfinished_items(_bounded(limit)))
+
+    async def take_item(self, item_id: str, handler: str, instead_of: str = "") -> WorkItemView:
+        """Say that one looks into it, ``instead_of`` whoever has it now. UnknownItem; ItemRefused: somebody else does,
+        or nothing is left to do."""
+        return await self._change(item_id, "taken", handler, "", ("open",), instead_of or handler)
+
+    async def close_item(self, item_id: str, handler: str, reason: str) -> WorkItemView:
+        """It is settled, and why. UnknownItem, ItemRefused; ValueError: no reason."""
+        if not reason.strip() or len(reason) > _LONGEST_TEXT:
+            raise ValueError(f"reason: 1 to {_LONGEST_TEXT} characters")
+        return await self._change(item_id, "closed", handler, reason, ("repairing", "open"), handler)
+
+    async def reconcile(self, channel: str, day: date) -> ReconciliationView:
+        """Run a day now, whether it ran before or not. NoSuchRun."""
+        return await self._reconciler.reconcile(channel, day)
+
+    async def run_csv(self, run_id: str) -> str:
+        """What a run found."""
+        return items_csv(await self.differences(run_id))
+
+    async def open_items_csv(self) -> str:
+        return items_csv(await self.open_items(MOST))
+
+    async def runs_csv(self) -> str:
+        return runs_csv(await self.reconciliations(MOST))
+
+    async def _change(
+        self, item_id: str, state: ItemState, handler: str, reason: str, states: tuple[ItemState, ...], holder: str
+    ) -> WorkItemView:
+        if not handler.strip() or len(handler) > _LONGEST_TEXT:
+            raise ValueError(f"handler: 1 to {_LONGEST_TEXT} characters")
+
+        def change(uow: UnitOfWork) -> WorkItemView:
+            item = uow.reconciliations.item(item_id)
+            if item is None:
+                raise UnknownItem(item_id)
+            if (item.state, item.handler, item.reason) == (state, handler, reason or item.reason):
+                return item  # The same wish again.
+            is_held = item.state == "taken" and item.handler == holder
+            if item.state not in states and not is_held:
+                raise ItemRefused(f"item {item_id} is {item.state}")
+            changed = msgspec.structs.replace(
+                item,
+                state=state,
+                handler=handler,
+                reason=reason or item.reason,
+                changed_at=self._now(),
+                due_at=None,
+            )
+            uow.reconciliations.save_item(changed)
+            return changed
+
+        return await self._store.run(change)
+
+
+def _bounded(limit: int) -> int:
+    return max(1, min(limit, MOST))

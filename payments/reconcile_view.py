@@ -1,0 +1,92 @@
+"""What reconciliation shows: a day's run, and an item of work; the rows are kept in the same shape."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+import msgspec
+
+from payments.money import Fen
+from payments.outcomes import BillKind
+from payments.reconcile import Cause, MismatchKind, Repair
+
+#: waiting: the bill is not there yet · agreed · differing · given_up: no bill came; somebody may ask again.
+RunState = Literal["waiting", "agreed", "differing", "given_up"]
+
+#: repairing: the machine is at it · repaired: by the machine, or it went away · open: somebody must look · taken:
+#: somebody does · closed: by that somebody, with a reason.
+ItemState = Literal["repairing", "repaired", "open", "taken", "closed"]
+
+#: What still needs a person.
+UNFINISHED: tuple[ItemState, ...] = ("open", "taken")
+
+
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """One side of a day."""
+
+    paid_fen: Fen = Fen(0)
+    refunded_fen: Fen = Fen(0)
+    split_fen: Fen = Fen(0)
+    taken_back_fen: Fen = Fen(0)
+
+
+class BothSums(msgspec.Struct, frozen=True, kw_only=True):
+    """The day by the bill and by our books. They may differ by what happened around midnight without any mismatch."""
+
+    theirs: Sums = Sums()
+    ours: Sums = Sums()
+
+
+class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
+    """One channel's day. ``digest`` is the bill's; ``lines`` its movements, ``mismatches`` all that were ever found."""
+
+    id: str
+    channel: str
+    day: date
+    state: RunState
+    tries: int = 0
+    reason: str = ""
+    digest: str = ""
+    lines: int = 0
+    mismatches: int = 0
+    sums: BothSums = BothSums()
+    ran_at: datetime | None = None
+    due_at: datetime | None = None
+
+
+class WorkItemView(msgspec.Struct, frozen=True, kw_only=True):
+    """One difference, for good. ``handler`` is who took or closed it; ``reason`` what the machine or they say."""
+
+    id: str
+    run_id: str
+    channel: str
+    day: date
+    kind: MismatchKind
+    cause: Cause
+    what: BillKind
+    number: str
+    attempt_id: str
+    intent_id: str
+    campus_id: str
+    order_ref: str
+    ours_fen: Fen
+    theirs_fen: Fen
+    transaction_id: str
+    repair: Repair
+    state: ItemState
+    found_at: datetime
+    changed_at: datetime
+    tries: int = 0
+    reason: str = ""
+    handler: str = ""
+    due_at: datetime | None = None
+
+
+def run_id(channel: str, day: date) -> str:
+    """The run of a channel's day.
+
+    >>> run_id("sandbox", date(2026, 3, 2))
+    'sandbox-2026-03-02'
+    """
+    return f"{channel}-{day.isoformat()}"

@@ -1,0 +1,270 @@
+"""Runs of reconciliation, the bills' lines, the work items, and our side of a bill, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import date, datetime
+from itertools import islice
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from payments.money import Fen
+from payments.reconcile import (
+    BOOKED_KINDS,
+    AttemptFacts,
+    Billed,
+    Booked,
+    InstructionFacts,
+    Key,
+    Ours,
+)
+from payments.reconcile_view import UNFINISHED, ReconciliationView, Sums, WorkItemView
+from payments.store import reconcile_tables as r
+from payments.store import tables as t
+from payments.store.intents import is_any_due, lease_due
+from payments.store.rows import to_record
+
+_RUN = [r.reconciliations.c[name] for name in ReconciliationView.__struct_fields__]
+_ITEM = [r.work_items.c[name] for name in WorkItemView.__struct_fields__]
+_BILLED = tuple(name for name in Billed.__struct_fields__ if name != "flow_fen")
+#: SQLite's oldest bound on the parameters of one statement, less some.
+_CHUNK = 900
+
+
+class Reconciliations:
+    """The reconciliation of one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # -- runs -----------------------------------------------------------------------------------------------------
+
+    def newest_day(self, channel: str) -> date | None:
+        """The last day of the channel that has a run."""
+        newest = sa.select(sa.func.max(r.reconciliations.c.day)).where(r.reconciliations.c.channel == channel)
+        day = self._connection.execute(newest).scalar()
+        return None if day is None else date.fromisoformat(day)
+
+    def first_attempt_at(self, channel: str) -> datetime | None:
+        """When the channel's first attempt was made."""
+        query = sa.select(t.attempts.c.created_at).where(t.attempts.c.channel == channel)
+        return self._connection.execute(query.order_by(t.attempts.c.created_at).limit(1)).scalar()
+
+    def add(self, run: ReconciliationView) -> None:
+        self._connection.execute(sa.insert(r.reconciliations).values(**_values(run)))
+
+    def get(self, run_id: str) -> ReconciliationView | None:
+        found = self._runs(sa.select(*_RUN).where(r.reconciliations.c.id == run_id))
+        return found[0] if found else None
+
+    def newest(self, limit: int) -> list[ReconciliationView]:
+        """The newest runs first."""
+        c = r.reconciliations.c
+        return self._runs(sa.select(*_RUN).order_by(c.day.desc(), c.channel).limit(limit))
+
+    def without_bill(self, since: date, before: date) -> list[ReconciliationView]:
+        """Runs of the days from ``since`` until before ``before`` whose bill has not come."""
+        c = r.reconciliations.c
+        unfinished = c.state.in_(["waiting", "given_up"])
+        is_within = sa.and_(c.day >= since.isoformat(), c.day < before.isoformat())
+        return self._runs(sa.select(*_RUN).where(unfinished, is_within).order_by(c.day).limit(100))
+
+    def save(self, run: ReconciliationView) -> None:
+        """Write it and let go of the lease."""
+        values = _values(run) | {"lease_until": None}
+        changed = self._connection.execute(
+            sa.update(r.reconciliations).where(r.reconciliations.c.id == run.id).values(**values)
+        )
+        assert changed.rowcount == 1, f"no run {run.id}"
+
+    def lease_due(self, now: datetime, until: datetime, limit: int) -> list[str]:
+        return lease_due(self._connection, r.reconciliations, now, until, limit)
+
+    def is_any_due(self, now: datetime) -> bool:
+        """Whether a run or an item's repair is due."""
+        return is_any_due(self._connection, r.reconciliations, now) or is_any_due(self._connection, r.work_items, now)
+
+    def _runs(self, query: sa.Select[Any]) -> list[ReconciliationView]:
+        return [to_record(ReconciliationView, row) for row in self._connection.execute(query)]
+
+    # -- the bill -------------------------------------------------------------------------------------------------
+
+    def put_bill(self, channel: str, day: date, lines: Iterable[Billed]) -> None:
+        """The bill of that day, in place of what was there before."""
+        c = r.bill_lines.c
+        self._connection.execute(sa.delete(r.bill_lines).where(c.channel == channel, c.day == day.isoformat()))
+        rows = [
+            {"channel": channel, "day": day.isoformat(), **{name: getattr(line, name) for name in _BILLED}}
+            for line in lines
+        ]
+        if rows:
+            self._connection.execute(sa.insert(r.bill_lines), rows)
+
+    def other_days(self, channel: str, day: date, numbers: Collection[str]) -> dict[Key, Fen]:
+        """What the bills of other days say of these numbers."""
+        return self._billed(r.bill_lines.c.day != day.isoformat(), channel, numbers)
+
+    def billed_fen(self, channel: str, key: Key) -> Fen:
+        """What all bills together say of one movement."""
+        return self._billed(sa.true(), channel, [key[1]]).get(key, Fen(0))
+
+    def _billed(self, condition: sa.ColumnElement[bool], channel: str, numbers: Collection[str]) -> dict[Key, Fen]:
+        c = r.bill_lines.c
+        result: dict[Key, Fen] = {}
+        for chunk in _chunks(numbers):
+            query = (
+                sa.select(c.kind, c.number, sa.func.sum(c.amount_fen))
+                .where(c.channel == channel, c.number.in_(chunk), condition)
+                .group_by(c.kind, c.number)
+            )
+            for kind, number, sum_fen in self._connection.execute(query):
+                result[kind, number] = Fen(int(sum_fen))
+        return result
+
+    # -- our side -------------------------------------------------------------------------------------------------
+
+    def ours(self, channel: str, numbers: Collection[str], span: tuple[datetime, datetime]) -> Ours:
+        """What we know of these numbers, and every movement of the channel in that time."""
+        happened = sa.select(t.entries.c.ref).distinct().where(self._moves(channel), *_within(span))
+        refs = {*numbers, *self._connection.execute(happened).scalars()}
+        return Ours(attempts=self._attempts(numbers), instructions=self._instructions(numbers), booked=self._of(refs))
+
+    def sums(self, channel: str, span: tuple[datetime, datetime]) -> Sums:
+        """The channel's movements in that time by our books."""
+        query = (
+            sa.select(t.entries.c.kind, sa.func.sum(t.entries.c.amount_fen))
+            .where(self._moves(channel), *_within(span))
+            .group_by(t.entries.c.kind)
+        )
+        sums: dict[str, int] = {}
+        for kind, sum_fen in self._connection.execute(query):
+            name = f"{BOOKED_KINDS[kind]}_fen"
+            sums[name] = sums.get(name, 0) + int(sum_fen)
+        return msgspec.convert(sums, Sums)
+
+    def booked_fen(self, key: Key) -> Fen:
+        """What our books say of one movement."""
+        return Fen(sum(row.amount_fen for row in self._of([key[1]]) if row.key == key))
+
+    def _moves(self, channel: str) -> sa.ColumnElement[bool]:
+        of_channel = sa.exists().where(t.attempts.c.id == t.entries.c.attempt_id, t.attempts.c.channel == channel)
+        return sa.and_(t.entries.c.kind.in_(BOOKED_KINDS), of_channel)
+
+    def _of(self, refs: Collection[str]) -> tuple[Booked, ...]:
+        c = t.entries.c
+        rows = (
+            row
+            for chunk in _chunks(refs)
+            for row in self._connection.execute(
+                sa.select(c.kind, c.ref, c.attempt_id, c.amount_fen, c.at).where(
+                    c.ref.in_(chunk), c.kind.in_(BOOKED_KINDS)
+                )
+            )
+        )
+        return tuple(
+            Booked(
+                kind=BOOKED_KINDS[row.kind],
+                number=row.ref,
+                attempt_id=row.attempt_id,
+                amount_fen=Fen(row.amount_fen),
+                at=row.at,
+            )
+            for row in rows
+        )
+
+    def _attempts(self, numbers: Collection[str]) -> dict[str, AttemptFacts]:
+        a, i = t.attempts.c, t.intents.c
+        result: dict[str, AttemptFacts] = {}
+        for chunk in _chunks(numbers):
+            query = (
+                sa.select(a.id, a.intent_id, a.channel, a.amount_fen, i.paid_attempt)
+                .join_from(t.attempts, t.intents, a.intent_id == i.id)
+                .where(a.id.in_(chunk))
+            )
+            for row in self._connection.execute(query):
+                result[row.id] = AttemptFacts(
+                    intent_id=row.intent_id,
+                    channel=row.channel,
+                    amount_fen=Fen(row.amount_fen),
+                    is_intent_paid=row.paid_attempt not in (None, row.id),
+                )
+        return result
+
+    def _instructions(self, numbers: Collection[str]) -> dict[str, InstructionFacts]:
+        c = t.instructions.c
+        return {
+            row.id: InstructionFacts(channel=row.channel, amount_fen=Fen(row.amount_fen))
+            for chunk in _chunks(numbers)
+            for row in self._connection.execute(sa.select(c.id, c.channel, c.amount_fen).where(c.id.in_(chunk)))
+        }
+
+    # -- work items -----------------------------------------------------------------------------------------------
+
+    def known_items(self, ids: Collection[str]) -> set[str]:
+        """Which of these items there are already."""
+        c = r.work_items.c
+        return {
+            item_id
+            for chunk in _chunks(ids)
+            for item_id in self._connection.execute(sa.select(c.id).where(c.id.in_(chunk))).scalars()
+        }
+
+    def add_item(self, item: WorkItemView) -> None:
+        self._connection.execute(sa.insert(r.work_items).values(**_values(item)))
+
+    def item(self, item_id: str) -> WorkItemView | None:
+        found = self._items(r.work_items.c.id == item_id, 1)
+        return found[0] if found else None
+
+    def items_of_run(self, run_id: str, limit: int) -> list[WorkItemView]:
+        """What a run found first, oldest first."""
+        return self._items(r.work_items.c.run_id == run_id, limit)
+
+    def unfinished_items(self, limit: int) -> list[WorkItemView]:
+        """What needs a person, oldest first."""
+        return self._items(r.work_items.c.state.in_(UNFINISHED), limit)
+
+    def count_unfinished(self) -> dict[str, int]:
+        """How many items of each channel need a person."""
+        c = r.work_items.c
+        query = sa.select(c.channel, sa.func.count()).where(c.state.in_(UNFINISHED)).group_by(c.channel)
+        return {row[0]: row[1] for row in self._connection.execute(query)}
+
+    def missing_items(self, channel: str) -> list[WorkItemView]:
+        """Unfinished items about a movement of ours that no bill had."""
+        c = r.work_items.c
+        return self._items(
+            sa.and_(c.channel == channel, c.cause == "missing", c.state.in_(["repairing", "open"])), 1000
+        )
+
+    def save_item(self, item: WorkItemView) -> None:
+        """Write it and let go of the lease."""
+        values = _values(item) | {"lease_until": None}
+        changed = self._connection.execute(sa.update(r.work_items).where(r.work_items.c.id == item.id).values(**values))
+        assert changed.rowcount == 1, f"no item {item.id}"
+
+    def lease_due_items(self, now: datetime, until: datetime, limit: int) -> list[str]:
+        return lease_due(self._connection, r.work_items, now, until, limit)
+
+    def _items(self, condition: sa.ColumnElement[bool], limit: int) -> list[WorkItemView]:
+        c = r.work_items.c
+        query = sa.select(*_ITEM).where(condition).order_by(c.found_at, c.id).limit(limit)
+        return [to_record(WorkItemView, row) for row in self._connection.execute(query)]
+
+
+def _within(span: tuple[datetime, datetime]) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return t.entries.c.at >= span[0], t.entries.c.at < span[1]
+
+
+def _values(record: msgspec.Struct) -> dict[str, Any]:
+    values = msgspec.structs.asdict(record)
+    return values | {"day": values["day"].isoformat()}
+
+
+def _chunks(values: Iterable[str]) -> Iterator[Sequence[str]]:
+    left = iter(sorted(set(values)))
+    while chunk := list(islice(left, _CHUNK)):
+        yield chunk
