@@ -46,6 +46,9 @@ class Desk:
         assert isinstance(channel, SandboxChannel)
         return channel
 
+    async def refresh(self) -> None:
+        """Let the body hear what it answers without asking; this one knows it by itself."""
+
     async def settle_down(self) -> None:
         """Work until there is nothing to do at this instant."""
         for _ in range(200):

@@ -36,6 +36,10 @@ class GuardedDesk(Desk):
             )
         )
 
+    async def __aenter__(self) -> GuardedDesk:
+        await super().__aenter__()
+        return self
+
     async def _send(self, act: Act, code: str) -> None:
         self.messages.append((act, code))
 

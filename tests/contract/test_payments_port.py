@@ -27,13 +27,23 @@ from payments.port import (
     UnknownChannel,
     UnknownIntent,
 )
+from payments.risk import RiskRequest
+from payments.risk_desk import ChallengeFailed, ReviewRefused
+from payments.second_factor import MOST_PER_HOUR, CodesExhausted
+from payments.second_factor_act import Act
 from tests.payments_desk import START, Desk
+from tests.payments_guards import GuardedDesk
+from tests.payments_remote import RemoteDesk
 
 
-@pytest.fixture
-async def desk(sql_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    bank_url = sql_url if sql_url.startswith("postgres") else f"sqlite:///{tmp_path}/bank.db"
-    async with Desk(sql_url, bank_url) as desk:
+@pytest.fixture(params=["embedded-sqlite", "embedded-postgres", "remote"])
+async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[GuardedDesk]:
+    """Both bodies; the embedded one on both databases, for the other does not know which there is."""
+    kind = RemoteDesk if request.param == "remote" else GuardedDesk
+    url, bank_url = f"sqlite:///{tmp_path}/payments.db", f"sqlite:///{tmp_path}/bank.db"
+    if request.param == "embedded-postgres":
+        url = bank_url = request.getfixturevalue("postgres_url")
+    async with kind(url, bank_url) as desk:
         yield desk
 
 
@@ -198,35 +208,34 @@ def _open_command(**changes: object) -> OpenIntent:
     return msgspec.structs.replace(command, **changes)
 
 
-@pytest.mark.parametrize(
-    ("command", "field"),
-    [
-        (_open_command(id=""), "id"),
-        (_open_command(intent_id="x" * 300), "intent_id"),
-        (_open_command(order_ref="a\nb"), "order_ref"),
-        (_open_command(amount_fen=0), "amount_fen"),
-        (_open_command(amount_fen=10**12), "amount_fen"),
-        (_open_command(amount_fen=True), "amount_fen"),
-        (_open_command(description="x" * 300), "description"),
-        (_open_command(channels=()), "channels"),
-        (_open_command(channels=("sandbox", "sandbox")), "channels"),
-        (_open_command(channels=("shells",)), "channels"),
-        (_open_command(expires_at=datetime(2026, 3, 2)), "expires_at"),  # noqa: DTZ001
-        (Settle(id="c", intent_id="i", shares=(), at=datetime(2026, 3, 2)), "at"),  # noqa: DTZ001
-        (
-            Settle(id="c", intent_id="i", shares=(Share(party="runner", account_ref="", amount_fen=5),), at=START),
-            "share",
-        ),
-        (
-            Settle(id="c", intent_id="i", shares=(Share(party="runner", account_ref="r", amount_fen=-5),), at=START),
-            "share",
-        ),
-        (Refund(id="c", intent_id="i", refund_id="a b", amount_fen=5, reason=""), "refund_id"),
-        (Refund(id="c", intent_id="i", refund_id="refund-1", amount_fen=-5, reason=""), "amount_fen"),
-    ],
-)
-async def test_malformed_commands_are_named(tmp_path: Path, command: AnyCommand, field: str) -> None:
-    async with Desk(f"sqlite:///{tmp_path}/p.db", f"sqlite:///{tmp_path}/b.db") as desk:
+MALFORMED: list[tuple[AnyCommand, str]] = [
+    (_open_command(id=""), "id"),
+    (_open_command(intent_id="x" * 300), "intent_id"),
+    (_open_command(order_ref="a\nb"), "order_ref"),
+    (_open_command(amount_fen=0), "amount_fen"),
+    (_open_command(amount_fen=10**12), "amount_fen"),
+    (_open_command(amount_fen=True), "amount_fen"),
+    (_open_command(description="x" * 300), "description"),
+    (_open_command(channels=()), "channels"),
+    (_open_command(channels=("sandbox", "sandbox")), "channels"),
+    (_open_command(channels=("shells",)), "channels"),
+    (_open_command(expires_at=datetime(2026, 3, 2)), "expires_at"),  # noqa: DTZ001
+    (Settle(id="c", intent_id="i", shares=(), at=datetime(2026, 3, 2)), "at"),  # noqa: DTZ001
+    (
+        Settle(id="c", intent_id="i", shares=(Share(party="runner", account_ref="", amount_fen=5),), at=START),
+        "share",
+    ),
+    (
+        Settle(id="c", intent_id="i", shares=(Share(party="runner", account_ref="r", amount_fen=-5),), at=START),
+        "share",
+    ),
+    (Refund(id="c", intent_id="i", refund_id="a b", amount_fen=5, reason=""), "refund_id"),
+    (Refund(id="c", intent_id="i", refund_id="refund-1", amount_fen=-5, reason=""), "amount_fen"),
+]
+
+
+async def test_malformed_commands_are_named(desk: Desk) -> None:
+    for command, field in MALFORMED:
         with pytest.raises(ValueError, match=field):
             await desk.payments.submit(command)
 
@@ -310,8 +319,55 @@ async def test_channels_are_listed_in_order_of_preference(desk: Desk) -> None:
     assert [channel.code for channel in channels] == ["sandbox", "sandbox_backup"]
     assert all(channel.is_demo and channel.is_available and channel.name_zh for channel in channels)
     desk.channel().is_available = False
+    await desk.refresh()
     assert [channel.is_available for channel in desk.payments.channels()] == [False, True]
     with pytest.raises(UnknownChannel):
         await desk.payments.switch_channel("int_a", "sandbox")
     await desk.open()
     assert await desk.states() == ["sandbox_backup:issued"]
+
+
+async def test_what_is_objected_to_waits_for_a_proof_or_a_review(desk: GuardedDesk) -> None:
+    await desk.ask("large", 300_000)
+    assert await desk.risk("large") == ("hold", "large_payment")
+    await desk.ask("next", 900)
+    assert await desk.risk("next") == ("refuse", "account_frozen")
+    refused, held = await desk.payments.risk_cases("nu")
+    assert (refused.code, held.code) == ("account_frozen", "large_payment")
+    assert await desk.payments.risk_cases("nu", only_open=True) == [held]
+    assert await desk.payments.risk_cases("nu", 1, before_seq=refused.seq) == [held]
+    with pytest.raises(ReviewRefused):
+        await desk.payments.review_risk(held.id, True, "", "")
+    assert (await desk.payments.review_risk(held.id, True, "operator", "called")).decision == "allow"
+    for name in ("a", "b", "c", "d"):
+        await desk.ask(name, 500)
+    with pytest.raises(ChallengeFailed):
+        await desk.payments.answer_challenge("int_d", "wrong")
+    assert (await desk.payments.answer_challenge("int_d", "demo-face:int_d")).decision == "allow"
+    assert await desk.kinds("d") == ["RiskJudged", "RiskJudged"]
+    asked = RiskRequest(kind="coupon", ref="c1", campus_id="nu", account="student", amount_fen=300, incident="outage")
+    assert (await desk.payments.assess_risk(asked)).decision == "allow"
+    again = msgspec.structs.replace(asked, ref="c2")
+    assert (await desk.payments.assess_risk(again)).code == "coupon_again"
+
+
+async def test_secrets_and_codes(desk: GuardedDesk) -> None:
+    tokens = await desk.payments.entrust("student", {"openid": "o1", "bank_account": "62"})
+    assert await desk.payments.entrust("student", {"openid": "o1"}) == {"openid": tokens["openid"]}
+    with pytest.raises(ValueError, match="openid"):
+        await desk.payments.entrust("student", {"openid": ""})
+    assert await desk.payments.forget("student") == 2
+    act = Act(kind="withdraw", account_ref="run", amount_fen=50_000)
+    sent = await desk.payments.ask_code(act)
+    assert desk.messages[-1][0] == act and sent.expires_at > desk.at
+    for _ in range(MOST_PER_HOUR - 1):
+        await desk.payments.ask_code(act)
+    with pytest.raises(CodesExhausted):
+        await desk.payments.ask_code(act)
+
+
+async def test_a_timeline_is_told(desk: Desk) -> None:
+    await desk.open_and_pay("a")
+    lines = await desk.payments.timeline("ord_a")
+    assert lines and [line.seq for line in lines] == sorted(line.seq for line in lines)
+    assert await desk.payments.timeline("ord_nobody") == []
