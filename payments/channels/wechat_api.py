@@ -195,7 +195,9 @@ class WechatApi:
     async def _why_not_proved(self, reply: HttpReply, until: float) -> str | None:
         why = self.why_not_proved(reply.headers, reply.body)
         left_s = until - time.monotonic()
-        if why == "unknown_key" and left_s > 0 and await self.fetch_certificates(left_s):
+        if why == "unknown_key" and left_s > 0:
+            # Looked at again whatever comes of it: another call may have fetched the key while this one waited.
+            await self.fetch_certificates(left_s)
             why = self.why_not_proved(reply.headers, reply.body)
         return why
 

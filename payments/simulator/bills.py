@@ -10,7 +10,7 @@ import msgspec
 
 from payments.simulator.books import OPENING_BALANCE_FEN, Books, OrderBook, RefundBook, SplitBook
 
-FlowKind = Literal["paid", "refunded", "refund_failed", "split", "taken_back", "transferred", "transfer_failed"]
+FlowKind = Literal["paid", "refunded", "split", "taken_back", "transferred", "transfer_failed"]
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +78,16 @@ def _flows_of(order: OrderBook) -> Iterator[Flow]:
             transaction_id=charge.transaction_id,
         )
     for refund in order.refunds.values():
-        yield from _refund_flows(refund, transaction_id)
+        # What was closed is the merchant's again; the provider shows neither its going nor its coming.
+        if refund.standing != "closed":
+            yield Flow(
+                at=refund.opened_at,
+                kind="refunded",
+                amount_fen=-refund.opened.amount_fen,
+                number=refund.opened.number,
+                provider_number=refund.opened.refund_id,
+                transaction_id=transaction_id,
+            )
     for split in order.splits.values():
         yield from _split_flows(split, transaction_id)
     for book in order.returns.values():
@@ -91,20 +100,6 @@ def _flows_of(order: OrderBook) -> Iterator[Flow]:
                 provider_number=book.taken.return_id,
                 transaction_id=transaction_id,
             )
-
-
-def _refund_flows(refund: RefundBook, transaction_id: str) -> Iterator[Flow]:
-    out = Flow(
-        at=refund.opened_at,
-        kind="refunded",
-        amount_fen=-refund.opened.amount_fen,
-        number=refund.opened.number,
-        provider_number=refund.opened.refund_id,
-        transaction_id=transaction_id,
-    )
-    yield out
-    if refund.standing == "closed" and refund.ended_at is not None:
-        yield msgspec.structs.replace(out, at=refund.ended_at, kind="refund_failed", amount_fen=-out.amount_fen)
 
 
 def _split_flows(split: SplitBook, transaction_id: str) -> Iterator[Flow]:

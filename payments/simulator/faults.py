@@ -130,7 +130,7 @@ OPERATIONS = (
     "contract",
     "open",
     "pay",
-    "notice",
+    "notify",
 )
 
 #: So many rules may stand at a time.

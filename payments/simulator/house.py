@@ -174,6 +174,10 @@ class House:
         await self.notifier.stop()
         if self._runner is not None:
             await self._runner.cleanup()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the state; ``stop`` does it too."""
         self._keep_clock()
         self._keep_faults()
         self._journal.close()

@@ -67,6 +67,8 @@ class Account:
         self.merchant = room.keys.pair("wechat/merchant", f"merchant {self.mchid}")
         self._merchant_key = self.merchant.private_key.public_key()
         self._public = room.keys.pair("wechat/public_key", "platform public key")
+        # Making a key takes its time: better now than while a merchant waits for an answer.
+        self.certificates()
         self.public_key_id = signing.PUBLIC_KEY_PREFIX + room.keys.number("wechat/public_key_id", "01", 30)
 
     # -- the platform's own keys --------------------------------------------------------------------------------------

@@ -29,7 +29,6 @@ FLOW_SUMMARY = "资金流水总笔数,收入笔数,收入金额,支出笔数,支
 _FLOW_NAMES = {
     "paid": "交易",
     "refunded": "退款",
-    "refund_failed": "退款失败退回",
     "split": "分账",
     "taken_back": "分账回退",
     "transferred": "商家转账",
@@ -54,10 +53,11 @@ class BillDesk:
             raise BadParameter(f"bill_type, account_type or tar_type: one of {_KINDS[bill]}, GZIP or nothing")
         if day >= self._desk.clock.now().astimezone(BEIJING).date() and not self._account.options.bills_at_once:
             return error("STATEMENT_CREATING", "账单生成中,请于次日10点后获取")
-        text = self._text(bill, day, kind)
+        sub_mchid = call.query.get("sub_mchid", "")
+        text = self._text(bill, day, kind, sub_mchid)
         if text is None:
             return error("NO_STATEMENT_EXIST", "账单文件不存在")
-        token = f"{bill}.{day}.{kind}.{tar}"
+        token = f"{bill}.{day}.{kind}.{tar}.{sub_mchid}"
         return said(
             {
                 "hash_type": "SHA1",
@@ -69,18 +69,19 @@ class BillDesk:
     def file(self, call: Call) -> Answer:
         """The bill; packed when it was asked for so, while the hash is of the text."""
         parts = call.query.get("token", "").split(".")
-        if len(parts) != 4 or parts[0] not in _KINDS or parts[2] not in _KINDS[parts[0]]:
+        if len(parts) != 5 or parts[0] not in _KINDS or parts[2] not in _KINDS[parts[0]]:
             raise BadParameter("token: not one of ours")
-        text = self._text(parts[0], _day(parts[1]), parts[2])
+        text = self._text(parts[0], _day(parts[1]), parts[2], parts[4])
         if text is None:
             return error("NO_STATEMENT_EXIST", "账单文件不存在")
         body = gzip.compress(text, mtime=0) if parts[3] == "GZIP" else text
         return Answer(body=body, content_type="application/octet-stream", is_signed=False)
 
-    def _text(self, bill: str, day: date, kind: str) -> bytes | None:
+    def _text(self, bill: str, day: date, kind: str, sub_mchid: str) -> bytes | None:
         since = datetime.combine(day, datetime.min.time(), BEIJING)
         until = since + timedelta(days=1)
-        mine = {self._account.mchid, self._account.sub_mchid}
+        # A sub-merchant's trades are on its provider's bill; its funds are its own.
+        mine = {sub_mchid} if sub_mchid else {self._account.mchid, self._account.sub_mchid}
         if bill == "tradebill":
             trades = [
                 trade
@@ -92,7 +93,11 @@ class BillDesk:
             head = TRADE_HEADER
         else:
             # One account holds everything here; the others exist, and nothing ever moves on them.
-            flows = bills.flows(self._desk.books, INSTITUTION, mine, since, until) if kind == "BASIC" else []
+            flows = (
+                bills.flows(self._desk.books, INSTITUTION, {self._account.mchid}, since, until)
+                if kind == "BASIC"
+                else []
+            )
             lines = [_flow_line(flow) for flow in flows]
             tail = [FLOW_SUMMARY, _flow_summary(flows)]
             head = FLOW_HEADER
@@ -154,8 +159,8 @@ def _flow_line(flow: bills.Flow) -> str:
     return _line(
         [
             _time(flow.at),
-            flow.transaction_id or flow.provider_number,
             flow.provider_number,
+            flow.transaction_id or flow.provider_number,
             name,
             name,
             "收入" if flow.amount_fen > 0 else "支出",

@@ -84,7 +84,8 @@ async def test_an_order_is_made_paid_called_back_refunded_and_closed(house: Hous
     )
     assert (status, refund["status"]) == (200, "PROCESSING")
     await until(lambda: len(merchant.heard) == 2, "the refund's callback")
-    told = await asyncio.to_thread(wechat.callback, *merchant.heard[1])
+    headers, body = merchant.heard[1]
+    told = await asyncio.to_thread(wechat.callback, headers, body)
     assert (told["event_type"], told["resource"]["refund_status"]) == ("REFUND.SUCCESS", "SUCCESS")
     status, refund = await call(wechat.query_refund, "REFUND01")
     assert (status, refund["status"], refund["amount"]["refund"]) == (200, "SUCCESS", 400)
@@ -132,7 +133,8 @@ async def test_a_transfer_waits_for_its_receiver(house: House, merchant: Merchan
     assert transfer is not None
     assert house.desk.agree(transfer)
     await until(lambda: merchant.heard, "the transfer's callback")
-    told = await asyncio.to_thread(wechat.callback, *merchant.heard[0])
+    headers, body = merchant.heard[0]
+    told = await asyncio.to_thread(wechat.callback, headers, body)
     assert (told["event_type"], told["resource"]["state"]) == ("MCHTRANSFER.BILL.FINISHED", "SUCCESS")
     for found in (
         await call(wechat.mch_transfer_bills_query, out_bill_no="TRANSFER1"),
@@ -178,7 +180,8 @@ async def test_certificates_are_fetched_and_a_new_one_is_found(tmp_path: Path, m
             house.protocols["wechat"].rotate()
             house.desk.pay(house.books.orders_of_number("wechat", number)[0], "oPayer")
             await until(lambda: merchant.heard, "the callback")
-            told = await asyncio.to_thread(wechat.callback, *merchant.heard.pop())
+            headers, body = merchant.heard.pop()
+            told = await asyncio.to_thread(wechat.callback, headers, body)
             assert told["resource"]["out_trade_no"] == number
 
 
