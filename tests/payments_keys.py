@@ -72,7 +72,13 @@ def signing_key(name: str, issuer: str, common_name: str) -> SigningKey:
 
 def pfx(name: str, of: x509.Certificate, password: str, *, is_pair: bool = True) -> bytes:
     """A PKCS#12 file; with ``is_pair`` False the certificate is only put beside the key."""
-    encryption = serialization.BestAvailableEncryption(password.encode())
+    encryption = (
+        serialization.PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(1000)
+        .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
+        .hmac_hash(hashes.SHA256())
+        .build(password.encode())
+    )
     own = of if is_pair else None
     return pkcs12.serialize_key_and_certificates(
         name.encode(), rsa_key(name), own, None if is_pair else [of], encryption

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from payments.money import Fen
 from payments.outcomes import OrderToCreate
-from tests.payments_keys import rsa_key
+from tests.payments_keys import certificate, pem, rsa_key
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -111,6 +112,46 @@ class Alipay(Provider):
             f'{{"{method.replace(".", "_")}_response":{content},"sign":"{signature_of("alipay", content.encode())}"}}'
         )
         return web.Response(body=body.encode())
+
+
+UNIONPAY_SIGNER = "041@8310000000083040@中国银联股份有限公司@00016493"
+
+
+class Unionpay(Provider):
+    """UnionPay's gateway and its file server. Answers go by txnType: a dict (laid over what was asked), bytes or a
+    number; ``certificate`` is what it signs with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.certificate = pem(certificate("unionpay", "cfca", UNIONPAY_SIGNER))
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        params = {name: str(value) for name, value in (await request.post()).items()}
+        signature = params.pop("signature")
+        text = "&".join(f"{name}={value}" for name, value in sorted(params.items()) if value)
+        digest = hashlib.sha256(text.encode()).hexdigest().encode()
+        assert params["version"] == "5.1.0" and params["signMethod"] == "01" and params["certId"]
+        if not is_signed_by("merchant", digest, signature):
+            return web.Response(text="respCode=11&respMsg=verify failed")
+        self.heard.append((params["txnType"], {**params, "_": request.path}))
+        answer = await self.next_answer(params["txnType"])
+        if isinstance(answer, int):
+            return web.Response(status=answer)
+        if isinstance(answer, bytes):
+            return web.Response(body=answer)
+        echoed: dict[str, str] = {
+            name: params[name] for name in ("merId", "orderId", "txnTime", "txnType") if name in params
+        }
+        return web.Response(
+            text="&".join(f"{name}={value}" for name, value in self.signed({**echoed, **answer}).items())
+        )
+
+    def signed(self, params: dict[str, str]) -> dict[str, str]:
+        """What UnionPay says, in the way it signs."""
+        whole = {**params, "version": "5.1.0", "signMethod": "01", "signPubKeyCert": self.certificate}
+        text = "&".join(f"{name}={value}" for name, value in sorted(whole.items()) if value)
+        digest = hashlib.sha256(text.encode()).hexdigest().encode()
+        return {**whole, "signature": signature_of("unionpay", digest)}
 
 
 def denied(sub_code: str, code: str = "40004") -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -22,19 +23,36 @@ _GROUP_AND_OTHERS = 0o077
 def private_key(field: str, given: str) -> RSAPrivateKey:
     """A merchant's key: PEM, an absolute path that nobody else may read, or the bare base64 of Alipay's key tool."""
     check_nobody_else_reads(field, given)
-    if not _BARE.fullmatch(given.strip()):
-        return signing_keys.private_key(field, given)
+    text = _text(field, given)
+    if not _BARE.fullmatch(text):
+        return _parsed(field, text)
     try:
-        return signing_keys.private_key(field, _as_pem("PRIVATE KEY", given))
+        return _parsed(field, _as_pem("PRIVATE KEY", text))
     except BadSetting:
         # The tool makes this form for everybody but Java.
-        return signing_keys.private_key(field, _as_pem("RSA PRIVATE KEY", given))
+        return _parsed(field, _as_pem("RSA PRIVATE KEY", text))
+
+
+def _text(field: str, given: str) -> str:
+    """The key itself, or what is in the file that is named."""
+    text = given.strip()
+    if not _BARE.fullmatch(text):
+        text = signing_keys.pem_of(field, text).decode(errors="replace").strip()
+        if not _BARE.fullmatch(text) and not text.startswith("-----BEGIN"):
+            raise BadSetting(field, "is not a key in PEM or base64")
+    return text
+
+
+@lru_cache(maxsize=16)
+def _parsed(field: str, pem: str) -> RSAPrivateKey:
+    """The same key is read when a setting is checked and when it is used, and reading it takes a tenth of a second."""
+    return signing_keys.private_key(field, pem)
 
 
 def public_key(field: str, given: str) -> RSAPublicKey:
     """A provider's key: PEM, an absolute path, or the bare base64 that Alipay's pages show."""
-    is_bare = _BARE.fullmatch(given.strip()) is not None
-    return signing_keys.public_key(field, _as_pem("PUBLIC KEY", given) if is_bare else given)
+    text = _text(field, given)
+    return signing_keys.public_key(field, _as_pem("PUBLIC KEY", text) if _BARE.fullmatch(text) else text)
 
 
 def _as_pem(kind: str, bare: str) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from cryptography.x509.oid import NameOID
 
@@ -43,7 +45,7 @@ def load_signing_key(field: str, given: str, password: str, now: datetime) -> Si
         raise BadSetting(field, "must be an absolute path, so that it is found from any directory")
     check_nobody_else_reads(field, given)
     try:
-        key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())
+        key, certificate = _parsed(path.read_bytes(), password)
     except OSError as error:
         raise BadSetting(field, f"the file cannot be read ({error.strerror or type(error).__name__})") from None
     except ValueError:
@@ -52,6 +54,12 @@ def load_signing_key(field: str, given: str, password: str, now: datetime) -> Si
         raise BadSetting(field, "needs one RSA key and its certificate")
     check_certificate(field, certificate, key, now)
     return SigningKey(key, certificate)
+
+
+@lru_cache(maxsize=16)
+def _parsed(raw: bytes, password: str) -> tuple[PrivateKeyTypes | None, x509.Certificate | None]:
+    """The same file is read when a setting is checked and when it is used, and that takes a tenth of a second."""
+    return pkcs12.load_key_and_certificates(raw, password.encode())[:2]
 
 
 def text_to_sign(params: Mapping[str, str]) -> str:

@@ -167,7 +167,13 @@ def test_keys_come_as_pem_as_base64_or_from_a_file(tmp_path: Path) -> None:
 
     old = rsa_key("merchant").private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
     assert private_key("app_private_key", bare(old)).private_numbers() == rsa_key("merchant").private_numbers()
-    for given_key in (public_pem("alipay"), bare(public_pem("alipay"))):
+    path.write_text(bare(old) + "\n")
+    assert private_key("app_private_key", str(path)).private_numbers() == rsa_key("merchant").private_numbers()
+    path.write_text("not a key")
+    with pytest.raises(ValueError, match="^app_private_key: is not a key"):
+        private_key("app_private_key", str(path))
+    path.write_text(bare(public_pem("alipay")))
+    for given_key in (public_pem("alipay"), bare(public_pem("alipay")), str(path)):
         key = public_key("alipay_public_key", given_key)
         assert key.public_numbers() == rsa_key("alipay").public_key().public_numbers()
 
