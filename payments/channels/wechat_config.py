@@ -12,6 +12,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from payments.channels import signing_keys as keys
+from payments.channels.rsa_signing import check_nobody_else_reads
 from payments.channels.signing_keys import BadSetting
 from payments.channels.wechat_signing import ALGORITHM, PUBLIC_KEY_PREFIX, PlatformKeys
 from payments.money import Fen
@@ -107,6 +108,7 @@ def read_keys(config: WechatConfig, now: datetime | None = None) -> WechatKeys:
     _check_plain(config)
     _check_environment(config)
     at = now or datetime.now(UTC)
+    check_nobody_else_reads("private_key", config.private_key)
     private = keys.private_key("private_key", config.private_key)
     days_left = None
     if config.certificate:
