@@ -11,6 +11,7 @@ from .burst import Options, burst
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command may be told."""
     parser.add_argument("--orders", type=int, default=1000, help="one by each student (%(default)s)")
     parser.add_argument("--within-s", type=float, default=1.0, help="seconds in which all tap (%(default)g)")
     parser.add_argument("--workers", type=int, default=2, help="web workers of its own server (%(default)s)")

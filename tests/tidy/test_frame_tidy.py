@@ -18,7 +18,7 @@ LONGEST_FUNCTION = 60
 TEXT = {".py", ".md", ".cfg", ".toml", ".json", ".js", ".css", ".html", ".txt", ".conf", ".yml", ".example", ""}
 
 # Split, so that this file does not find itself.
-UNFINISHED = ("TO" + "DO", "FIX" + "ME", "X" + "XX:", "Not" + "ImplementedError", "pragma: " + "no cover",
+UNFINISHED = ("TO" + "DO", "FIX" + "ME", "X" + "XX:", "raise Not" + "ImplementedError", "pragma: " + "no cover",
               "mark." + "xfail", "mark." + "skip(")  # fmt: skip
 FOREIGN = ("registry." + "npmjs", "py" + "pi.org", "files.python" + "hosted", "deb.debian" + ".org")
 
