@@ -60,9 +60,19 @@ async def _play(folder: Path, actions: list[tuple[object, ...]]) -> None:
                     tokens[name].append(view.credential["token"])
         await desk.bank.clear_scripts()
         await desk.advance(2 * 3600, step_s=450)
+        await _reconcile(desk)
         await desk.assert_books()
         for name in NAMES:
             await _assert_told_right(desk, name)
+
+
+async def _reconcile(desk: Desk) -> None:
+    """The next morning's bill tells of what a bank took for an order that it had called closed, and kept to itself."""
+    await desk.advance(24 * 3600)
+    while await desk.payments.upkeep.reconciler.work():
+        await desk.settle_down()
+    await desk.advance(120)
+    assert await desk.payments.upkeep.reconciliation.open_items() == []
 
 
 async def _act(desk: Desk, tokens: dict[str, list[str]], action: tuple[object, ...]) -> None:
