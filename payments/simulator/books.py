@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal
@@ -207,6 +208,8 @@ class Books:
         self._by_transaction: dict[tuple[str, str], OrderKey] = {}
         #: Refunds, splits and returns by the merchant's number for them: (institution, merchant, kind, number).
         self._by_number: dict[tuple[str, str, str, str], OrderKey] = {}
+        #: Since when which order's money is frozen, the oldest first.
+        self.freezings: deque[tuple[datetime, OrderKey]] = deque()
         #: What is under way, in the order of its beginning.
         self._unfinished: dict[tuple[OrderKey, str, str], None] = {}
         self._moving: dict[OrderKey, None] = {}
@@ -346,6 +349,7 @@ class Books:
         self._by_transaction[event.key.institution, event.transaction_id] = event.key
         if order.opened.is_split:
             order.frozen_fen += event.amount_fen
+            self.freezings.append((at, event.key))
         else:
             self._move(event.key, event.amount_fen)
         contract = self.contracts.get((event.key.institution, order.opened.terms.get("contract_id", "")))

@@ -34,6 +34,8 @@ MAX_REFUNDS = 50
 MAX_PARTS = 50
 #: Splits of one order, returns of one order.
 MAX_SPLITS = 50
+#: Longer than this nothing stays frozen.
+FROZEN_AT_MOST = timedelta(days=30)
 REFUND_WITHIN = timedelta(days=365)
 
 RefusalCode = Literal[
@@ -395,6 +397,32 @@ class Desk:
 
     def work(self) -> int:
         """Finish what is due; how much that was."""
+        return self._thaw() + self._finish()
+
+    def _thaw(self) -> int:
+        """What was frozen for too long is the merchant's without its asking."""
+        freezings, now = self.books.freezings, self.clock.now()
+        thawed = 0
+        while freezings and now - freezings[0][0] >= FROZEN_AT_MOST:
+            order = self.books.orders[freezings.popleft()[1]]
+            if order.is_unfrozen:
+                continue
+            number = f"thawed-{order.charges[0].transaction_id}"
+            self.books.book(
+                events.SplitOpened(
+                    key=order.key,
+                    number=number,
+                    split_id=self.new_number("3008", 24),
+                    parts=(),
+                    is_last=True,
+                    ends_at_s=self.clock.wall_s(),
+                ),
+                events.SplitEnded(key=order.key, number=number),
+            )
+            thawed += 1
+        return thawed
+
+    def _finish(self) -> int:
         if self._next_end_s is None or self.clock.wall_s() < self._next_end_s:
             return 0
         self._next_end_s = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Literal, get_args
 
 import msgspec
@@ -133,6 +134,8 @@ OPERATIONS = (
     "notify",
 )
 
+_CODE = re.compile(r"[A-Z0-9_.]{1,64}")
+
 #: So many rules may stand at a time.
 MAX_RULES = 500
 
@@ -199,7 +202,10 @@ def checked(fault: Fault) -> Fault:
             is_within = False
         if not is_within:
             raise BadFault(f"{fault.fault} value={fault.value}: a whole number from {least} to {most}")
-    elif fault.value and fault.fault not in _WORDS:
+    elif fault.fault in _WORDS:
+        if not _CODE.fullmatch(fault.word):
+            raise BadFault(f"{fault.fault} code={fault.value}: capital letters, digits, dots and underscores")
+    elif fault.value:
         raise BadFault(f"{fault.fault} takes no value: it {MEANINGS[fault.fault]}")
     return fault
 
