@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -56,6 +55,9 @@ def certificate_of(
 
 def certificate_pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
+
+
+MERCHANT_PEM, PLATFORM_PUBLIC_PEM = private_pem(MERCHANT_KEY), public_pem(PLATFORM_KEY)
 
 
 class Asked:
@@ -203,24 +205,22 @@ def trade(attempt_id: str, state: str = "SUCCESS", total: int = 1000, **changes:
 
 
 def config_for(url: str, **changes: Any) -> WechatConfig:
-    return msgspec.structs.replace(
-        WechatConfig(
-            environment="simulator",
-            mchid=MCHID,
-            appid=APPID,
-            serial_no=SERIAL,
-            private_key=private_pem(MERCHANT_KEY),
-            api_v3_key=API_V3_KEY,
-            notify_url="http://127.0.0.1:8888/payments/callbacks/wechat",
-            algorithm="WECHATPAY2-SHA256-RSA2048",
-            base_url=url,
-            backup_url="",
-            public_key_id=PUBLIC_KEY_ID,
-            public_key=public_pem(PLATFORM_KEY),
-            accounts={"platform": "1900000100", "campus:a": "1900000200"},
-        ),
-        **changes,
-    )
+    fields: dict[str, Any] = {
+        "environment": "simulator",
+        "mchid": MCHID,
+        "appid": APPID,
+        "serial_no": SERIAL,
+        "private_key": MERCHANT_PEM,
+        "api_v3_key": API_V3_KEY,
+        "notify_url": "http://127.0.0.1:8888/payments/callbacks/wechat",
+        "algorithm": "WECHATPAY2-SHA256-RSA2048",
+        "base_url": url,
+        "backup_url": "",
+        "public_key_id": PUBLIC_KEY_ID,
+        "public_key": PLATFORM_PUBLIC_PEM,
+        "accounts": {"platform": "1900000100", "campus:a": "1900000200"},
+    }
+    return WechatConfig(**{**fields, **changes})
 
 
 @asynccontextmanager

@@ -10,13 +10,14 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from payments.channels import wechat_trades
+from payments.channels.china import BEIJING
 from payments.channels.exchange import Observe, unobserved
 from payments.channels.signing_keys import BadSetting
 from payments.channels.wechat_api import Said, Unheard, WechatApi
@@ -59,8 +60,6 @@ VERDICTS = ("RULE_LIMIT", "RULELIMIT", "PARAM_ERROR")
 #: A no that speaks of this number, and may speak of money that was taken under it.
 UNCERTAIN = ("ORDERPAID", "OUT_TRADE_NO_USED", "ORDER_CLOSED", "ORDER_NOT_EXIST", "USER_PAYING", "INVALID_REQUEST")
 
-_BEIJING = timezone(timedelta(hours=8))
-
 
 class EduPayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The merchant as for WeChat Pay, and what WeChat Pay wants to know of the place."""
@@ -71,14 +70,13 @@ class EduPayConfig(msgspec.Struct, frozen=True, kw_only=True):
     device_ip: str
     device_id: str = ""
 
-
-def check(config: EduPayConfig) -> None:
-    """BadSetting names the first field that cannot work."""
-    for field in ("school_id", "scene_type"):
-        if not re.fullmatch(r"[0-9A-Za-z_]{1,32}", getattr(config, field)):
-            raise BadSetting(field, "is 1 to 32 letters and digits, as agreed with WeChat Pay")
-    if not re.fullmatch(r"[0-9a-fA-F.:]{3,45}", config.device_ip):
-        raise BadSetting("device_ip", "is the public address from which this server calls")
+    def __post_init__(self) -> None:
+        """BadSetting names the first field that cannot work."""
+        for field in ("school_id", "scene_type"):
+            if not re.fullmatch(r"[0-9A-Za-z_]{1,32}", getattr(self, field)):
+                raise BadSetting(field, "is 1 to 32 letters and digits, as agreed with WeChat Pay")
+        if not re.fullmatch(r"[0-9a-fA-F.:]{3,45}", self.device_ip):
+            raise BadSetting("device_ip", "is the public address from which this server calls")
 
 
 class EduPayChannel:
@@ -93,7 +91,6 @@ class EduPayChannel:
         wall_s: Callable[[], float] = time.time,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        check(config)
         merchant = config.merchant
         self.api = WechatApi(merchant, observe=observe, wall_s=wall_s, tls=tls)
         self._config = config
@@ -165,7 +162,7 @@ class EduPayChannel:
 
     def _order(self, order: OrderToCreate) -> dict[str, Any]:
         merchant = self._merchant
-        started_at = datetime.fromtimestamp(self.api.wall_s(), UTC).astimezone(_BEIJING)
+        started_at = datetime.fromtimestamp(self.api.wall_s(), UTC).astimezone(BEIJING)
         device = {"device_id": self._config.device_id, "device_ip": self._config.device_ip}
         fields: dict[str, Any] = {
             "appid": merchant.appid,

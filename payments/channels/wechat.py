@@ -5,13 +5,14 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta, timezone
+from datetime import date
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from payments.channels import wechat_trades
+from payments.channels.china import BEIJING
 from payments.channels.exchange import Observe, unobserved
 from payments.channels.http import CREATE_S
 from payments.channels.wechat_api import Said, Unheard, WechatApi
@@ -61,7 +62,6 @@ ALARMING_SILENCES = ("bad_signature", "not_fresh", "not_signed", "unknown_key", 
 
 #: Real seconds after an order's expiry within which a payer who was typing the password may still pay.
 EXPIRY_MARGIN_S = 120.0
-_BEIJING = timezone(timedelta(hours=8))
 
 
 class _Created(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +161,7 @@ class WechatChannel:
             "sp_appid" if is_partner else "appid": config.appid,
             "description": wechat_trades.printable(order.description) or order.attempt_id,
             "out_trade_no": order.attempt_id,
-            "time_expire": order.expires_at.astimezone(_BEIJING).isoformat(timespec="seconds"),
+            "time_expire": order.expires_at.astimezone(BEIJING).isoformat(timespec="seconds"),
             "notify_url": config.notify_url,
             "amount": {"total": order.amount_fen, "currency": "CNY"},
             # Frozen until it is split or released: this is what makes it an escrow.

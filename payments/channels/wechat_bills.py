@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from urllib.parse import urlsplit
 
 import msgspec
 
+from payments.channels.china import BEIJING
 from payments.channels.wechat_api import Unheard, WechatApi
 from payments.money import Fen
 from payments.outcomes import Bill, BillAnswer, BillKind, BillLine, NoBill
@@ -22,8 +23,6 @@ FLOWS = "/v3/bill/fundflowbill"
 BILL_BYTES = 64 << 20
 #: Real seconds for the file.
 DOWNLOAD_S = 60.0
-
-_BEIJING = timezone(timedelta(hours=8))
 
 
 class BadBill(ValueError):
@@ -129,7 +128,7 @@ def _decimal(yuan: str) -> Decimal:
 
 def _at(text: str) -> datetime:
     try:
-        return datetime.strptime(text.strip(), "%Y-%m-%d %H:%M:%S").replace(tzinfo=_BEIJING)
+        return datetime.strptime(text.strip(), "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING)
     except ValueError:
         raise BadBill(f"{text[:32]!r} is not a time") from None
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from payments.channels import signing_keys as keys
+from payments.channels.environment import Environment, check_gateway, check_own_url
 from payments.channels.rsa_signing import check_nobody_else_reads
 from payments.channels.signing_keys import BadSetting
 from payments.channels.wechat_signing import ALGORITHM, PUBLIC_KEY_PREFIX, PlatformKeys
@@ -22,7 +22,8 @@ TradeType = Literal["jsapi", "native", "h5", "app"]
 #: runner's openid · transfer: it stays with the merchant and is transferred when the runner withdraws.
 RunnerPayout = Literal["team", "personal", "transfer"]
 
-_LIVE_HOSTS = ("weixin.qq.com", "wechatpay.cn")
+#: WeChat Pay's first and second domain, under both of its names.
+LIVE_HOSTS = ("api.mch.weixin.qq.com", "api2.mch.weixin.qq.com", "api.wechatpay.cn", "api2.wechatpay.cn")
 #: How long a credential of this kind lives at most.
 LIFE_S: Mapping[TradeType, float] = {"jsapi": 7200.0, "native": 7200.0, "h5": 300.0, "app": 7200.0}
 #: What must be known of the payer.
@@ -39,7 +40,7 @@ class SceneReport(msgspec.Struct, frozen=True):
 class WechatConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One merchant account and one way to pay with it. With ``sub_mchid`` the merchant is a service provider."""
 
-    environment: Literal["live", "sandbox", "simulator"]
+    environment: Environment
     mchid: str
     appid: str
     #: Serial number of the merchant's certificate, and its key: PEM or an absolute path.
@@ -74,6 +75,12 @@ class WechatConfig(msgspec.Struct, frozen=True, kw_only=True):
     #: The most that one order may cost (the providers document no limit for a campus).
     limit_fen: Fen | None = None
 
+    def __post_init__(self) -> None:
+        """BadSetting names the first field that cannot work."""
+        _check_plain(self)
+        _check_environment(self)
+        read_keys(self)
+
     @property
     def merchant(self) -> str:
         """Whose orders they are: the sub-merchant's, where there is one."""
@@ -104,9 +111,7 @@ class WechatKeys(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_keys(config: WechatConfig, now: datetime | None = None) -> WechatKeys:
-    """BadSetting names the first field that cannot work."""
-    _check_plain(config)
-    _check_environment(config)
+    """BadSetting names the first one that cannot work."""
     at = now or datetime.now(UTC)
     check_nobody_else_reads("private_key", config.private_key)
     private = keys.private_key("private_key", config.private_key)
@@ -158,22 +163,9 @@ def _check_environment(config: WechatConfig) -> None:
     if config.environment == "sandbox":
         raise BadSetting("environment", "WeChat Pay v3 has no sandbox: use the simulator, or live")
     for field in ("base_url", "backup_url"):
-        url = urlsplit(getattr(config, field))
-        if field == "backup_url" and not config.backup_url:
-            continue
-        host = url.hostname or ""
-        if url.scheme not in ("http", "https") or not host or url.query or url.fragment:
-            raise BadSetting(field, "is not a plain http(s) address")
-        is_real = any(host == each or host.endswith(f".{each}") for each in _LIVE_HOSTS)
-        if config.environment == "live" and not (is_real and url.scheme == "https"):
-            raise BadSetting(field, f"a live merchant calls WeChat Pay itself over https, not {host}")
-        if config.environment == "simulator" and is_real:
-            raise BadSetting(field, f"a simulated merchant never calls {host}")
-    notify = urlsplit(config.notify_url)
-    if notify.scheme not in ("http", "https") or not notify.hostname or notify.query or notify.fragment:
-        raise BadSetting("notify_url", "is an absolute address without a query")
-    if config.environment == "live" and notify.scheme != "https":
-        raise BadSetting("notify_url", "must be https: WeChat Pay calls no other")
+        if field == "base_url" or config.backup_url:
+            check_gateway(field, getattr(config, field), config.environment, live=LIVE_HOSTS)
+    check_own_url("notify_url", config.notify_url, config.environment)
 
 
 def order_fields(config: WechatConfig) -> dict[str, Any]:

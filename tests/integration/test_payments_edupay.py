@@ -194,5 +194,5 @@ async def test_it_is_told_of_a_payment_as_wechat_pay_tells(counter: wx.Counter) 
 )
 def test_what_is_missing_is_named(changes: dict[str, str], field: str) -> None:
     with pytest.raises(BadSetting) as refused:
-        EduPayChannel(config_for("http://127.0.0.1:8901", **changes))
+        config_for("http://127.0.0.1:8901", **changes)
     assert refused.value.field == field

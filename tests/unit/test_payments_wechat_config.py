@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 import pytest
 
 from payments.channels.signing_keys import BadSetting
@@ -18,9 +17,13 @@ NOW = datetime.now(UTC)
 
 
 def live(**changes: Any) -> WechatConfig:
-    config = wx.config_for("https://api.mch.weixin.qq.com", environment="live")
-    changes = {"backup_url": "https://api2.wechatpay.cn", "notify_url": "https://pay.example.edu.cn/wechat", **changes}
-    return msgspec.structs.replace(config, **changes)
+    settings = {
+        "environment": "live",
+        "base_url": "https://api.mch.weixin.qq.com",
+        "backup_url": "https://api2.wechatpay.cn",
+        "notify_url": "https://pay.example.edu.cn/wechat",
+    }
+    return wx.config_for("", **{**settings, **changes})
 
 
 def test_a_good_configuration_is_read() -> None:
@@ -56,6 +59,7 @@ def test_a_good_configuration_is_read() -> None:
         ({"notify_url": "/callbacks"}, "notify_url"),
         ({"notify_url": "https://example.com/?a=1"}, "notify_url"),
         ({"notify_url": "http://example.com/"}, "notify_url"),
+        ({"notify_url": "https://192.168.1.7/wechat"}, "notify_url"),
         ({"public_key_id": ""}, "public_key"),
         ({"public_key_id": "5157F09E"}, "public_key_id"),
         ({"public_key": wx.public_pem(wx.MERCHANT_KEY)}, "public_key"),
@@ -65,7 +69,7 @@ def test_a_good_configuration_is_read() -> None:
 )
 def test_a_bad_setting_is_named_and_never_shown(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(BadSetting) as refused:
-        read_keys(live(**changes))
+        live(**changes)
     assert refused.value.field == field
     assert wx.API_V3_KEY not in str(refused.value) and "PRIVATE KEY" not in str(refused.value)
 
@@ -73,7 +77,7 @@ def test_a_bad_setting_is_named_and_never_shown(changes: dict[str, Any], field: 
 def test_an_expired_certificate_is_refused_at_start() -> None:
     old = wx.certificate_of(wx.MERCHANT_KEY, SERIAL_NUMBER, start=NOW - timedelta(days=10), days=5)
     with pytest.raises(BadSetting, match="certificate: expired on"):
-        read_keys(live(certificate=wx.certificate_pem(old)))
+        live(certificate=wx.certificate_pem(old))
 
 
 def test_a_simulated_merchant_needs_no_backup_domain_and_no_tls() -> None:
@@ -83,4 +87,4 @@ def test_a_simulated_merchant_needs_no_backup_domain_and_no_tls() -> None:
 def test_the_legal_shape_is_named() -> None:
     assert live().legal_shape.startswith("A: ") and "30 %" in live().legal_shape
     assert live(runner_payout="personal", split_cap_percent=90).legal_shape.startswith("B: ")
-    assert live(runner_payout="transfer").legal_shape.startswith("C: ")
+    assert live(runner_payout="transfer", transfer_scene_id="1005").legal_shape.startswith("C: ")
