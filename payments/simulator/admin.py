@@ -63,7 +63,7 @@ def problem(status: int, text: str) -> web.HTTPException:
         404: web.HTTPNotFound,
         409: web.HTTPConflict,
     }
-    return kinds[status](body=msgspec.json.encode({"error": text}), content_type="application/json")
+    return kinds[status](text=msgspec.json.encode({"error": text}).decode(), content_type="application/json")
 
 
 async def read_body(request: web.Request, shape: type[T]) -> T:
