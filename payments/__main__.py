@@ -12,6 +12,37 @@ def _verify_signature(arguments: Sequence[str]) -> int:
     return verify(arguments)
 
 
+def _doctor(arguments: Sequence[str]) -> int:
+    from payments.doctor import main as examine
+
+    return examine(arguments)
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    from payments.serve import main as serve
+
+    return serve(arguments)
+
+
+def _vault(arguments: Sequence[str]) -> int:
+    from payments.serve import vault_main
+
+    return vault_main(arguments)
+
+
+def _explore(arguments: Sequence[str]) -> int:
+    from payments.explore.report import command as explore
+
+    return explore(arguments)
+
+
+def _states(_: Sequence[str]) -> int:
+    from payments.states import as_markdown
+
+    print(as_markdown())
+    return 0
+
+
 #: Each command: what it does in a line, and the function that takes the rest of the command line. The function imports
 #: what it needs itself, so that one command does not wait for the libraries of another.
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
@@ -19,6 +50,14 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
         "say what is wrong with a provider's or one's own signature · 检查签名错在哪里",
         _verify_signature,
     ),
+    "explore": (
+        "search every interleaving of the failover with a hostile world [--long] · 穷举支付切换的所有交错",
+        _explore,
+    ),
+    "states": ("the table of a payment's five states · 支付的五种状态", _states),
+    "doctor": ("the checklist before real money: environment, keys, certificates · 上线前检查清单", _doctor),
+    "serve": ("payments in a process of their own, behind a signed interface · 独立支付进程", _serve),
+    "vault": ("rotate: seal what was entrusted with the newest key · 密钥轮换", _vault),
 }
 
 
