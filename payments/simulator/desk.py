@@ -129,10 +129,10 @@ class Desk:
             return "insufficient"
         wrong = self.faults.fires("wrong_amount", channel, operation, number)
         amount_fen = max(1, order.opened.amount_fen + (wrong.number if wrong else 0))
+        # Some providers have a number for the trade before it is paid.
+        transaction_id = order.opened.terms.get("transaction_id") or self.new_number("4200", 24)
         self.books.book(
-            events.Charged(
-                key=order.key, transaction_id=self.new_number("4200", 24), amount_fen=amount_fen, payer=payer
-            )
+            events.Charged(key=order.key, transaction_id=transaction_id, amount_fen=amount_fen, payer=payer)
         )
         return "paid"
 
@@ -161,8 +161,10 @@ class Desk:
         *,
         notify_url: str = "",
         terms: dict[str, str] | None = None,
+        takes_s: float | None = None,
     ) -> RefundBook | Refusal:
-        """Give the payer this much; the same number again is the same refund."""
+        """Give the payer this much; the same number again is the same refund. ``takes_s`` 0 is done with the next
+        ``work``."""
         holder = self.books.order_of("refund", order.key.institution, order.key.merchant, number)
         if holder is not None:
             refund = holder.refunds[number]
@@ -182,7 +184,7 @@ class Desk:
                 amount_fen=amount_fen,
                 frozen_fen=min(amount_fen, order.frozen_fen),
                 notify_url=notify_url,
-                ends_at_s=self._ends_at_s(late.number if late else self._work_s),
+                ends_at_s=self._ends_at_s(late.number if late else self._work_s if takes_s is None else takes_s),
                 ends_as="closed" if closed else "abnormal" if abnormal else "done",
                 terms=terms or {},
             )
@@ -335,6 +337,7 @@ class Desk:
         has_to_agree: bool,
         notify_url: str = "",
         terms: dict[str, str] | None = None,
+        takes_s: float | None = None,
     ) -> TransferBook | Refusal:
         """Send a person money of the merchant's own; the same number again is the same transfer."""
         transfer = self.books.transfers.get(key)
@@ -353,7 +356,7 @@ class Desk:
                 to=to,
                 amount_fen=amount_fen,
                 notify_url=notify_url,
-                ends_at_s=None if has_to_agree else self._ends_at_s(self._work_s),
+                ends_at_s=None if has_to_agree else self._ends_at_s(self._work_s if takes_s is None else takes_s),
                 ends_as="failed" if is_failing else "done",
                 token=self.new_token() if has_to_agree else "",
                 terms=terms or {},
