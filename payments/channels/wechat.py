@@ -151,7 +151,7 @@ class WechatChannel:
     def _not_created(answer: Said) -> CreateAnswer:
         if answer.code in VERDICTS:
             return Refused(answer.reason)
-        return NotIssued(answer.reason, is_alarm=answer.code in ALARMING)
+        return NotIssued(answer.reason, is_alarm=answer.code in ALARMING or answer.status in (401, 429))
 
     def _order(self, order: OrderToCreate) -> dict[str, Any]:
         config = self._config

@@ -212,10 +212,15 @@ class WechatApi:
 
     # -- fields for the provider's eyes alone ---------------------------------------------------------------------
 
+    async def can_seal(self) -> bool:
+        """Whether a key of the provider's is known to encrypt with; before the first fetch there may be none."""
+        return bool(self.sealing_serial()) or (await self.fetch_certificates() and bool(self.sealing_serial()))
+
     def sealed(self, field: str, text: str) -> dict[str, str]:
-        """The field encrypted for the provider; empty when none of its keys is known yet."""
+        """The field encrypted for the provider; only after ``can_seal``."""
         newest = self.keys.platform.newest(self.wall_s())
-        return {field: signing.encrypt_field(newest[1], text)} if newest is not None else {}
+        assert newest is not None, "can_seal was asked"
+        return {field: signing.encrypt_field(newest[1], text)}
 
     def sealing_serial(self) -> str:
         """The name of the key with which ``sealed`` encrypts."""

@@ -66,6 +66,8 @@ class WechatConfig(msgspec.Struct, frozen=True, kw_only=True):
     runner_payout: RunnerPayout = "team"
     #: The merchant number of each receiver of a split: ``platform``, and each campus's account.
     accounts: Mapping[str, str] = {}
+    #: The full registered name of each of them: WeChat Pay checks it when a receiver is added.
+    account_names: Mapping[str, str] = {}
     #: The share that may be split off in all, as agreed with WeChat Pay.
     split_cap_percent: int = 30
     transfer_scene_id: str = ""
@@ -154,6 +156,11 @@ def _check_plain(config: WechatConfig) -> None:
         raise BadSetting("split_cap_percent", "is between 1 and 100")
     if config.runner_payout == "transfer" and not config.transfer_scene_id:
         raise BadSetting("transfer_scene_id", "is needed to transfer to runners")
+    for ref, mchid in config.accounts.items():
+        if not re.fullmatch(patterns["mchid"], mchid):
+            raise BadSetting("accounts", f"{ref}: is not a merchant number")
+    if not config.account_names.keys() <= config.accounts.keys():
+        raise BadSetting("account_names", "names an account that accounts does not have")
     if config.limit_fen is not None and config.limit_fen < 1:
         raise BadSetting("limit_fen", "is at least one fen")
 

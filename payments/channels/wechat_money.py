@@ -136,6 +136,8 @@ class WechatMoney:
         payees = {receiver: await self._payee(receiver) for receiver in receivers}
         away = {receiver: payee for receiver, payee in payees.items() if payee is not None and payee != "own"}
         outcomes = [_outcome(receiver, "closed", "no_account") for receiver, payee in payees.items() if payee is None]
+        if any(payee.name for payee in away.values()) and not await self._api.can_seal():
+            return SplitAnswer(reason="no_platform_key")
         if away:
             parts = await self._split_away(trade, number, away)
             if isinstance(parts, str):
@@ -152,7 +154,8 @@ class WechatMoney:
         if receiver.party == "runner" and self._config.runner_payout != "personal":
             return "own"
         mchid = self._config.accounts.get(receiver.account_ref, "")
-        account: Mapping[str, str] = {"mchid": mchid} if mchid else {}
+        name = self._config.account_names.get(receiver.account_ref, "")
+        account: Mapping[str, str] = {"mchid": mchid, "name": name} if mchid else {}
         if not account and self._find_account is not None:
             account = await self._find_account(receiver.account_ref)
         if account.get("mchid") == self._config.merchant:

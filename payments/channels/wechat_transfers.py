@@ -42,6 +42,8 @@ class WechatTransfers:
             return money_of(found, is_question=True)
         name = {}
         if to.get("name") and amount_fen >= NO_NAME_BELOW_FEN:
+            if not await self._api.can_seal():
+                return MoneyAnswer(standing="no_answer", reason="no_platform_key")
             name = self._api.sealed("user_name", to["name"])
         payload = {
             "appid": self._config.appid,

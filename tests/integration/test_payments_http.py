@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from payments.channels.exchange import Exchange
 from payments.channels.http import HttpReply, HttpRequest, HttpSilence, ProviderHttp
+from tests import wechat_counter
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -172,7 +175,7 @@ async def test_a_body_that_stalls_is_a_timeout_too() -> None:
         assert await http.send(order(), total_s=0.2) == HttpSilence(kind="timeout", was_sent=True)
 
 
-async def test_three_hundred_cancelled_callers_leave_the_pool_usable() -> None:
+async def test_a_thousand_abandoned_calls_leave_the_pool_to_a_thousand_good_ones() -> None:
     gate = asyncio.Event()
 
     async def wait(_: web.Request) -> web.StreamResponse:
@@ -181,10 +184,10 @@ async def test_three_hundred_cancelled_callers_leave_the_pool_usable() -> None:
 
     seen: list[Exchange] = []
     async with serving(Provider(wait)) as provider:
-        http = ProviderHttp("wx", provider.url, connections=20, observe=seen.append)
+        http = ProviderHttp("wx", provider.url, connections=20, most_waiting=1000, observe=seen.append)
         async with opened(http):
-            for _ in range(5):
-                calls = [asyncio.create_task(http.send(order())) for _ in range(60)]
+            for _ in range(10):
+                calls = [asyncio.create_task(http.send(order())) for _ in range(100)]
                 async with asyncio.timeout(10):
                     while provider.under_way < 20:
                         await asyncio.sleep(0.005)
@@ -195,9 +198,9 @@ async def test_three_hundred_cancelled_callers_leave_the_pool_usable() -> None:
                     while provider.under_way:
                         await asyncio.sleep(0.005)
             gate.set()
-            replies = await asyncio.gather(*(http.send(order()) for _ in range(300)))
+            replies = await asyncio.gather(*(http.send(order()) for _ in range(1000)))
     assert all(isinstance(reply, HttpReply) and reply.body == b"late" for reply in replies)
-    assert sum(exchange.outcome == "cancelled" for exchange in seen) == 100
+    assert sum(exchange.outcome == "cancelled" for exchange in seen) == 200
 
 
 async def gathered(calls: list[asyncio.Task[HttpReply | HttpSilence]]) -> list[object]:
@@ -282,3 +285,25 @@ async def test_stopped_under_way_is_a_reset_and_it_can_be_started_again() -> Non
         assert await call == HttpSilence(kind="reset", was_sent=True)
         assert await http.send(order(), total_s=0.1) == HttpSilence(kind="timeout", was_sent=True)
         await http.stop()
+
+
+async def test_a_stranger_with_a_certificate_of_its_own_gets_nothing(tmp_path: Path) -> None:
+    key = wechat_counter.new_key()
+    certificate = wechat_counter.certificate_of(key, 7)
+    chain, private = tmp_path / "cert.pem", tmp_path / "key.pem"
+    chain.write_text(wechat_counter.certificate_pem(certificate))
+    private.write_text(wechat_counter.private_pem(key))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(chain, private)
+    heard = bytearray()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.extend(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=tls)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with opened(ProviderHttp("wx", url)) as http:
+        assert await http.send(order()) == HttpSilence(kind="connect", was_sent=False)
+    server.close()
+    assert not heard

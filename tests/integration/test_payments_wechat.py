@@ -151,6 +151,7 @@ async def test_a_service_provider_names_its_sub_merchant(counter: wx.Counter) ->
         (403, "NO_AUTH", NotIssued("no_auth", is_alarm=True)),
         (403, "OUT_TRADE_NO_USED", NotIssued("out_trade_no_used", is_alarm=True)),
         (429, "FREQUENCY_LIMITED", NotIssued("frequency_limited", is_alarm=True)),
+        (429, "RATELIMIT_EXCEEDED", NotIssued("ratelimit_exceeded", is_alarm=True)),
         (500, "SYSTEM_ERROR", NotIssued("system_error")),
         (500, "BANK_ERROR", NotIssued("bank_error")),
         (403, "TRADE_ERROR", NotIssued("trade_error")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -233,6 +234,42 @@ async def test_a_runner_is_paid_by_openid_and_the_name_is_for_the_provider_alone
     assert sharing.added[0]["relation_type"] == "STAFF"
     ordered = next(each for each in counter.asked if (each.method, each.path) == ("POST", SPLITS))
     assert ordered.headers["Wechatpay-Serial"] == wx.PUBLIC_KEY_ID
+
+
+async def test_a_name_is_never_left_out_for_want_of_a_key(counter: wx.Counter) -> None:
+    sharing = Sharing(counter)
+    by_certificate: dict[str, Any] = {
+        "public_key_id": "",
+        "public_key": "",
+        "account_names": {"platform": "某某平台有限公司"},
+        "transfer_scene_id": "1005",
+    }
+    counter.says("GET", f"{TRANSFERS}/out-bill-no/T1", {"code": "NOT_FOUND"}, 404)
+    to = {"openid": "oRunner", "name": "张三"}
+    counter.serial = "A1"
+    counter.certificates = [("A1", wx.certificate_pem(wx.certificate_of(wx.PLATFORM_KEY, 0xA1)))]
+    async with wx.channel_to(counter, **by_certificate) as channel:
+        assert (await channel.split(ATTEMPT, SPLIT, [PLATFORM])).receivers == (outcome(PLATFORM, "paid"),)
+        assert decrypt_field(wx.PLATFORM_KEY, sharing.added[0]["name"]) == "某某平台有限公司"
+        # Its certificate ran out, and no other one can be had.
+        channel.api.wall_s = lambda: 4_000_000_000.0
+        assert not await channel.api.can_seal()
+        channel.api.wall_s = time.time
+        channel.api.keys.platform.replace_certificates(())
+        counter.says("GET", f"/v3/pay/transactions/out-trade-no/{ATTEMPT}", wx.trade(ATTEMPT))
+        assert await channel.split(ATTEMPT, SPLIT + "2", [PLATFORM]) == SplitAnswer(reason="no_platform_key")
+    assert len(sharing.splits) == 1 and to["name"] not in repr(counter.asked[-1].json)
+
+
+async def test_a_transfer_waits_for_a_key_too(counter: wx.Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payments.channels.wechat_api.CERTIFICATES_AT_LEAST_S", 0.0)
+    counter.unsigned = True
+    counter.says("GET", f"{TRANSFERS}/out-bill-no/T1", {"code": "NOT_FOUND"}, 404)
+    async with wx.channel_to(counter, public_key_id="", public_key="") as channel:
+        to = {"openid": "oRunner", "name": "张三"}
+        answer = await channel.transfer("T1", "runner:r", to, Fen(500))
+    assert answer == MoneyAnswer(standing="no_answer", reason="no_platform_key")
+    assert f"POST {TRANSFERS}" not in counter.paths()
 
 
 @pytest.mark.parametrize(

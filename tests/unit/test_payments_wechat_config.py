@@ -48,6 +48,8 @@ def test_a_good_configuration_is_read() -> None:
         ({"split_cap_percent": 0}, "split_cap_percent"),
         ({"runner_payout": "transfer"}, "transfer_scene_id"),
         ({"limit_fen": Fen(0)}, "limit_fen"),
+        ({"accounts": {"platform": "wx"}}, "accounts"),
+        ({"account_names": {"nobody": "公司"}}, "account_names"),
         ({"private_key": "apiclient_key.pem"}, "private_key"),
         ({"environment": "sandbox"}, "environment"),
         ({"environment": "simulator"}, "base_url"),
