@@ -1,0 +1,353 @@
+"""Payments' settings: every kind of channel from variables, what cannot be is named, and no secret is ever said."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from payments.assembly import assemble, certificates_of, vault_of
+from payments.channel_settings import KINDS, config_type, field_names, kind_of
+from payments.doctor import examine, main, masked
+from payments.key_files import make_keys, read_keys, read_secret
+from payments.settings import Settings, SettingsError, read_settings, setting_fields
+from payments.ulid import new_id
+from tests.payments_keys import certificate, pem, pfx, private_pem, public_pem
+
+API_KEY = "an api key of v3, 32 characters!"
+PASSWORD = "the password of the key"
+MERCHANT_CERTIFICATE = certificate("merchant", "wechat", "1900000109")
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A folder of the files that variables name."""
+    folder = tmp_path / "keys"
+    folder.mkdir(0o700)
+    for name, text in {
+        "wechat.pem": private_pem("merchant"),
+        "api_key": API_KEY + "\n",
+        "internal": f"i1 {'11' * 32}\n",
+        "vault": f"# two keys\nv1 {'22' * 32}\nv2 {'33' * 32}\n",
+        "lookup": f"l {'44' * 32}\n",
+        "card": "a secret between us and the cards of the campus",
+    }.items():
+        _write(folder / name, text.encode())
+    issuer = certificate("unionpay root", "unionpay root", "root")
+    _write(folder / "acp.pfx", pfx("merchant", certificate("merchant", "unionpay root", "777290058110048"), PASSWORD))
+    _write(folder / "root.pem", pem(issuer).encode(), 0o644)
+    return folder
+
+
+def _write(path: Path, raw: bytes, mode: int = 0o600) -> None:
+    path.write_bytes(raw)
+    path.chmod(mode)
+
+
+def wechat(secret: Path, **changes: str) -> dict[str, str]:
+    return {
+        "PAYMENTS_WECHAT_MCHID": "1900000109",
+        "PAYMENTS_WECHAT_APPID": "wx2421b1c4370ec43b",
+        "PAYMENTS_WECHAT_SERIAL_NO": f"{MERCHANT_CERTIFICATE.serial_number:X}",
+        "PAYMENTS_WECHAT_PRIVATE_KEY": str(secret / "wechat.pem"),
+        "PAYMENTS_WECHAT_API_V3_KEY_FILE": str(secret / "api_key"),
+        "PAYMENTS_WECHAT_CERTIFICATE": pem(MERCHANT_CERTIFICATE).replace("\n", "\\n"),
+        "PAYMENTS_WECHAT_NOTIFY_URL": "https://errands.example.org/callbacks/wechat",
+        "PAYMENTS_WECHAT_ALGORITHM": "WECHATPAY2-SHA256-RSA2048",
+        **changes,
+    }
+
+
+def others(secret: Path) -> dict[str, str]:
+    return {
+        "PAYMENTS_ALIPAY_PRODUCT": "qr",
+        "PAYMENTS_ALIPAY_APP_ID": "2021000000000001",
+        "PAYMENTS_ALIPAY_SELLER_ID": "2088123412341234",
+        "PAYMENTS_ALIPAY_APP_PRIVATE_KEY": private_pem("merchant"),
+        "PAYMENTS_ALIPAY_ALIPAY_PUBLIC_KEY": public_pem("alipay"),
+        "PAYMENTS_ALIPAY_NOTIFY_URL": "http://127.0.0.1/callbacks/alipay",
+        "PAYMENTS_ALIPAY_ALGORITHM": "RSA2",
+        "PAYMENTS_ALIPAY_BASE_URL": "http://127.0.0.1:9700/alipay",
+        "PAYMENTS_ALIPAY_ACCOUNTS": '{"nu": "2088000000000001"}',
+        "PAYMENTS_ALIPAY_LIMIT_FEN": "100000",
+        "PAYMENTS_ALIPAY_DISABLED_PAY_CHANNELS": "creditCard, pcredit",
+        "PAYMENTS_UNIONPAY_PRODUCT": "wap",
+        "PAYMENTS_UNIONPAY_MER_ID": "777290058110048",
+        "PAYMENTS_UNIONPAY_SIGN_PFX": str(secret / "acp.pfx"),
+        "PAYMENTS_UNIONPAY_SIGN_PFX_PASSWORD": PASSWORD,
+        "PAYMENTS_UNIONPAY_ISSUERS": str(secret / "root.pem"),
+        "PAYMENTS_UNIONPAY_NOTIFY_URL": "http://127.0.0.1/callbacks/unionpay",
+        "PAYMENTS_UNIONPAY_ALGORITHM": "5.1.0/01",
+        "PAYMENTS_UNIONPAY_BASE_URL": "http://127.0.0.1:9700/unionpay",
+        "PAYMENTS_UNIONPAY_FILE_URL": "http://127.0.0.1:9700/unionpay/files/",
+        "PAYMENTS_UNIONPAY_SIGNERS": "simulator",
+        "PAYMENTS_CAMPUS_CARD_MERCHANT": "errands",
+        "PAYMENTS_CAMPUS_CARD_BASE_URL": "http://127.0.0.1:9700/card",
+        "PAYMENTS_CAMPUS_CARD_NOTIFY_URL": "http://127.0.0.1/callbacks/campus_card",
+        "PAYMENTS_CAMPUS_CARD_ALGORITHM": "HMAC-SHA256",
+        "PAYMENTS_CAMPUS_CARD_SECRET_FILE": str(secret / "card"),
+    }
+
+
+def simulated(secret: Path) -> dict[str, str]:
+    urls = {"PAYMENTS_WECHAT_BASE_URL": "http://127.0.0.1:9700/wechat", "PAYMENTS_WECHAT_BACKUP_URL": ""}
+    edupay = {name.replace("_WECHAT_", "_EDUPAY_"): text for name, text in wechat(secret, **urls).items()}
+    edupay |= {
+        "PAYMENTS_EDUPAY_SCHOOL_ID": "nu",
+        "PAYMENTS_EDUPAY_SCENE_TYPE": "ERRAND",
+        "PAYMENTS_EDUPAY_DEVICE_IP": "203.0.113.7",
+    }
+    return {
+        "PAYMENTS_ENVIRONMENT": "simulator",
+        "PAYMENTS_CHANNELS": "wechat,wechat_native,edupay,alipay,unionpay,campus_card,sandbox",
+        "PAYMENTS_WECHAT_NATIVE_TRADE_TYPE": "native",
+        **wechat(secret, **urls),
+        **edupay,
+        **others(secret),
+    }
+
+
+def live(secret: Path, **changes: str) -> dict[str, str]:
+    return {
+        "PAYMENTS_ENVIRONMENT": "live",
+        "PAYMENTS_CHANNELS": "wechat",
+        "PAYMENTS_INTERNAL_KEYS_FILE": str(secret / "internal"),
+        "PAYMENTS_VAULT_KEYS_FILE": str(secret / "vault"),
+        "PAYMENTS_LOOKUP_KEY_FILE": str(secret / "lookup"),
+        "PAYMENTS_DATA_DIR": str(secret.parent / "data"),
+        **wechat(secret),
+        **changes,
+    }
+
+
+def faults(told: Mapping[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(told, env_file=None)
+    text = str(caught.value)
+    for hidden in (API_KEY, PASSWORD, "PRIVATE KEY", "22" * 32, "cards of the campus"):
+        assert hidden not in text
+    return text
+
+
+def test_every_kind_of_channel_is_read(secret: Path) -> None:
+    settings = read_settings(simulated(secret), env_file=None)
+    by_code = {channel.code: channel for channel in settings.channels}
+    assert list(by_code) == list(settings.channel_names)
+    assert by_code["wechat_native"].config.trade_type == "native"
+    assert by_code["wechat_native"].config.mchid == by_code["wechat"].config.mchid
+    assert by_code["wechat_native"].config.code == "wechat_native"
+    assert by_code["edupay"].config.merchant.code == "edupay"
+    assert by_code["alipay"].config.accounts == {"nu": "2088000000000001"}
+    assert by_code["alipay"].config.limit_fen == 100_000
+    assert by_code["alipay"].config.disabled_pay_channels == ("creditCard", "pcredit")
+    assert by_code["sandbox"].config is None
+    assert all(API_KEY not in repr(each) for each in settings.channels)
+    assert {each.name for each in certificates_of(settings.channels)} == {
+        "wechat",
+        "wechat_native",
+        "edupay",
+        "unionpay",
+    }
+
+
+async def test_channels_are_assembled_as_they_are_set_up(secret: Path, tmp_path: Path) -> None:
+    told = simulated(secret) | {"PAYMENTS_DATA_DIR": str(tmp_path / "data")}
+    payments = assemble(read_settings(told, env_file=None))
+    codes = [channel.code for channel in payments.channels()]
+    assert codes == told["PAYMENTS_CHANNELS"].split(",")
+    await payments.migrate()
+    assert await payments.first_written("nothing") is None
+    await payments.entrust("run", {"openid": "o1", "name": "n"})
+    assert await payments.find_account("run") == {"openid": "o1", "name": "n"}
+    for channel in payments._channels.values():
+        await channel.stop()
+    await payments.stop()
+
+
+def test_without_settings_the_sandbox_is_set_up(tmp_path: Path) -> None:
+    settings = read_settings({"PAYMENTS_DATA_DIR": str(tmp_path / "new")}, env_file=None)
+    assert settings.environment == "sandbox" and [each.code for each in settings.channels] == list(
+        settings.channel_names
+    )
+    assert settings.effective_database_url == f"sqlite:///{tmp_path}/new/payments.db"
+    keys = settings.keys("vault_keys")
+    assert keys == settings.keys("vault_keys") and len(keys["k1"]) == 32
+    assert (tmp_path / "new").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "new/secrets/vault_keys").stat().st_mode & 0o077 == 0
+
+
+def test_a_variable_wins_over_the_file(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("PAYMENTS_PORT=1\nPAYMENTS_LOG_LEVEL=debug\nOTHER\n")
+    settings = read_settings({"PAYMENTS_PORT": "2"}, env_file=env_file)
+    assert (settings.port, settings.log_level) == (2, "debug")
+    assert read_settings({}, env_file=tmp_path / "none").port == 8890
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"PAYMENTS_WECHAT_BASE_URL": "http://127.0.0.1:9700"}, "PAYMENTS_WECHAT_BASE_URL"),
+        ({"PAYMENTS_WECHAT_NOTIFY_URL": "http://errands.example.org/x"}, "PAYMENTS_WECHAT_NOTIFY_URL"),
+        ({"PAYMENTS_WECHAT_ALGORITHM": "guess"}, "PAYMENTS_WECHAT_ALGORITHM"),
+        ({"PAYMENTS_WECHAT_ENVIRONMENT": "simulator"}, "PAYMENTS_WECHAT"),
+        ({"PAYMENTS_WECHAT_PRIVATE_KEY": "keys/wechat.pem"}, "PAYMENTS_WECHAT_PRIVATE_KEY: .*absolute"),
+        ({"PAYMENTS_WECHAT_PRIVATE_KEY": "/no/such/file.pem"}, "PAYMENTS_WECHAT_PRIVATE_KEY"),
+        ({"PAYMENTS_WECHAT_SERIAL_NO": "00AA00AA"}, "PAYMENTS_WECHAT_SERIAL_NO"),
+        ({"PAYMENTS_WECHAT_LIMIT_FEN": "plenty"}, "PAYMENTS_WECHAT_LIMIT_FEN: is not what it must be"),
+        ({"PAYMENTS_WECHAT_API_V3_KEY_FILE": "relative"}, "PAYMENTS_WECHAT_API_V3_KEY_FILE: must be an absolute path"),
+        ({"PAYMENTS_WECHAT_MCHD": "1"}, "did you mean PAYMENTS_WECHAT_MCHID"),
+        ({"PAYMENTS_NONSENSE": "1"}, "there is no such setting"),
+        ({"PAYMENTS_LOG_LEVEL": "debug"}, "debugging"),
+        ({"PAYMENTS_LOG_LEVEL": "loud"}, "must be debug, info, warning or error"),
+        ({"PAYMENTS_VAULT_KEYS_FILE": ""}, "must be named in live"),
+        ({"PAYMENTS_CHANNELS": "wechat,sandbox"}, "sandbox is of the sandbox environment"),
+        ({"PAYMENTS_CHANNELS": "cowries"}, "no such channel"),
+        ({"PAYMENTS_CHANNELS": "wechat,wechat"}, "each once"),
+        ({"PAYMENTS_ENVIRONMENT": "test"}, "must be live, sandbox or simulator"),
+        ({"PAYMENTS_HOST": "0.0.0.0"}, "PAYMENTS_HOST=0.0.0.0: needs"),
+        ({"PAYMENTS_PORT": "70000"}, "65535"),
+        ({"PAYMENTS_TLS_CERT": "/x"}, "both or neither"),
+        ({"PAYMENTS_TLS_CERT": "/x", "PAYMENTS_TLS_KEY": "/no/key"}, "PAYMENTS_TLS_KEY: cannot be read"),
+        ({"PAYMENTS_DATABASE_URL": "mysql://x"}, "PAYMENTS_DATABASE_URL: must be"),
+        ({"PAYMENTS_WEBHOOK_URL": "https://a.example.org"}, "both or neither"),
+        ({"PAYMENTS_CODE_URL": "http://a.example.org"}, "must be https"),
+        ({"PAYMENTS_CODE_URL": "nowhere"}, "must be an address"),
+        ({"PAYMENTS_RISK_RULES_FILE": "/no/rules"}, "PAYMENTS_RISK_RULES_FILE"),
+        ({"PAYMENTS_SECOND_FACTOR": '{"withdraw": 3}'}, "PAYMENTS_SECOND_FACTOR"),
+        ({"PAYMENTS_INTERNAL_KEYS_FILE": "/no/keys"}, "PAYMENTS_INTERNAL_KEYS_FILE: cannot be read"),
+    ],
+)
+def test_what_cannot_be_is_named(secret: Path, change: dict[str, str], fault: str) -> None:
+    assert re.search(fault, faults(live(secret, **change)))
+
+
+def test_a_live_start_needs_nothing_more(secret: Path) -> None:
+    settings = read_settings(live(secret), env_file=None)
+    assert settings.is_live and vault_of(settings).current == "v2"
+    assert settings.channels[0].config.api_v3_key == API_KEY
+
+
+def test_all_faults_are_told_at_once(secret: Path) -> None:
+    text = faults({"PAYMENTS_CHANNELS": "wechat", "PAYMENTS_PORT": "x", "PAYMENTS_WECHAT_MCHID": "1"})
+    assert len(text.splitlines()) >= 6
+
+
+def test_keys_that_others_could_read_are_refused(secret: Path) -> None:
+    (secret / "wechat.pem").chmod(0o644)
+    assert "PAYMENTS_WECHAT_PRIVATE_KEY: is open to other users: chmod 600" in faults(live(secret))
+    (secret / "wechat.pem").chmod(0o600)
+    (secret / "vault").chmod(0o640)
+    assert "PAYMENTS_VAULT_KEYS_FILE: is open to other users" in faults(live(secret))
+
+
+def test_a_certificate_that_ended_stops_the_start(secret: Path) -> None:
+    ended = certificate("merchant", "wechat", "1900000109", begins=datetime.now(UTC) - timedelta(days=100), days=99)
+    assert "PAYMENTS_WECHAT_CERTIFICATE: expired" in faults(live(secret, PAYMENTS_WECHAT_CERTIFICATE=pem(ended)))
+
+
+def test_debugging_is_not_for_live(secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+    assert "debugging" in faults(live(secret))
+
+
+def test_kinds_and_fields() -> None:
+    assert kind_of("wechat_h5") == "wechat" and kind_of("campus_card_east") == "campus_card"
+    assert config_type("sandbox") is None and field_names("sandbox") == set()
+    assert {"MCHID", "SCHOOL_ID"} <= field_names("edupay")
+    assert {variable for variable, _, _ in setting_fields()} >= {"PAYMENTS_ENVIRONMENT", "PAYMENTS_CHANNELS"}
+    assert set(KINDS) == {"wechat", "edupay", "alipay", "unionpay", "campus_card", "sandbox"}
+    assert Settings().port == 8890
+
+
+@pytest.mark.parametrize(
+    "text", ["", "k1", "k1 zz", f"k1 {'00' * 16}", f"k1 {'00' * 32}\nk1 {'11' * 32}", f"two words {'00' * 32}"]
+)
+def test_files_that_hold_no_keys_are_refused(tmp_path: Path, text: str) -> None:
+    _write(tmp_path / "keys", text.encode())
+    with pytest.raises(ValueError):
+        read_keys(tmp_path / "keys")
+
+
+def test_files_of_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "keys"
+    made = make_keys(path)
+    assert make_keys(path) == made == read_keys(path)
+    for wrong, reason in ((Path("relative"), "absolute"), (tmp_path, "no file"), (tmp_path / "none", "cannot be read")):
+        with pytest.raises(ValueError, match=reason):
+            read_secret(wrong)
+    _write(tmp_path / "binary", b"\xff\xfe")
+    with pytest.raises(ValueError, match="no text"):
+        read_secret(tmp_path / "binary")
+    monkeypatch.setattr("payments.key_files.MOST_BYTES", 3)
+    with pytest.raises(ValueError, match="too large"):
+        read_secret(path)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    if path.stat().st_uid != 0:
+        with pytest.raises(ValueError, match="another user"):
+            read_secret(path)
+
+
+# -- the doctor ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_doctor_prints_a_checklist_without_secrets(
+    secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in simulated(secret).items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setenv("PAYMENTS_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PAYMENTS_VAULT_KEYS_FILE", str(secret / "vault"))
+    found = await examine(None)
+    text = "\n".join(f"{each.en}\n{each.zh}" for each in found)
+    assert {each.check for each in found} >= {"settings", "wechat", "alipay", "certificate", "vault_keys", "database"}
+    assert "mchid 190*****09" in text and "1900000109" not in text and "RSA2" in text and "1000.00" in text
+    for hidden in (API_KEY, PASSWORD, "PRIVATE", "22" * 32, "cards of the campus", "2088123412341234"):
+        assert hidden not in text
+    assert not [each for each in found if each.level == "fail"]
+
+
+def test_the_doctor_fails_where_something_must_be_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAYMENTS_DATA_DIR", str(tmp_path / "data"))
+    env_file = str(tmp_path / ".env")
+    assert main(["--env-file", env_file, "--language", "en"]) == 0
+    assert "demonstration" in capsys.readouterr().out
+    (tmp_path / "data").chmod(0o755)
+    assert main(["--env-file", env_file, "--language", "zh"]) == 1
+    shown = capsys.readouterr().out
+    assert "其他用户可以读取" in shown and "open to other users" not in shown
+    monkeypatch.setenv("PAYMENTS_CHANNELS", "nothing")
+    assert main(["--env-file", env_file]) == 1
+    assert "✗ settings" in capsys.readouterr().out
+
+
+async def test_the_doctor_looks_at_the_database_and_at_keys_that_are_still_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAYMENTS_DATA_DIR", str(tmp_path / "data"))
+    settings = read_settings(env_file=None)
+    payments = assemble(settings)
+    await payments.migrate()
+    await payments.entrust("a", {"openid": "o"})
+    await payments.stop()
+    with settings.key_file("vault_keys").open("a") as file:
+        file.write(f"k2 {'55' * 32}\n")
+    found = {each.check: each for each in await examine(None)}
+    assert found["database"].level == "ok" and "version" in found["database"].en
+    assert found["vault"].level == "warn" and "1 secrets need an older key" in found["vault"].en
+    assert found["vault_keys"].level == "warn"
+    (tmp_path / "data/payments.db").write_bytes(b"no database at all, but long enough to look like one" * 100)
+    found = {each.check: each for each in await examine(None)}
+    assert found["database"].level == "fail" and "no database" not in found["database"].en
+
+
+def test_ids_are_masked_and_new_ones_sort_by_time() -> None:
+    assert (masked("1900000109"), masked("wx12"), masked("")) == ("190*****09", "****", "")
+    first, second = new_id("int"), new_id("int")
+    assert len(first) == 30 and first.startswith("int_") and first[:10] == second[:10] and first != second
