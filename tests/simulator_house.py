@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,8 @@ from typing import Any
 import msgspec
 from aiohttp import ClientSession, web
 
+from payments.channels import wechat_signing as signing
+from payments.channels.signing_keys import private_key
 from payments.simulator.faults import read
 from payments.simulator.house import House, Plan
 
@@ -42,6 +45,45 @@ async def until(is_so: Callable[[], Any], what: str = "it") -> None:
     while not is_so():
         assert time.monotonic() < deadline, f"{what} did not come to pass"
         await asyncio.sleep(0.01)
+
+
+class Caller:
+    """A merchant that signs by hand, so that it can also sign wrongly."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.given = house.settings()["wechat"]
+        self.key = private_key("private_key", self.given["private_key"])
+
+    async def ask(
+        self, method: str, target: str, words: Any = None, *, base: str = "", key_named: str = "", **twist: str
+    ) -> tuple[int, Any, dict[str, str]]:
+        body = b"" if words is None else json.dumps(words).encode()
+        timestamp = twist.pop("timestamp", str(int(self.house.clock.wall_s())))
+        fields = {"mchid": self.given["mchid"], "serial": self.given["serial_no"], "nonce": "n0nce", **twist}
+        header = signing.authorization(self.key, method=method, target=target, body=body, timestamp=timestamp, **fields)
+        serial = {"Wechatpay-Serial": key_named} if key_named else {}
+        async with (
+            ClientSession() as session,
+            session.request(
+                method, (base or self.house.base_url) + target, data=body, headers={"Authorization": header} | serial
+            ) as response,
+        ):
+            text = await response.read()
+            return response.status, msgspec.json.decode(text) if text else None, dict(response.headers)
+
+    async def order(self, number: str, url: str, fen: int = 1000, **more: Any) -> tuple[int, Any]:
+        words = {
+            "appid": self.given["appid"],
+            "mchid": self.given["mchid"],
+            "description": "奶茶",
+            "out_trade_no": number,
+            "notify_url": url,
+            "amount": {"total": fen},
+            **more,
+        }
+        status, said, _ = await self.ask("POST", "/v3/pay/transactions/native", words)
+        return status, said
 
 
 class Merchant:

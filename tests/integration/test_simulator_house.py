@@ -9,12 +9,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from aiohttp import ClientSession
 
-from payments.channels import wechat_signing as signing
-from payments.channels.signing_keys import private_key
 from payments.simulator.channels import UnknownChannel
 from payments.simulator.faults import read
 from payments.simulator.house import House, Plan, PortTaken
@@ -22,48 +19,10 @@ from payments.simulator.journal import Journal, JournalUnreadable
 from payments.simulator.people import Habits
 from payments.simulator.protocol import BadOption
 from payments.simulator.wechat import LADDER_S
-from tests.simulator_house import Merchant, admin, merchant_server, running, state_with_keys, until, wrong
+from tests.simulator_house import Caller, Merchant, admin, merchant_server, running, state_with_keys, until, wrong
 
 #: A provider that works and re-sends so fast that its whole ladder takes a second.
 HASTE = 100_000
-
-
-class Caller:
-    """A merchant that signs by hand, so that it can also sign wrongly."""
-
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.given = house.settings()["wechat"]
-        self.key = private_key("private_key", self.given["private_key"])
-
-    async def ask(
-        self, method: str, target: str, words: Any = None, *, base: str = "", **twist: str
-    ) -> tuple[int, Any, dict[str, str]]:
-        body = b"" if words is None else json.dumps(words).encode()
-        timestamp = twist.pop("timestamp", str(int(self.house.clock.wall_s())))
-        fields = {"mchid": self.given["mchid"], "serial": self.given["serial_no"], "nonce": "n0nce", **twist}
-        header = signing.authorization(self.key, method=method, target=target, body=body, timestamp=timestamp, **fields)
-        async with (
-            ClientSession() as session,
-            session.request(
-                method, (base or self.house.base_url) + target, data=body, headers={"Authorization": header}
-            ) as response,
-        ):
-            text = await response.read()
-            return response.status, msgspec.json.decode(text) if text else None, dict(response.headers)
-
-    async def order(self, number: str, url: str, fen: int = 1000, **more: Any) -> tuple[int, Any]:
-        words = {
-            "appid": self.given["appid"],
-            "mchid": self.given["mchid"],
-            "description": "奶茶",
-            "out_trade_no": number,
-            "notify_url": url,
-            "amount": {"total": fen},
-            **more,
-        }
-        status, said, _ = await self.ask("POST", "/v3/pay/transactions/native", words)
-        return status, said
 
 
 @pytest.fixture
