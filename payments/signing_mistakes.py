@@ -67,7 +67,7 @@ def of_json(text: bytes) -> Iterator[Mistake]:
     """JSON that was parsed and written again: other spaces, escapes, order, numbers."""
     try:
         parsed = json.loads(text.decode("utf-8-sig"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     for is_ascii in (False, True):
         for separators in ((",", ":"), (", ", ": "), (",", ": ")):
