@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
+import msgspec
+
 from payments.booking import Booking, NewId
 from payments.channels.base import Channel
 from payments.outcomes import BadNotice, MoneyNotice, OtherNotice, PaidNotice
@@ -27,8 +29,9 @@ WRITE_EVERY_S = 5.0
 _LONGEST_ID = 128
 
 #: accepted, repeated: as it should be · other: nothing of ours · bad: not proved, or not understood · unknown: of an
-#: order or instruction that we never gave · late: not booked in time, to be sent again · error: our own mistake.
-Outcome = Literal["accepted", "repeated", "other", "bad", "unknown", "late", "error"]
+#: order or instruction that we never gave · unconfirmed: the provider's own answer does not say the same yet · late:
+#: not booked in time; both to be sent again · error: our own mistake.
+Outcome = Literal["accepted", "repeated", "other", "bad", "unknown", "unconfirmed", "late", "error"]
 ACCEPTED: frozenset[Outcome] = frozenset({"accepted", "repeated", "other"})
 
 
@@ -58,8 +61,12 @@ class Callbacks:
         outcome: Outcome = "error"
         try:
             async with asyncio.timeout(REPLY_S):
-                # What was begun is finished even when the provider no longer waits; it then hears of it next time.
-                outcome = await asyncio.shield(self._store.run(lambda uow: self._book(uow, channel, notice)))
+                told = await _confirmed(channel, notice)
+                if told is None:
+                    outcome = "unconfirmed"
+                else:
+                    # What was begun is finished even when the provider no longer waits; it then hears of it next time.
+                    outcome = await asyncio.shield(self._store.run(lambda uow: self._book(uow, channel, told)))
         except TimeoutError:
             outcome = "late"
             log.warning("a callback of %s could not be booked in time", code)
@@ -123,6 +130,18 @@ class Callbacks:
                 uow.timeline.tally(channel, outcome, count, reason, self._now())
 
         await self._store.run(write)
+
+
+async def _confirmed(
+    channel: Channel, notice: PaidNotice | MoneyNotice | OtherNotice
+) -> PaidNotice | MoneyNotice | OtherNotice | None:
+    """The message as the channel's own answer bears it out, where it must; None: it does not, or not yet."""
+    if not isinstance(notice, PaidNotice) or not channel.shape.confirms_by_query:
+        return notice
+    answer = await channel.query(notice.attempt_id)
+    if answer.standing != "paid":
+        return None
+    return msgspec.structs.replace(notice, amount_fen=answer.amount_fen, transaction_id=answer.transaction_id)
 
 
 def _subject(notice: PaidNotice | MoneyNotice | OtherNotice) -> str:

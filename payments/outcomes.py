@@ -36,6 +36,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     can_split: bool = True
     #: Whose part of a split it takes back for a refund; never a person's.
     takes_back_from: tuple[Party, ...] = ()
+    #: Whether its message that an order is paid counts only once a query says the same.
+    confirms_by_query: bool = False
     #: Whether it makes a bill of each day.
     has_bills: bool = False
     #: The most that one order may cost there, as configured; None: no limit.

@@ -16,7 +16,9 @@ from payments.outcomes import (
     DebitAnswer,
     InstitutionBook,
     MoneyAnswer,
+    MoneyNotice,
     OrderToCreate,
+    OtherNotice,
     PaidNotice,
     QueryAnswer,
     Receiver,
@@ -66,7 +68,9 @@ class Channel(Protocol):
     async def refund(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
         """Give the payer this much of what was split."""
 
-    def read_callback(self, headers: Mapping[str, str], body: bytes) -> PaidNotice | BadNotice:
+    def read_callback(
+        self, headers: Mapping[str, str], body: bytes
+    ) -> PaidNotice | MoneyNotice | OtherNotice | BadNotice:
         """Verify the raw bytes and understand them."""
 
     def reply(self, *, is_accepted: bool) -> CallbackReply:

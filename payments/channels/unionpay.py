@@ -339,6 +339,7 @@ def _shape(config: UnionpayConfig) -> Capabilities:
         expiry_max_s=float(config.life_s),
         expiry_margin_s=float(config.expiry_margin_s),
         can_split=config.parts_paid_by != "nobody",
+        confirms_by_query=True,
         has_bills=True,
         limit_fen=config.limit_fen,
     )
