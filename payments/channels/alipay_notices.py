@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from payments.channels import alipay_signing as signing
 from payments.channels.alipay_config import AlipayConfig
 from payments.channels.china import fen_of_yuan
+from payments.channels.rsa_signing import PublicKey
 from payments.outcomes import BadNotice, MoneyNotice, OtherNotice, PaidNotice
 from payments.port import CallbackReply
 
@@ -26,7 +26,7 @@ ACCEPTED = CallbackReply(200, b"success")
 NOT_ACCEPTED = CallbackReply(200, b"fail")
 
 
-def read_notice(config: AlipayConfig, key: RSAPublicKey, body: bytes) -> Notice:
+def read_notice(config: AlipayConfig, key: PublicKey, body: bytes) -> Notice:
     """Understand the raw form that was posted."""
     params = _form(body)
     if params is None:

@@ -16,6 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from payments.channels import signing_keys
 from payments.channels.signing_keys import BadSetting
 
+#: A provider's key, for those who only hand it on.
+PublicKey = RSAPublicKey
+
 _BARE = re.compile(r"MII[A-Za-z0-9+/\s]+=*\s*")
 _GROUP_AND_OTHERS = 0o077
 

@@ -7,11 +7,18 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
-from cryptography import x509
 
 from payments.channels.environment import Environment, check_gateway, check_own_url
-from payments.channels.signing_keys import BadSetting, check_certificate, pem_of
-from payments.channels.unionpay_signing import LIVE_SIGNER, SIGN_METHOD, VERSION, SigningKey, Trust, load_signing_key
+from payments.channels.signing_keys import BadSetting
+from payments.channels.unionpay_signing import (
+    LIVE_SIGNER,
+    SIGN_METHOD,
+    VERSION,
+    SigningKey,
+    Trust,
+    load_signing_key,
+    load_trust,
+)
 from payments.money import MAX_INTENT_FEN, Fen
 
 #: wap, page: UnionPay's cashier on a phone, on a computer · app: its app (云闪付), called from ours.
@@ -115,20 +122,8 @@ class UnionpayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def trust(self, now: datetime) -> Trust:
         """Whose messages are UnionPay's. BadSetting."""
-        issuers: list[x509.Certificate] = []
-        for given in self.issuers:
-            try:
-                issuers += x509.load_pem_x509_certificates(pem_of("issuers", given))
-            except BadSetting:
-                raise
-            except ValueError:
-                raise BadSetting("issuers", "is not a certificate in PEM") from None
-        if not issuers:
-            raise BadSetting("issuers", "at least one certificate is needed")
-        for issuer in issuers:
-            check_certificate("issuers", issuer, None, now)
         own = (LIVE_SIGNER,) if self.environment == "live" else (LIVE_SIGNER, _TEST_SIGNER)
-        return Trust(issuers, self.signers or own)
+        return load_trust("issuers", self.issuers, self.signers or own, now)
 
     def __repr__(self) -> str:
         return f"UnionpayConfig({self.code}, {self.environment}, {self.product}, mer_id={self.mer_id})"

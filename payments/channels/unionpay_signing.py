@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from cryptography.x509.oid import NameOID
 
 from payments.channels.rsa_signing import check_nobody_else_reads, is_signed_sha1, is_signed_sha256, sign_sha256
-from payments.channels.signing_keys import BadSetting, check_certificate
+from payments.channels.signing_keys import BadSetting, check_certificate, pem_of
 
 #: The version that is spoken; 5.0.0 (SHA-1) is only understood where old messages are verified.
 VERSION = "5.1.0"
@@ -138,6 +138,22 @@ class Trust:
                 self._known.clear()
             self._known[pem] = certificate
         return _why_not_in_time(certificate, now) or certificate
+
+
+def load_trust(field: str, given: Sequence[str], signers: Sequence[str], now: datetime) -> Trust:
+    """The issuers in these settings (each PEM, or an absolute path; several in one will do), all in their time."""
+    issuers: list[x509.Certificate] = []
+    for each in given:
+        pem = pem_of(field, each)
+        try:
+            issuers += x509.load_pem_x509_certificates(pem)
+        except ValueError:
+            raise BadSetting(field, "is not a certificate in PEM") from None
+    if not issuers:
+        raise BadSetting(field, "at least one certificate is needed")
+    for issuer in issuers:
+        check_certificate(field, issuer, None, now)
+    return Trust(issuers, signers)
 
 
 #: UnionPay has a handful of certificates; more than that is somebody who tries.
