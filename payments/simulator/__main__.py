@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add("--think", default="0.2-3", metavar="S-S", help="after so many seconds (0.2-3)")
     add("--option", action="append", default=[], metavar="CHANNEL.NAME=VALUE", help="e.g. wechat.split_permille=1000")
     add("--settings", type=Path, metavar="FILE", help="write what a merchant configures there, as JSON (mode 600)")
+    add("--env", type=Path, metavar="FILE", help="the same as variables for the payments of this project (mode 600)")
     return made
 
 
@@ -135,11 +136,27 @@ def _options(given: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
     return found
 
 
-def write_settings(path: Path, settings: Mapping[str, Mapping[str, str]]) -> None:
+def write_private(path: Path, content: str) -> None:
     """Into a file that nobody else may read: there are private keys in it, if nobody's real ones."""
     path.touch(mode=0o600)
     path.chmod(0o600)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(settings)) + b"\n")
+    path.write_text(content)
+
+
+def as_json(settings: Mapping[str, Mapping[str, str]]) -> str:
+    """Channel by channel."""
+    return msgspec.json.format(msgspec.json.encode(settings)).decode() + "\n"
+
+
+def as_variables(settings: Mapping[str, Mapping[str, str]]) -> str:
+    """For a ``.env``: a key on one line, with its line ends as two characters."""
+    lines = [f"PAYMENTS_ENVIRONMENT=simulator\nPAYMENTS_CHANNELS={','.join(settings)}"]
+    for channel, values in settings.items():
+        for name, value in values.items():
+            if value and name != "environment":
+                text = value.strip().replace("\n", "\\n")
+                lines.append(f"PAYMENTS_{channel.upper()}_{name.upper()}='{text}'")
+    return "\n".join(lines) + "\n"
 
 
 def _greeting(house: House) -> str:
@@ -149,15 +166,15 @@ def _greeting(house: House) -> str:
         f"  backup domain          {house.backup_url}",
         f"  books                  {house.base_url}/admin/books   settings  {house.base_url}/admin/settings",
         f"  state                  {house.plan.state or 'in memory: gone when this ends (--state FILE keeps it)'}",
-        "Put into the merchant's settings (keys in PEM: see --settings FILE, or /admin/settings):",
+        "What the merchant configures (the keys, too: --env FILE, --settings FILE, or /admin/settings):",
     ]
-    for institution, values in house.settings().items():
-        lines += [f"  {institution}.{name} = {value}" for name, value in values.items() if "\n" not in value and value]
+    for channel, values in house.settings().items():
+        lines += [f"  {channel}.{name} = {value}" for name, value in values.items() if "\n" not in value and value]
     return "\n".join(lines)
 
 
-async def serve(plan: Plan, settings: Path | None) -> None:
-    """Until SIGINT or SIGTERM."""
+async def serve(plan: Plan, settings: Path | None = None, env: Path | None = None) -> None:
+    """Until SIGINT or SIGTERM. The two files are written once it listens."""
     house = House(plan)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -165,7 +182,9 @@ async def serve(plan: Plan, settings: Path | None) -> None:
     await house.start()
     try:
         if settings is not None:
-            write_settings(settings, house.settings())
+            write_private(settings, as_json(house.settings()))
+        if env is not None:
+            write_private(env, as_variables(house.settings()))
         print(_greeting(house), flush=True)
         await ended.wait()
     finally:
@@ -182,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         made.error(str(error))
     try:
-        asyncio.run(serve(plan, given.settings))
+        asyncio.run(serve(plan, given.settings, given.env))
     except (UnknownChannel, BadOption) as error:
         made.error(str(error))
     except (PortTaken, JournalUnreadable, OSError) as error:

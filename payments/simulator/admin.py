@@ -106,7 +106,7 @@ class Administration:
         add("DELETE", "/admin/faults", self.remove_faults)
         add("DELETE", "/admin/faults/{id}", self.remove_faults)
         add("GET", "/admin/settings", self.settings)
-        add("POST", "/admin/rotate/{institution}", self.rotate)
+        add("POST", "/admin/rotate/{channel}", self.rotate)
         add("GET", "/admin/clock", self.clock)
         add("POST", "/admin/clock", self.set_clock)
         add("GET", "/admin/people", self.people)
@@ -232,16 +232,16 @@ class Administration:
     # -- keys, time, people, ports ------------------------------------------------------------------------------------
 
     async def settings(self, request: web.Request) -> web.Response:
-        """What a merchant puts into its settings, by institution."""
+        """What a merchant configures, by channel."""
         guard_page(request)
         return reply(self._house.settings())
 
     async def rotate(self, request: web.Request) -> web.Response:
         """A new platform certificate."""
         await read_body(request, _Payment)
-        protocol = self._house.protocols.get(request.match_info["institution"])
+        protocol = self._house.by_channel.get(request.match_info["channel"])
         if protocol is None:
-            raise problem(404, "there is no such institution")
+            raise problem(404, "there is no such channel")
         return reply({"serial": protocol.rotate()})
 
     async def clock(self, request: web.Request) -> web.Response:

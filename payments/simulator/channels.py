@@ -24,7 +24,7 @@ def builders() -> dict[str, Build]:
 def build(
     channels: Sequence[str], desk: Desk, keys: KeyRing, options: Mapping[str, Mapping[str, str]]
 ) -> dict[str, ProviderProtocol]:
-    """The protocols of these channels, by institution. UnknownChannel, BadOption."""
+    """The protocol of each channel; those of one institution have the same. UnknownChannel, BadOption."""
     known = builders()
     for channel in (*channels, *options):
         if channel not in known:
@@ -34,5 +34,5 @@ def build(
         mine = [channel for channel in channels if known[channel] is builder]
         given = {name: value for channel in mine for name, value in options.get(channel, {}).items()}
         protocol = builder(Room(desk=desk, keys=keys, channels=mine, options=given))
-        protocols[protocol.institution] = protocol
+        protocols |= dict.fromkeys(mine, protocol)
     return protocols

@@ -66,7 +66,9 @@ class House:
         self.faults = self._faults()
         self.books = Books(self._journal, self.clock.now)
         self.desk = Desk(self.books, self.faults, self.clock, work_s=plan.work_s)
-        self.protocols = build(plan.channels, self.desk, KeyRing(self._journal), plan.options)
+        self.by_channel = build(plan.channels, self.desk, KeyRing(self._journal), plan.options)
+        #: By institution, as the books know them.
+        self.protocols = {protocol.institution: protocol for protocol in self.by_channel.values()}
         self.books.tell = self._notices_of
         self.notifier = Notifier(self.desk, self.protocols)
         self.people = People(self.desk, plan.seed, plan.habits)
@@ -112,8 +114,8 @@ class House:
         return f"http://{HOST}:{self._ports['backup']}"
 
     def settings(self) -> dict[str, Mapping[str, str]]:
-        """What a merchant puts into its settings, by institution."""
-        return {name: p.settings(self.base_url, self.backup_url) for name, p in self.protocols.items()}
+        """What a merchant configures, by channel."""
+        return {name: p.settings(self.base_url, self.backup_url) for name, p in self.by_channel.items()}
 
     async def start(self) -> None:
         """Listen on both ports; PortTaken."""

@@ -29,6 +29,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     sign_with: Literal["public_key", "certificate"] = "public_key"
     #: The most that all parts of an order together may come to.
     split_permille: int = 300
+    #: Whether the settings are a service provider's, whose merchant is another; both kinds are served in any case.
+    service_provider: bool = False
     #: Whether the receiver of a transfer has to say yes first.
     transfer_confirm: bool = True
     #: Whether today's bill may be had, too.
@@ -141,7 +143,7 @@ class Account:
             "backup_url": backup_url,
             "algorithm": signing.ALGORITHM,
             "mchid": self.mchid,
-            "sub_mchid": self.sub_mchid,
+            "sub_mchid": self.sub_mchid if self.options.service_provider else "",
             "appid": self.appid,
             "serial_no": self.merchant.serial,
             "private_key": self.merchant.private_pem,

@@ -16,10 +16,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from dotenv import dotenv_values
 
+from payments.channel_settings import read_channel
 from payments.channels.wechat import WechatChannel
-from payments.channels.wechat_config import WechatConfig
+from payments.channels.wechat_config import read_keys
 from payments.money import Fen
 from payments.outcomes import OrderToCreate
 from payments.simulator.__main__ import main, parser, plan_of
@@ -114,7 +117,7 @@ class Command:
             self.said.append(line)
             if STARTED in line:
                 self.url = line.split()[-1]
-            if line.startswith("Put into"):
+            if line.startswith("What the merchant"):
                 break
 
     def ask(self, path: str) -> Any:
@@ -141,14 +144,19 @@ def commands() -> Iterator[list[Command]]:
 async def test_a_kill_loses_nothing_that_was_said(tmp_path: Path, commands: list[Command]) -> None:
     state, settings = state_with_keys(tmp_path), tmp_path / "settings.json"
     async with merchant_server() as merchant:
-        first = await asyncio.to_thread(Command, state, "--settings", str(settings), "--students", "1", "--think", "0")
+        written = ("--settings", str(settings), "--env", str(tmp_path / "payments.env"))
+        first = await asyncio.to_thread(Command, state, *written, "--students", "1", "--think", "0")
         commands.append(first)
         given = json.loads(settings.read_bytes())["wechat"]
         assert stat.S_IMODE(os.stat(settings).st_mode) == 0o600
         assert given["base_url"] == first.url
-        fields = {**given, "sub_mchid": "", "notify_url": merchant.url, "trade_type": "native"}
-        channel = WechatChannel(WechatConfig(**fields))
-        await channel.start()
+        told = {name: value or "" for name, value in dotenv_values(tmp_path / "payments.env").items()}
+        told["PAYMENTS_WECHAT_NOTIFY_URL"] = merchant.url
+        channel, wrong = read_channel("wechat", told, told["PAYMENTS_ENVIRONMENT"])
+        assert channel is not None and not wrong
+        read_keys(channel.config)
+        native = WechatChannel(msgspec.structs.replace(channel.config, trade_type="native"))
+        await native.start()
         order = OrderToCreate(
             attempt_id="ATTEMPT1",
             amount_fen=Fen(1000),
@@ -157,10 +165,10 @@ async def test_a_kill_loses_nothing_that_was_said(tmp_path: Path, commands: list
             payer_ref="account_1",
             expires_at=datetime.now(UTC) + timedelta(minutes=15),
         )
-        await channel.create_credential(order)
+        await native.create_credential(order)
         await until(lambda: merchant.heard, "the callback of a student's payment")
         await asyncio.to_thread(first.end, signal.SIGKILL)
-        await channel.stop()
+        await native.stop()
     second = await asyncio.to_thread(Command, state)
     commands.append(second)
     books = await asyncio.to_thread(second.ask, "/admin/books")

@@ -19,7 +19,7 @@ from tests.simulator_house import Merchant, merchant_server, running, state_with
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    options = {"wechat": {"split_permille": "1000", "bills_at_once": "true"}}
+    options = {"wechat": {"split_permille": "1000", "bills_at_once": "true", "service_provider": "true"}}
     async with running(Plan(state=state_with_keys(tmp_path), options=options, work_s=0.05)) as house:
         yield house
 

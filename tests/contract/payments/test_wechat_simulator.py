@@ -94,7 +94,9 @@ class Rig:
 async def rig(folder: Path, *, options: dict[str, str] | None = None, **config: Any) -> AsyncIterator[Rig]:
     plan = Plan(
         state=state_with_keys(folder),
-        options={"wechat": {"split_permille": "1000", "bills_at_once": "true", **(options or {})}},
+        options={
+            "wechat": {"split_permille": "1000", "bills_at_once": "true", "service_provider": "true", **(options or {})}
+        },
         work_s=0.02,
         rate=100,
     )
