@@ -16,7 +16,7 @@ import msgspec
 from payments.assembly import certificates_of, guards_of, vault_of
 from payments.channel_settings import ChannelSetting
 from payments.channels.signing_keys import EXPIRES_SOON_DAYS
-from payments.settings import Settings, SettingsError, read_settings
+from payments.settings import Settings, SettingsError, read_settings, variables
 from payments.store.migrations import MIGRATIONS
 from payments.store.unit_of_work import SCHEMA, Store
 
@@ -49,7 +49,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m payments doctor")
     parser.add_argument("--env-file", type=Path, default=Path(".env"), help="file of settings (.env)")
     parser.add_argument("--language", choices=("en", "zh", "both"), default="both", help="of the checklist")
+    parser.add_argument("--variables", action="store_true", help="print every variable instead, to be filled in")
     told = parser.parse_args(arguments)
+    if told.variables:
+        print(variables(), end="")
+        return 0
     findings = asyncio.run(examine(told.env_file))
     for finding in findings:
         texts = [getattr(finding, each) for each in ("zh", "en") if told.language in (each, "both")]

@@ -240,6 +240,18 @@ def setting_fields() -> list[tuple[str, str, str]]:
     ]
 
 
+def variables() -> str:
+    """Every variable with what it is for, as the text of an ``.env`` to fill in."""
+    lines = ["# Settings of payments. A variable of the environment wins over this file."]
+    for variable, about, _ in setting_fields():
+        lines += ["", f"# {about}", f"#{variable}="]
+    for kind in KINDS:
+        if names := sorted(field_names(kind) - {"CODE", "ENVIRONMENT"}):
+            lines += ["", f"# Channels of the kind {kind}; _FILE behind a name: from a file"]
+            lines += [f"#{variable_of(kind, name)}=" for name in names]
+    return "\n".join(lines) + "\n"
+
+
 def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
     """Read and check all settings; a variable of the environment wins over one of ``env_file``. SettingsError has
     every fault at once, so that nobody mends them one start at a time."""

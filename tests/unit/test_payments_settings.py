@@ -311,6 +311,13 @@ async def test_the_doctor_prints_a_checklist_without_secrets(
     assert not [each for each in found if each.level == "fail"]
 
 
+def test_every_variable_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--variables"]) == 0
+    shown = capsys.readouterr().out
+    assert "#PAYMENTS_ENVIRONMENT=" in shown and "#PAYMENTS_EDUPAY_SCHOOL_ID=" in shown
+    assert "#PAYMENTS_CAMPUS_CARD_SECRET=" in shown and "PAYMENTS_WECHAT_CODE=" not in shown
+
+
 def test_the_doctor_fails_where_something_must_be_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
