@@ -219,6 +219,7 @@ def config_for(url: str, **changes: Any) -> WechatConfig:
         "public_key_id": PUBLIC_KEY_ID,
         "public_key": PLATFORM_PUBLIC_PEM,
         "accounts": {"platform": "1900000100", "campus:a": "1900000200"},
+        "account_names": {"platform": "某某平台有限公司", "campus:a": "某某大学后勤集团"},
     }
     return WechatConfig(**{**fields, **changes})
 

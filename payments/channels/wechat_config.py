@@ -159,6 +159,8 @@ def _check_plain(config: WechatConfig) -> None:
     for ref, mchid in config.accounts.items():
         if not re.fullmatch(patterns["mchid"], mchid):
             raise BadSetting("accounts", f"{ref}: is not a merchant number")
+        if mchid != config.merchant and not config.account_names.get(ref):
+            raise BadSetting("account_names", f"{ref}: a merchant is a receiver under its full registered name alone")
     if not config.account_names.keys() <= config.accounts.keys():
         raise BadSetting("account_names", "names an account that accounts does not have")
     if config.limit_fen is not None and config.limit_fen < 1:

@@ -241,7 +241,6 @@ async def test_a_name_is_never_left_out_for_want_of_a_key(counter: wx.Counter) -
     by_certificate: dict[str, Any] = {
         "public_key_id": "",
         "public_key": "",
-        "account_names": {"platform": "某某平台有限公司"},
         "transfer_scene_id": "1005",
     }
     counter.says("GET", f"{TRANSFERS}/out-bill-no/T1", {"code": "NOT_FOUND"}, 404)

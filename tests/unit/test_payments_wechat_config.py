@@ -49,7 +49,8 @@ def test_a_good_configuration_is_read() -> None:
         ({"runner_payout": "transfer"}, "transfer_scene_id"),
         ({"limit_fen": Fen(0)}, "limit_fen"),
         ({"accounts": {"platform": "wx"}}, "accounts"),
-        ({"account_names": {"nobody": "公司"}}, "account_names"),
+        ({"accounts": {}, "account_names": {"nobody": "公司"}}, "account_names"),
+        ({"account_names": {"platform": "公司"}}, "account_names"),
         ({"private_key": "apiclient_key.pem"}, "private_key"),
         ({"environment": "sandbox"}, "environment"),
         ({"environment": "simulator"}, "base_url"),
@@ -84,6 +85,10 @@ def test_an_expired_certificate_is_refused_at_start() -> None:
 
 def test_a_simulated_merchant_needs_no_backup_domain_and_no_tls() -> None:
     read_keys(wx.config_for("http://127.0.0.1:8901"))
+
+
+def test_a_merchants_own_account_needs_no_name() -> None:
+    assert live(accounts={"campus:a": wx.MCHID}, account_names={}).accounts == {"campus:a": wx.MCHID}
 
 
 def test_the_legal_shape_is_named() -> None:
