@@ -14,8 +14,9 @@ from payments.channels.rsa_signing import private_key, public_key
 from payments.channels.signing_keys import BadSetting
 from payments.money import MAX_INTENT_FEN, Fen
 
-#: qr: a code that the payer scans · wap, page: Alipay's cashier on a phone, on a computer · app: its app, from ours.
-Product = Literal["qr", "wap", "page", "app"]
+#: qr: a code that the payer scans · wap, page: Alipay's cashier on a phone, on a computer · app: its app, from ours ·
+#: freeze: its app, where the money is frozen on the payer's account (资金预授权) and taken when the order is settled.
+Product = Literal["qr", "wap", "page", "app", "freeze"]
 
 _GATEWAYS: dict[Environment, str] = {
     "live": "https://openapi.alipay.com",
@@ -26,6 +27,7 @@ _NAMES: dict[Product, tuple[str, str]] = {
     "wap": ("支付宝", "Alipay"),
     "page": ("支付宝网页", "Alipay on the web"),
     "app": ("支付宝", "Alipay app"),
+    "freeze": ("支付宝预授权", "Alipay deposit"),
 }
 #: Ids of applications in Alipay's sandbox begin so.
 _SANDBOX_APP = "9021"

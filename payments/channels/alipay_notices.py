@@ -57,6 +57,8 @@ def _form(body: bytes) -> dict[str, str] | None:
 def _trade(config: AlipayConfig, params: dict[str, str]) -> Notice:
     """A change of a trade. The same kind tells of a refund: then there are a refund's number and time."""
     notice_id, number = params["notify_id"], params.get("out_trade_no", "")
+    if params.get("notify_type", "").startswith("fund_auth_"):
+        return _freeze(config, params)
     if params.get("notify_type") != "trade_status_sync" or not number:
         return OtherNotice(notice_id=notice_id, what=params.get("notify_type", ""))
     if params.get("seller_id", config.seller_id) != config.seller_id:
@@ -72,6 +74,21 @@ def _trade(config: AlipayConfig, params: dict[str, str]) -> Notice:
     if amount_fen is None or not transaction_id:
         return BadNotice("total_amount or trade_no: missing")
     return PaidNotice(notice_id=notice_id, attempt_id=number, amount_fen=amount_fen, transaction_id=transaction_id)
+
+
+def _freeze(config: AlipayConfig, params: dict[str, str]) -> Notice:
+    """Money was frozen on a payer's account, or is free again there."""
+    notice_id, what = params["notify_id"], params["notify_type"]
+    if params.get("payee_user_id", config.seller_id) != config.seller_id:
+        return BadNotice("payee_user_id: not ours")
+    if what == "fund_auth_unfreeze" and params.get("out_request_no"):
+        return MoneyNotice(notice_id=notice_id, number=params["out_request_no"])
+    if what != "fund_auth_freeze" or params.get("status") != "SUCCESS":
+        return OtherNotice(notice_id=notice_id, what=what)
+    number, amount_fen = params.get("out_order_no", ""), fen_of_yuan(params.get("amount", ""))
+    if not number or amount_fen is None or not params.get("auth_no"):
+        return BadNotice("out_order_no, amount or auth_no: missing")
+    return PaidNotice(notice_id=notice_id, attempt_id=number, amount_fen=amount_fen, transaction_id=params["auth_no"])
 
 
 #: Messages about our own instructions, and where they carry its number.
