@@ -44,7 +44,7 @@ class Whole:
         self.merchant = merchant
         self.behind = 0
         self.moved = timedelta()
-        fields = {**house.settings()["wechat"], "notify_url": merchant.url, "sub_mchid": ""}
+        fields: dict[str, Any] = {**house.settings()["wechat"], "notify_url": merchant.url, "sub_mchid": ""}
         fields |= {"accounts": {"platform": "1900000109"}, "account_names": {"platform": "某某平台有限公司"}}
         settings = WechatConfig(**fields, trade_type="native")
         debits = EduPayConfig(
