@@ -11,8 +11,9 @@ const clock = (ms) => (ms ? new Date(ms).toLocaleTimeString() : "");
 /** A table of rows; each cell is text, a number to align right, or an element. */
 function table(id, heads, rows) {
   const target = find(id);
-  // A button that is being used stays where it is.
-  if (target.contains(document.activeElement)) return;
+  // A button that is being pressed stays until it is let go, and the keyboard stays at the same place of the same table.
+  if (target.querySelector(":active")) return;
+  const place = [...target.querySelectorAll("button, a")].indexOf(document.activeElement);
   const line = (cells, tag) => {
     const row = document.createElement("tr");
     for (const cell of cells) {
@@ -26,15 +27,13 @@ function table(id, heads, rows) {
   };
   if (rows.length) target.replaceChildren(line(heads.map(say), "th"), ...rows.map((cells) => line(cells, "td")));
   else target.replaceChildren(line([say("none")], "td"));
+  if (place >= 0) target.querySelectorAll("button, a")[place]?.focus();
 }
 
 function button(word, act) {
   const made = document.createElement("button");
   made.textContent = say(word);
-  made.addEventListener("click", async () => {
-    made.blur();
-    await attempt(act);
-  });
+  made.addEventListener("click", () => attempt(act));
   return made;
 }
 
