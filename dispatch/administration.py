@@ -20,14 +20,15 @@ from dispatch.model import ids
 from dispatch.model.account import Account, Membership, Role
 from dispatch.model.campus import Campus, CampusSettings
 from dispatch.model.errors import InvalidInput, NotFound, WrongState
-from dispatch.parts import Parts, open_parts, payments_of, store_of
+from dispatch.parts import Parts, ids_of, open_parts, store_of
+from dispatch.paying import paying_of
 from dispatch.settings import Settings
 from dispatch.store.unit_of_work import GlobalUnit
 from geo.campus import CampusMap
 from geo.demo_campus import demo_campus
 from geo.geojson_import import import_geojson
 from geo.osm_import import import_osm
-from payments.channels.sandbox_bank import ScriptView
+from payments.channels.sandbox_bank import SandboxBank, ScriptView
 from payments.channels.sandbox_books import Fault
 
 T = TypeVar("T")
@@ -58,11 +59,11 @@ def migrate(settings: Settings) -> str:
     """Bring all databases of this server to this version; what was done, for people."""
     clock, keys = settings.clock(), load_secrets(settings)
     applied = store_of(settings, keys, clock).migrate()
-    payments = payments_of(settings, keys, clock)
+    paying = paying_of(settings, keys, clock, ids_of(clock))
 
     async def others() -> None:
-        await payments.migrate()
-        await payments.stop()
+        await paying.migrate()
+        await paying.body.stop()
 
     asyncio.run(others())
     return f"applied {len(applied)} migrations" if applied else "the databases are up to date"
@@ -221,10 +222,15 @@ def sandbox_script(settings: Settings, fault: Fault, *, order_id: str, count: in
     async def act(parts: Parts) -> str:
         if order_id != ANY:
             await _require_order(parts, order_id)
-        await parts.payments.bank.script(order_id, fault, count, value, channel)
-        return _lines(await parts.payments.bank.scripts())
+        await _bank(parts).script(order_id, fault, count, value, channel)
+        return _lines(await _bank(parts).scripts())
 
     return _within(settings, act)
+
+
+def _bank(parts: Parts) -> SandboxBank:
+    assert parts.paying.bank is not None, "asked for only where every channel is the sandbox"
+    return parts.paying.bank
 
 
 async def _require_order(parts: Parts, order_id: str) -> None:
@@ -239,7 +245,7 @@ def sandbox_list(settings: Settings) -> str:
     """The faults still to happen, one per line."""
 
     async def act(parts: Parts) -> str:
-        return _lines(await parts.payments.bank.scripts())
+        return _lines(await _bank(parts).scripts())
 
     return _within(settings, act)
 
@@ -248,7 +254,7 @@ def sandbox_clear(settings: Settings) -> str:
     """No more faults."""
 
     async def act(parts: Parts) -> str:
-        await parts.payments.bank.clear_scripts()
+        await _bank(parts).clear_scripts()
         return "no fault waits"
 
     return _within(settings, act)

@@ -216,9 +216,10 @@ async def _planner(parts: Parts, listen_fd: int | None, ready: Callable[[], None
 
 async def _jobs(parts: Parts, listen_fd: int | None, ready: Callable[[], None], stopping: asyncio.Event) -> None:
     async def pay() -> int:
-        return await parts.payments.work()
+        return await parts.paying.work()
 
     background = Background(parts.ctx, parts.streams, pay, parts.holder)
+    parts.paying.start_upkeep()
     background.start()
     ready()
     await stopping.wait()

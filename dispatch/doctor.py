@@ -320,10 +320,14 @@ async def _sms(settings: Settings) -> list[Finding]:
 
 
 async def _channels(settings: Settings) -> list[Finding]:
-    names = ", ".join(settings.channels)
+    if settings.payments_url:
+        return [Finding("channels", Level.OK, f"payments run in a process of their own, at {settings.payments_url}")]
+    names = ", ".join(settings.channel_names)
     if settings.is_sandbox_only:
         return [Finding("channels", Level.WARN, f"{names}: no real money moves", "fine for a trial")]
-    return [Finding("channels", Level.OK, names)]
+    if not settings.may_move_money:
+        return [Finding("channels", Level.WARN, f"{names}: rehearsed, no real money moves", "fine for a trial")]
+    return [Finding("channels", Level.OK, names, "look at `python -m payments doctor` too")]
 
 
 async def _limits(settings: Settings) -> list[Finding]:

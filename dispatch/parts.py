@@ -27,13 +27,13 @@ from dispatch.live.tracks import Tracks
 from dispatch.model.ids import NewId, make_id
 from dispatch.notify.aliyun import AliyunAccount, AliyunSender
 from dispatch.notify.sms import NoSender, PrintingSender, SmsSender
+from dispatch.paying import Paying, paying_of
 from dispatch.settings import Settings
 from dispatch.store.store import Store
 from dispatch.store.vault import Vault
 from dispatch.ticks.archive import TickArchive
 from dispatch.ticks.files import TickFiles
 from dispatch.ticks.variant import parse_variant
-from payments.sandboxed import DEFAULT_SHAPES, SandboxedPayments
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Parts:
     ctx: Context
     redis: RedisClient
     streams: ResumeStreams
-    payments: SandboxedPayments
+    paying: Paying
     holder: str
 
 
@@ -79,15 +79,6 @@ def sms_of(settings: Settings) -> SmsSender:
             return NoSender()
 
 
-def payments_of(settings: Settings, keys: Secrets, clock: Clock) -> SandboxedPayments:
-    """Payments with the demonstration institution, whose books stand apart from ours, as a real one's do."""
-    url = settings.effective_payments_database_url
-    bank_url = f"sqlite:///{settings.data_dir / 'sandbox_bank.db'}" if url.startswith("sqlite") else url
-    shapes = [each for each in DEFAULT_SHAPES if each.code in settings.channels]
-    shapes.sort(key=lambda each: settings.channels.index(each.code))
-    return SandboxedPayments(url, bank_url, clock.now, ids_of(clock), keys.sandbox_key, clock.real_s, shapes)
-
-
 @asynccontextmanager
 async def open_parts(settings: Settings, name: str, announce: Callable[[], None] | None = None) -> AsyncIterator[Parts]:
     """Open everything, hand it over, and close it again in the reverse order. ``name`` tells processes apart."""
@@ -97,13 +88,13 @@ async def open_parts(settings: Settings, name: str, announce: Callable[[], None]
     # The command line works beside a server whose private Redis it cannot know, and sends it nothing.
     redis = connect(settings.redis_url or f"unix://{settings.data_dir / 'run' / 'no-redis'}")
     store = store_of(settings, keys, clock)
-    payments = payments_of(settings, keys, clock)
+    paying = paying_of(settings, keys, clock, ids_of(clock))
     bus = Bus(redis, holder)
     waker = _Waker(bus)
     sms = sms_of(settings)
     ctx = Context(
         store=store,
-        payments=payments,
+        payments=paying.port,
         presence=Presence(redis),
         tracks=Tracks(redis, ttl_s=settings.track_days * 86_400),
         counters=Counters(redis, time.time),
@@ -121,20 +112,20 @@ async def open_parts(settings: Settings, name: str, announce: Callable[[], None]
         ),
         sms=sms,
         options=_options(settings),
-        sandbox=payments.bank,
+        sandbox=paying.bank,
         announce=announce or waker.wake,
         ticks=TickArchive(TickFiles(settings.effective_record_dir)) if settings.record_days else None,
     )
     await store.start()
-    await payments.start()
+    await paying.body.start()
     await bus.start()
     try:
-        yield Parts(settings, keys, ctx, redis, ResumeStreams(redis), payments, holder)
+        yield Parts(settings, keys, ctx, redis, ResumeStreams(redis), paying, holder)
     finally:
         await waker.stop()
         await bus.stop()
         await sms.close()
-        await payments.stop()
+        await paying.body.stop()
         await store.stop()
         await redis.aclose()
 
@@ -142,7 +133,7 @@ async def open_parts(settings: Settings, name: str, announce: Callable[[], None]
 def _options(settings: Settings) -> Options:
     return Options(
         offer_ttl=timedelta(seconds=settings.offer_ttl_s),
-        channels=settings.channels,
+        channels=settings.channel_names,
         public_url=settings.effective_public_url,
         link_ttl=timedelta(seconds=settings.link_ttl_s),
         params=parse_variant(settings.plan_params).params(Params()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from dispatch import parse
 from dispatch.clock import ScaledClock, real_clock
 from dispatch.ticks.variant import parse_variant
+from payments import settings as payments_settings
 
 ROLES = ("web", "planner", "jobs")
 # Channels where no real money moves: only these may run in a demo or in scaled time.
@@ -100,11 +101,16 @@ class Settings:
 
     # Time and money
     channels: tuple[str, ...] = _setting("DISPATCH_CHANNELS", parse.each(parse.one_of(*SANDBOX_CHANNELS)),
-        SANDBOX_CHANNELS, "payment channels in order of preference, separated by commas")  # fmt: skip
+        SANDBOX_CHANNELS, "demonstration channels in order of preference, separated by commas; real ones and their "
+        "simulators are set up by PAYMENTS_CHANNELS, see docs/PAYMENTS.md")  # fmt: skip
+    payments_url: str = _setting("DISPATCH_PAYMENTS_URL", parse.web_url, "",
+        "payments run apart, at this address (`python -m payments serve`); empty: in this server")  # fmt: skip
+    payments_keys_file: Path | None = _setting("DISPATCH_PAYMENTS_KEYS_FILE", parse.readable_file, None,
+        "the keys that it knows its callers by; with DISPATCH_PAYMENTS_URL")  # fmt: skip
     time_scale: float = _setting("DISPATCH_TIME_SCALE", parse.number(0.1, 1000), 1.0,
-        "how fast business time runs; other than 1 only with sandbox channels")  # fmt: skip
+        "how fast business time runs; other than 1 only where no real money moves")  # fmt: skip
     time_start: datetime | None = _setting("DISPATCH_TIME_START", parse.instant, None,
-        "when business time begins, as 2026-03-02T11:00:00+08:00; only with sandbox channels")  # fmt: skip
+        "when business time begins, as 2026-03-02T11:00:00+08:00; only where no real money moves")  # fmt: skip
     is_demo: bool = _setting(
         "DISPATCH_DEMO", parse.boolean, False, "printed sign-in codes and made-up people are allowed"
     )
@@ -157,6 +163,9 @@ class Settings:
     clock_start: datetime | None = _setting("DISPATCH_CLOCK_START", parse.instant, None, "internal")
     clock_origin_s: float | None = _setting("DISPATCH_CLOCK_ORIGIN_S", parse.number(0, 1e12), None, "internal")
 
+    #: Payments with channels of their own (PAYMENTS_CHANNELS and what belongs to it); None: the demonstration's.
+    payments: payments_settings.Settings | None = None
+
     def clock(self) -> ScaledClock:
         """The clock that all processes of this server share."""
         if self.clock_start is not None and self.clock_origin_s is not None:
@@ -197,13 +206,17 @@ class Settings:
         """What no single setting is at fault for."""
         if (self.tls_cert is None) != (self.tls_key is None):
             yield "DISPATCH_TLS_CERT and DISPATCH_TLS_KEY: give both or neither"
-        if not self.is_sandbox_only:
+        if bool(self.payments_url) != (self.payments_keys_file is not None):
+            yield "DISPATCH_PAYMENTS_URL and DISPATCH_PAYMENTS_KEYS_FILE: give both or neither"
+        if self.payments_url and self.payments is not None:
+            yield "DISPATCH_PAYMENTS_URL: PAYMENTS_CHANNELS is a setting of that process, not of this one"
+        if self.may_move_money:
             if self.time_scale != 1.0:
-                yield "DISPATCH_TIME_SCALE: only 1 is legal while a real payment channel is in DISPATCH_CHANNELS"
+                yield "DISPATCH_TIME_SCALE: only 1 is legal while payments are live or in a process of their own"
             if self.time_start is not None:
-                yield "DISPATCH_TIME_START: not legal while a real payment channel is in DISPATCH_CHANNELS"
+                yield "DISPATCH_TIME_START: not legal while payments are live or in a process of their own"
             if self.is_demo:
-                yield "DISPATCH_DEMO: not legal while a real payment channel is in DISPATCH_CHANNELS"
+                yield "DISPATCH_DEMO: not legal while payments are live or in a process of their own"
         if self.sms == "print" and not self.is_demo:
             yield "DISPATCH_SMS=print: prints sign-in codes, so it is legal only with DISPATCH_DEMO=1"
         if self.sms == "aliyun":
@@ -221,12 +234,25 @@ class Settings:
 
     @property
     def is_sandbox_only(self) -> bool:
-        return all(channel in SANDBOX_CHANNELS for channel in self.channels)
+        """Whether every channel is the demonstration's."""
+        return not self.payments_url and all(each in SANDBOX_CHANNELS for each in self.channel_names)
+
+    @property
+    def may_move_money(self) -> bool:
+        """Whether real money may move, as far as is known here: a payments process is not asked what it is."""
+        return bool(self.payments_url) or (self.payments is not None and self.payments.is_live)
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The ways to pay in order of preference; those of a payments process are known to it alone."""
+        if self.payments_url:
+            return ()
+        return self.channels if self.payments is None else self.payments.channel_names
 
 
 def setting_fields() -> Iterator[Field[Any]]:
-    """Every field of Settings, in order."""
-    return iter(fields(Settings))
+    """Every field of Settings that a variable sets, in order."""
+    return (each for each in fields(Settings) if "env" in each.metadata)
 
 
 def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
@@ -248,10 +274,25 @@ def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
             faults.append(f"{name}={shown}: {fault}")
     if not faults:
         settings = Settings(**given)
-        faults = list(settings.contradictions())
+        try:
+            settings = replace(settings, payments=_payments(settings, told))
+        except payments_settings.SettingsError as error:
+            faults = error.faults
+        faults += settings.contradictions()
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _payments(settings: Settings, told: Mapping[str, str]) -> payments_settings.Settings | None:
+    """Payments with channels of their own, where there are such; what is not told lies beside the rest."""
+    if not told.get("PAYMENTS_CHANNELS", "").strip():
+        return None
+    usual = {"PAYMENTS_DATA_DIR": str(settings.data_dir.absolute() / "payments")}
+    given = {name: text for name, text in told.items() if name.startswith("PAYMENTS_")}
+    return payments_settings.read_settings(
+        usual | given | {"PAYMENTS_DATABASE_URL": settings.effective_payments_database_url}, None
+    )
 
 
 def gather_environ(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:

@@ -10,6 +10,9 @@ from http import HTTPStatus
 import msgspec
 from tornado.web import HTTPError
 
+from payments.remote import PaymentsUnreachable
+from payments.store.group_commit import TooBusy
+
 from ..model.errors import Refusal, TooMany, Unavailable
 from ..model.views import ErrorBody, ErrorView
 
@@ -33,6 +36,9 @@ class Failure:
 
 def failure_of(fault: BaseException | None, *, status: int = 500) -> Failure:
     """What the caller is told of ``fault``; what is no refusal is logged here with the id that the caller gets."""
+    if isinstance(fault, PaymentsUnreachable | TooBusy):
+        _log.warning("payments: %s", fault)
+        fault = Unavailable("payments are busy or not reached; what was asked may be asked again")
     if isinstance(fault, Refusal):
         body = ErrorBody(code=fault.code, message=fault.message, field=fault.field, detail=_plain(fault.detail))
         return Failure(fault.status, ErrorView(error=body), _headers(fault))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dispatch.settings import Settings, SettingsError, example_env, read_settings, setting_fields
+from payments.settings import Settings as PaymentsSettings
 
 
 def read(**environ: str) -> Settings:
@@ -110,12 +111,44 @@ def test_a_certificate_needs_its_key(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["DISPATCH_TIME_SCALE", "DISPATCH_TIME_START", "DISPATCH_DEMO"])
-def test_with_real_money_time_is_real(name):
+def test_with_real_money_time_is_real(name, tmp_path):
     given = {"time_scale": 2.0, "time_start": datetime(2026, 3, 2, tzinfo=UTC), "is_demo": True}
     field = next(each for each in setting_fields() if each.metadata["env"] == name)
-    settings = Settings(channels=("wechat",), **{field.name: given[field.name]})
-    assert any(fault.startswith(name) for fault in settings.contradictions())
-    assert not list(Settings(channels=("wechat",)).contradictions())
+    live = PaymentsSettings(environment="live", channel_names=("wechat",))
+    apart = {"payments_url": "https://payments.internal", "payments_keys_file": tmp_path / "keys"}
+    for real in ({"payments": live}, apart):
+        settings = Settings(**real, **{field.name: given[field.name]})
+        assert any(fault.startswith(name) for fault in settings.contradictions())
+        assert not list(Settings(**real).contradictions())
+    rehearsed = PaymentsSettings(environment="simulator", channel_names=("wechat",))
+    assert not list(Settings(payments=rehearsed, **{field.name: given[field.name]}).contradictions())
+
+
+def test_payments_have_settings_of_their_own_that_are_read_with_the_others(tmp_path):
+    given = {"DISPATCH_DATA_DIR": str(tmp_path), "PAYMENTS_CHANNELS": "sandbox_backup,sandbox"}
+    settings = read(**given)
+    assert settings.payments is not None and settings.channel_names == ("sandbox_backup", "sandbox")
+    assert settings.is_sandbox_only and not settings.may_move_money
+    assert settings.payments.data_dir == tmp_path / "payments"
+    assert settings.payments.effective_database_url == f"sqlite:///{tmp_path}/payments.db"
+    with pytest.raises(SettingsError, match="PAYMENTS_CHANNELS"):
+        read(**given | {"PAYMENTS_CHANNELS": "dogecoin"})
+    with pytest.raises(SettingsError, match="PAYMENTS_WECHAT_"):
+        read(**given | {"PAYMENTS_CHANNELS": "wechat", "PAYMENTS_ENVIRONMENT": "live"})
+    plain = read(DISPATCH_DATA_DIR=str(tmp_path))
+    assert plain.payments is None and plain.channel_names == ("sandbox", "sandbox_backup")
+
+
+def test_payments_apart_need_their_key_and_no_channels_here(tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("1 " + "ab" * 32)
+    apart = {"DISPATCH_PAYMENTS_URL": "http://127.0.0.1:8890", "DISPATCH_PAYMENTS_KEYS_FILE": str(keys)}
+    settings = read(**apart)
+    assert (settings.channel_names, settings.is_sandbox_only, settings.may_move_money) == ((), False, True)
+    with pytest.raises(SettingsError, match="give both or neither"):
+        read(DISPATCH_PAYMENTS_URL="http://127.0.0.1:8890")
+    with pytest.raises(SettingsError, match="DISPATCH_PAYMENTS_URL: PAYMENTS_CHANNELS"):
+        read(**apart, PAYMENTS_CHANNELS="sandbox", DISPATCH_DATA_DIR=str(tmp_path))
 
 
 def test_databases_follow_from_the_data_folder_unless_told(tmp_path):

@@ -20,6 +20,8 @@ from dispatch.web.errors import failure_of
 from dispatch.web.queries import ListOrders
 from dispatch.web.route import Anyone, Nothing
 from dispatch.web.routes import ROUTES
+from payments.remote import PaymentsUnreachable
+from payments.store.group_commit import TooBusy
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,9 @@ def test_refusals_become_answers() -> None:
     answer = failure_of(NotFound(id="x"))
     assert (answer.status, answer.view.error.code, answer.view.error.detail) == (404, "not_found", {"id": "x"})
     assert failure_of(NotSignedIn()).headers == {"WWW-Authenticate": "Bearer"}
+    for trouble in (PaymentsUnreachable("submit: refused"), TooBusy("5000 transactions wait already")):
+        busy = failure_of(trouble)
+        assert (busy.status, busy.view.error.code, busy.headers) == (503, "unavailable", {"Retry-After": "1"})
     assert failure_of(TooMany(retry_after_s=7)).headers == {"Retry-After": "7"}
     assert failure_of(HTTPError(405)).view.error.code == "method_not_allowed"
     assert failure_of(None, status=599).view.error.message

@@ -1,0 +1,66 @@
+"""The payments that this server is told to have: in its own processes with the sandbox or real channels, or in one of
+their own, asked over the signed interface."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from dispatch.clock import Clock
+from dispatch.keys import Secrets
+from dispatch.settings import Settings
+from payments.assembly import assemble
+from payments.booking import NewId
+from payments.channels.sandbox_bank import SandboxBank
+from payments.embedded import EmbeddedPayments
+from payments.internal_signing import Keys
+from payments.key_files import read_keys
+from payments.port import PaymentsPort
+from payments.remote import RemotePayments, as_port
+from payments.sandboxed import DEFAULT_SHAPES, SandboxedPayments
+
+
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """One body of the payments port, and what this process has to do for it. ``bank``: the demonstration institution,
+    where there is one here."""
+
+    body: EmbeddedPayments | RemotePayments
+    bank: SandboxBank | None = None
+
+    @property
+    def port(self) -> PaymentsPort:
+        """What flows see of it."""
+        return as_port(self.body) if isinstance(self.body, RemotePayments) else self.body
+
+    async def migrate(self) -> None:
+        """Bring its tables up to date; a process of its own sees to that itself."""
+        if isinstance(self.body, EmbeddedPayments):
+            await self.body.migrate()
+
+    async def work(self) -> int:
+        """One pass over everything due; a process of its own does that itself."""
+        return await self.body.work() if isinstance(self.body, EmbeddedPayments) else 0
+
+    def start_upkeep(self) -> None:
+        """Reconcile, watch and raise alarms from now on, in this process; stopping the body ends it."""
+        if isinstance(self.body, EmbeddedPayments):
+            self.body.upkeep.start()
+
+
+def paying_of(settings: Settings, keys: Secrets, clock: Clock, new_id: NewId) -> Paying:
+    """Joined as the settings say; nothing is opened yet."""
+    if settings.payments_url:
+        assert settings.payments_keys_file is not None, "the settings check that they come together"
+        tls = ssl.create_default_context() if settings.payments_url.startswith("https:") else None
+        return Paying(RemotePayments(settings.payments_url, Keys(read_keys(settings.payments_keys_file)), tls=tls))
+    if settings.payments is not None:
+        assembled = assemble(settings.payments, clock.now, new_id, clock.real_s)
+        return Paying(assembled, assembled.bank)
+    url = settings.effective_payments_database_url
+    bank_url = f"sqlite:///{settings.data_dir / 'sandbox_bank.db'}" if url.startswith("sqlite") else url
+    shapes = [each for each in DEFAULT_SHAPES if each.code in settings.channels]
+    shapes.sort(key=lambda each: settings.channels.index(each.code))
+    # Its books stand apart from ours, as a real institution's do.
+    sandboxed = SandboxedPayments(url, bank_url, clock.now, new_id, keys.sandbox_key, clock.real_s, shapes)
+    return Paying(sandboxed, sandboxed.bank)
