@@ -173,6 +173,10 @@ def certificates_of(channels: Sequence[ChannelSetting], now: datetime | None = N
             left = read_keys(each.config if each.kind == "wechat" else each.config.merchant, at).days_left
             if left is not None:
                 found.append(Certificate(name=each.code, expires_at=at + timedelta(days=left)))
+        elif each.kind == "alipay":
+            earliest = each.config.keys(at).ends_at
+            if earliest is not None:
+                found.append(Certificate(name=each.code, expires_at=earliest))
         elif each.kind == "unionpay":
             ends_at = each.config.signing_key(at).certificate.not_valid_after_utc
             found.append(Certificate(name=each.code, expires_at=ends_at))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -46,19 +47,21 @@ def certificate(
     begins: datetime | None = None,
     days: float = 3650,
     public_key: ec.EllipticCurvePublicKey | None = None,
+    issuer_key: ec.EllipticCurvePrivateKey | None = None,
+    issuer_name: Sequence[tuple[x509.ObjectIdentifier, str]] = (),
 ) -> x509.Certificate:
-    """A certificate for the key of ``name`` (or another one), signed by the key of ``issuer``."""
+    """A certificate for the key of ``name`` (or another one), signed by the key of ``issuer`` (or another one)."""
     starts = begins or datetime.now(UTC) - timedelta(days=1)
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .issuer_name(x509.Name([x509.NameAttribute(*part) for part in issuer_name or [(NameOID.COMMON_NAME, issuer)]]))
         .public_key(public_key or rsa_key(name).public_key())
         .serial_number(69629715588 + len(name))
         .not_valid_before(starts)
         .not_valid_after(starts + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=name == issuer, path_length=None), critical=True)
-        .sign(rsa_key(issuer), hashes.SHA256())
+        .sign(issuer_key or rsa_key(issuer), hashes.SHA256())
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 
-from payments.channels.alipay_signing import ALGORITHM
+from payments.channels.alipay_signing import ALGORITHM, AlipayKeys, keys_of_certificates
 from payments.channels.environment import Environment, check_gateway, check_own_url
 from payments.channels.rsa_signing import private_key, public_key
 from payments.channels.signing_keys import BadSetting
@@ -44,10 +45,14 @@ class AlipayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     #: The merchant's own account (PID); whoever else is named in a notification is not us.
     seller_id: str
     app_private_key: str
-    alipay_public_key: str
     notify_url: str
     #: Declared, not guessed; there is only this one.
     algorithm: Literal["RSA2"]
+    #: Either Alipay's public key, or the three files of certificate mode; transfers to persons need the latter.
+    alipay_public_key: str = ""
+    app_certificate: str = ""
+    alipay_certificate: str = ""
+    alipay_root_certificate: str = ""
     return_url: str = ""
     code: str = "alipay"
     name_zh: str = ""
@@ -97,11 +102,24 @@ class AlipayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             if not _ACCOUNT.fullmatch(account):
                 raise BadSetting("accounts", f"{ref}: must be 2088 and twelve more digits")
         self._check_bounds()
-        own = private_key("app_private_key", self.app_private_key).public_key()
-        if own == public_key("alipay_public_key", self.alipay_public_key):
+        self.keys(datetime.now(UTC))
+
+    def keys(self, now: datetime) -> AlipayKeys:
+        """The keys, read and checked. BadSetting."""
+        own = private_key("app_private_key", self.app_private_key)
+        files = (self.app_certificate, self.alipay_certificate, self.alipay_root_certificate)
+        if any(files):
+            if not all(files):
+                raise BadSetting("app_certificate", "alipay_certificate and alipay_root_certificate belong together")
+            if self.alipay_public_key:
+                raise BadSetting("alipay_public_key", "is not used with certificates")
+            return keys_of_certificates(own, *files, now)
+        key = public_key("alipay_public_key", self.alipay_public_key)
+        if own.public_key() == key:
             raise BadSetting(
                 "alipay_public_key", "is your application's own public key; Alipay shows its key beside it"
             )
+        return AlipayKeys(own=own, alipay=key, serials={}, ends_at=None)
 
     def _check_bounds(self) -> None:
         if not 60 <= self.longest_s <= 15 * 86400:

@@ -14,7 +14,6 @@ from payments.channels import alipay_signing as signing
 from payments.channels.alipay_config import AlipayConfig
 from payments.channels.china import beijing_text
 from payments.channels.http import CALL_S, HttpReply, HttpRequest, HttpSilence, ProviderHttp
-from payments.channels.rsa_signing import private_key, public_key
 from payments.outcomes import OVERLOAD
 
 PATH = "/gateway.do"
@@ -64,8 +63,8 @@ class AlipayGateway:
         self._config = config
         self._http = http
         self._wall_s = wall_s
-        self._key = private_key("app_private_key", config.app_private_key)
-        self.alipay_key = public_key("alipay_public_key", config.alipay_public_key)
+        self._keys = config.keys(self.now())
+        self.alipay_key = self._keys.alipay
 
     def now(self) -> datetime:
         """The time that requests are stamped with."""
@@ -111,10 +110,11 @@ class AlipayGateway:
                 "charset": "utf-8",
                 "timestamp": beijing_text(self.now()),
                 "version": "1.0",
+                **self._keys.serials,
                 "biz_content": msgspec.json.encode(content).decode(),
                 **more,
             },
-            self._key,
+            self._keys.own,
         )
 
     def _read(self, method: str, answer: HttpReply | HttpSilence) -> Answer:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
+from datetime import datetime
 
 import msgspec
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
+from payments.channels import signing_keys
 from payments.channels.rsa_signing import is_signed_sha256, sign_sha256
+from payments.channels.signing_keys import BadSetting
 
 #: The only algorithm that is sent or believed; "RSA" is SHA-1.
 ALGORITHM = "RSA2"
@@ -28,6 +33,54 @@ def text_to_sign(params: Mapping[str, str], without: Collection[str] = ("sign",)
     'a=x y&b=2'
     """
     return "&".join(f"{name}={params[name]}" for name in sorted(params) if params[name] and name not in without)
+
+
+# -- keys and certificates ------------------------------------------------------------------------------------------
+
+
+class AlipayKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """A merchant's own key, and Alipay's; with certificates also the numbers of them that every request carries."""
+
+    own: RSAPrivateKey
+    alipay: RSAPublicKey
+    serials: Mapping[str, str]
+    #: When the first of the certificates ends; None: there are none.
+    ends_at: datetime | None
+
+
+def keys_of_certificates(own: RSAPrivateKey, app: str, alipay: str, roots: str, now: datetime) -> AlipayKeys:
+    """From the three files that Alipay gives (PEM or absolute paths), all in their time. BadSetting."""
+    app_certificate = signing_keys.certificate("app_certificate", app)
+    signing_keys.check_certificate("app_certificate", app_certificate, own, now)
+    alipay_certificate = signing_keys.certificate("alipay_certificate", alipay)
+    signing_keys.check_certificate("alipay_certificate", alipay_certificate, None, now)
+    key = alipay_certificate.public_key()
+    if not isinstance(key, RSAPublicKey):
+        raise BadSetting("alipay_certificate", "is not for an RSA key")
+    try:
+        bundle = x509.load_pem_x509_certificates(signing_keys.pem_of("alipay_root_certificate", roots))
+    except ValueError as error:
+        raise error if isinstance(error, BadSetting) else BadSetting("alipay_root_certificate", "is not PEM") from None
+    root_serials = [certificate_serial(each) for each in bundle if _is_rsa_signed(each)]
+    if not root_serials:
+        raise BadSetting("alipay_root_certificate", "has no certificate that is signed with RSA")
+    return AlipayKeys(
+        own=own,
+        alipay=key,
+        serials={"app_cert_sn": certificate_serial(app_certificate), "alipay_root_cert_sn": "_".join(root_serials)},
+        ends_at=min(app_certificate.not_valid_after_utc, alipay_certificate.not_valid_after_utc),
+    )
+
+
+def certificate_serial(certificate: x509.Certificate) -> str:
+    """Alipay's own number of a certificate: the digest of its issuer's name, the last part first, and its serial."""
+    text = f"{certificate.issuer.rfc4514_string()}{certificate.serial_number}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _is_rsa_signed(certificate: x509.Certificate) -> bool:
+    # Alipay's bundle also has roots for elliptic curves and for SM2, which do not count.
+    return certificate.signature_algorithm_oid.dotted_string.startswith("1.2.840.113549.1.1.")
 
 
 # -- requests -----------------------------------------------------------------------------------------------------
@@ -75,10 +128,7 @@ def take_apart(body: bytes, method: str) -> SignedReply | None:
     content = members.get(reply_member(method), members.get("error_response"))
     if content is None:
         return None
-    try:
-        signature = json.loads(members.get("sign", '""'))
-    except ValueError:
-        return None
+    signature = json.loads(members.get("sign", '""'))
     return SignedReply(content.encode(), signature if isinstance(signature, str) else "")
 
 

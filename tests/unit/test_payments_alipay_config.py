@@ -6,12 +6,17 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from alipay import DCAliPay
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from payments.assembly import certificates_of
+from payments.channel_settings import ChannelSetting
 from payments.channels.alipay_config import AlipayConfig
 from payments.channels.china import beijing_day, beijing_moment, beijing_text, fen_of_yuan
 from payments.channels.environment import check_gateway, check_own_url
 from payments.channels.signing_keys import BadSetting
-from tests.payments_keys import private_pem, public_pem
+from tests.payments_keys import certificate, pem, private_pem, public_pem, rsa_key
 
 LIVE: dict[str, Any] = {
     "environment": "live",
@@ -76,6 +81,88 @@ def test_what_cannot_work_is_refused_by_name(changes: dict[str, Any], why: str) 
 def test_ones_own_public_key_is_not_alipays() -> None:
     with pytest.raises(BadSetting, match=r"^alipay_public_key: is your application's own"):
         config(alipay_public_key=public_pem("merchant"))
+
+
+def certificates() -> dict[str, str]:
+    return {
+        "alipay_public_key": "",
+        "app_certificate": pem(certificate("merchant", "ant", "merchant")),
+        "alipay_certificate": pem(certificate("alipay", "ant", "alipay")),
+        "alipay_root_certificate": pem(certificate("ant", "ant", "ant")) + pem(certificate("cfca", "cfca", "cfca")),
+    }
+
+
+def test_certificates_instead_of_a_public_key() -> None:
+    now = datetime.now(UTC)
+    keys = config(**certificates()).keys(now)
+    assert keys.alipay == rsa_key("alipay").public_key()
+    assert keys.ends_at is not None and keys.ends_at > now
+    (watched,) = certificates_of([ChannelSetting(code="alipay", kind="alipay", config=config(**certificates()))], now)
+    assert (watched.name, watched.expires_at) == ("alipay", keys.ends_at)
+    assert config().keys(now).serials == {}
+
+
+def test_the_numbers_of_certificates_are_the_sdks() -> None:
+    """Its text form names four parts of the issuer; ours have them all, as Alipay's do."""
+    files = certificates()
+    issued = full_certificate("merchant", "ant")
+    files |= {"app_certificate": issued, "alipay_root_certificate": f"{full_certificate('ant', 'ant')}\n{curve()}"}
+    sdk = DCAliPay(
+        appid="1",
+        app_private_key_string=private_pem("merchant"),
+        app_public_key_cert_string=issued,
+        alipay_public_key_cert_string=files["alipay_certificate"],
+        alipay_root_cert_string=files["alipay_root_certificate"],
+    )
+    assert config(**files).keys(datetime.now(UTC)).serials == {
+        "app_cert_sn": sdk.app_cert_sn,
+        "alipay_root_cert_sn": sdk.alipay_root_cert_sn,
+    }
+
+
+def full_certificate(name: str, issuer: str) -> str:
+    """A certificate whose names have four parts, in the order of Alipay's."""
+    parts = [(NameOID.COUNTRY_NAME, "CN"), (NameOID.ORGANIZATION_NAME, "Ant Financial"),
+             (NameOID.ORGANIZATIONAL_UNIT_NAME, "Certification Authority"), (NameOID.COMMON_NAME, issuer)]  # fmt: skip
+    return pem(certificate(name, issuer, name, issuer_name=parts))
+
+
+def curve() -> str:
+    """A root for elliptic curves, as Alipay's bundle has one."""
+    return pem(certificate("ant", "curve", "curve", issuer_key=ec.generate_private_key(ec.SECP256R1())))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"app_certificate": ""}, "app_certificate: .* belong together"),
+        ({"alipay_public_key": "x"}, "alipay_public_key: is not used with certificates"),
+        ({"app_certificate": "app.crt"}, "app_certificate: .* absolute path"),
+        ({"alipay_root_certificate": "root.crt"}, "alipay_root_certificate: .* absolute path"),
+        ({"alipay_root_certificate": "-----BEGIN CERTIFICATE-----"}, "alipay_root_certificate: is not PEM"),
+    ],
+)
+def test_wrong_certificates_are_refused_by_name(changes: dict[str, str], why: str) -> None:
+    with pytest.raises(BadSetting, match=f"^{why}"):
+        config(**{**certificates(), **changes})
+
+
+def test_certificates_belong_together_and_are_in_their_time() -> None:
+    files = certificates()
+    for field, wrong, why in [
+        ("app_certificate", certificate("stranger", "ant", "merchant"), "does not belong"),
+        ("app_certificate", certificate("merchant", "ant", "merchant", days=0.5), "expired on"),
+        ("alipay_certificate", certificate("alipay", "ant", "alipay", days=0.5), "expired on"),
+        (
+            "alipay_certificate",
+            certificate("x", "ant", "x", public_key=ec.generate_private_key(ec.SECP256R1()).public_key()),
+            "not for an RSA key",
+        ),
+    ]:
+        with pytest.raises(BadSetting, match=f"^{field}: .*{why}"):
+            config(**{**files, field: pem(wrong)})
+    with pytest.raises(BadSetting, match="^alipay_root_certificate: has no certificate"):
+        config(**{**files, "alipay_root_certificate": curve()})
 
 
 def test_addresses_of_the_simulator_may_be_anywhere_else() -> None:
