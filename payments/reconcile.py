@@ -27,7 +27,6 @@ MismatchKind = Literal["paid_there_not_here", "paid_here_not_there", "amount_dif
 Cause = Literal[
     "not_booked",  # ours, and not booked here
     "unknown_number",  # no number of ours
-    "other_channel",  # a number of ours, of another channel or of something else
     "missing",  # booked here, on no bill
     "amount",  # one movement, two amounts
     "more_there",  # more of a split's receivers are paid there than here
@@ -46,7 +45,6 @@ Repair = Literal["book_payment", "wake", "ask_again", "person"]
 REPAIRS: Mapping[tuple[MismatchKind, Cause], Repair] = {
     ("paid_there_not_here", "not_booked"): "book_payment",
     ("paid_there_not_here", "unknown_number"): "person",
-    ("paid_there_not_here", "other_channel"): "person",
     ("paid_here_not_there", "missing"): "ask_again",
     ("amount_differs", "amount"): "person",
     ("amount_differs", "more_there"): "wake",
@@ -54,7 +52,6 @@ REPAIRS: Mapping[tuple[MismatchKind, Cause], Repair] = {
     ("amount_differs", "bill_contradicts_itself"): "person",
     ("state_differs", "not_booked"): "wake",
     ("state_differs", "unknown_number"): "person",
-    ("state_differs", "other_channel"): "person",
     ("state_differs", "missing"): "ask_again",
     ("twice", "second_attempt"): "book_payment",
     ("twice", "charged_twice"): "person",
@@ -108,6 +105,10 @@ class Booked(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> Key:
         return self.kind, self.number
 
+    @property
+    def order_key(self) -> Key:
+        return self.kind, self.attempt_id
+
 
 class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What judging needs of an attempt; ``is_intent_paid``: another one of the intent has paid it."""
@@ -133,6 +134,14 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True):
     booked: tuple[Booked, ...]
 
 
+class OtherDays(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bills of other days say of the numbers of this one: their sums, and what went back of each attempt
+    under numbers that are not ours."""
+
+    sums: Mapping[Key, Fen] = {}
+    returned: Mapping[str, Fen] = {}
+
+
 class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
     """A difference, named; both sums in fen."""
 
@@ -154,17 +163,26 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def billed_of(bill: Bill) -> list[Billed]:
-    """The bill's movements, one per kind and number. Fees belong to nobody's order; what trades and flows both name
-    counts once."""
+    """The bill's movements, one per kind and number. Fees belong to nobody's order. What was paid and given back is
+    what the trades say: the flows may name it under another number or on another day, and only contradict them."""
     trades = _sums(bill.trades)
     flows = _sums(bill.flows or ())
-    result: list[Billed] = []
     for key, trade in trades.items():
         flow = flows.pop(key, None)
         if flow is not None and flow.amount_fen != trade.amount_fen:
-            trade = msgspec.structs.replace(trade, flow_fen=flow.amount_fen)
-        result.append(trade)
-    return [*result, *flows.values()]
+            trades[key] = msgspec.structs.replace(trade, flow_fen=flow.amount_fen)
+    return [*trades.values(), *(flow for flow in flows.values() if flow.kind not in _OF_TRADES)]
+
+
+#: What every bill shows; anything else only where the provider makes a bill of the funds, too.
+_OF_TRADES: frozenset[BillKind] = frozenset({"paid", "refunded"})
+_OF_FLOWS: frozenset[BillKind] = frozenset({"split", "taken_back"})
+
+
+def shown_kinds(bill: Bill) -> frozenset[BillKind]:
+    """What must be on this bill if it happened."""
+    others: frozenset[BillKind] = frozenset(line.kind for line in bill.trades) if bill.flows is None else _OF_FLOWS
+    return _OF_TRADES | (others & _OF_FLOWS)
 
 
 def _sums(lines: Iterable[BillLine]) -> dict[Key, Billed]:
@@ -200,70 +218,117 @@ def judged_span(day: date, zone: tzinfo) -> tuple[datetime, datetime]:
     return begin - EDGE, end - EDGE
 
 
+def of_this_channel(channel: str, bill: Iterable[Billed], ours: Ours) -> list[Billed]:
+    """The bill without what we did by another channel of the same merchant: that is judged with that channel's."""
+
+    def is_elsewhere(line: Billed) -> bool:
+        known = ours.instructions.get(line.number) or ours.attempts.get(line.number)
+        return known is not None and known.channel != channel
+
+    return [line for line in bill if not is_elsewhere(line)]
+
+
+def reversed_attempts(bill: Iterable[Billed], other: OtherDays, ours: Ours) -> frozenset[str]:
+    """Attempts that were paid and given back by the provider itself, as when a debit without an answer is reversed:
+    nothing of that is booked here, and nothing is missing."""
+    booked = {row.attempt_id for row in ours.booked if row.kind == "paid"}
+    paid: dict[str, int] = {}
+    back: dict[str, int] = {}
+    for line in bill:
+        if line.kind == "paid":
+            paid[line.number] = line.amount_fen
+        elif line.kind == "refunded" and line.number not in ours.instructions:
+            back[line.attempt_id] = back.get(line.attempt_id, 0) + line.amount_fen
+    result = set()
+    for name in {*paid, *back} - booked:
+        paid_fen = paid.get(name, 0) + other.sums.get(("paid", name), 0)
+        if name in ours.attempts and 0 < paid_fen == back.get(name, 0) + other.returned.get(name, 0):
+            result.add(name)
+    return frozenset(result)
+
+
 def compare(
-    channel: str,
     bill: Iterable[Billed],
-    other_days: Mapping[Key, Fen],
+    other: OtherDays,
     ours: Ours,
     span: tuple[datetime, datetime],
+    shown: frozenset[BillKind],
+    reversed_there: frozenset[str] = frozenset(),
 ) -> list[Mismatch]:
-    """Every mismatch of one day. ``other_days`` are the sums that the bills of other days name; ``span`` is the time
-    whose movements of ours must be on a bill by now."""
+    """Every mismatch of one day of a channel. ``span`` is the time whose movements of ours must be on a bill by now,
+    if they are of a kind that is ``shown`` on it."""
     booked = _Books(ours.booked)
     paid_intents: set[str] = set()
     found: list[Mismatch] = []
     named: set[Key] = set()
     for line in bill:
         named.add(line.key)
-        theirs_fen = Fen(line.amount_fen + other_days.get(line.key, 0))
-        judge = _judge_payment if line.kind == "paid" else _judge_movement
-        verdict = judge(channel, line, theirs_fen, ours, booked, paid_intents)
+        if line.kind in _OF_TRADES and line.attempt_id in reversed_there:
+            continue
+        theirs_fen = Fen(line.amount_fen + other.sums.get(line.key, 0))
+        verdict = _verdict(line, theirs_fen, ours, booked, paid_intents)
         if verdict is None and booked.fen_before(line.key, span[1]) > theirs_fen:
             verdict = "amount_differs", "less_there"
         if verdict is not None:
             found.append(_mismatch(verdict, line, booked.fen(line.key), theirs_fen))
     for row in booked.within(span):
-        theirs_fen = other_days.get(row.key, Fen(0))
-        if row.key in named or booked.fen_before(row.key, span[1]) <= theirs_fen:
+        # A provider may name a split by its order alone.
+        key = row.key if row.key in named or row.key in other.sums else row.order_key
+        theirs_fen = other.sums.get(key, Fen(0))
+        ours_fen = booked.fen_before(key if theirs_fen else row.key, span[1])
+        if row.kind not in shown or key in named or ours_fen <= theirs_fen:
             continue
         if theirs_fen > 0 and row.kind != "split":
             continue  # It moves once, so the bill that has it has judged it.
-        verdict = _missing(row, theirs_fen)
-        found.append(_mismatch(verdict, row, booked.fen_before(row.key, span[1]), theirs_fen))
+        # One name for one difference, whichever day finds it: the bill's, once it has one.
+        named_row = msgspec.structs.replace(row, number=key[1]) if theirs_fen else row
+        found.append(_mismatch(_missing(row, theirs_fen), named_row, ours_fen, theirs_fen))
     return found
 
 
 class _Books:
-    """Our movements by their names."""
+    """Our movements by their names; splits also by their order's, for bills that know no other."""
 
     def __init__(self, booked: Iterable[Booked]) -> None:
         self._rows: dict[Key, list[Booked]] = {}
+        self._by_order: dict[Key, list[Booked]] = {}
         for row in booked:
             self._rows.setdefault(row.key, []).append(row)
+            if row.kind in _OF_FLOWS:
+                self._by_order.setdefault(row.order_key, []).append(row)
 
     def fen(self, key: Key) -> Fen:
-        return Fen(sum(row.amount_fen for row in self._rows.get(key, ())))
+        return Fen(sum(row.amount_fen for row in self._of(key)))
 
     def fen_before(self, key: Key, until: datetime) -> Fen:
-        return Fen(sum(row.amount_fen for row in self._rows.get(key, ()) if row.at < until))
+        return Fen(sum(row.amount_fen for row in self._of(key) if row.at < until))
 
     def within(self, span: tuple[datetime, datetime]) -> list[Booked]:
         """One row of each movement, some of which happened in that time."""
         firsts = (next((row for row in rows if span[0] <= row.at < span[1]), None) for rows in self._rows.values())
         return [row for row in firsts if row is not None]
 
+    def _of(self, key: Key) -> list[Booked]:
+        return self._rows.get(key) or self._by_order.get(key) or []
+
 
 _Verdict = tuple[MismatchKind, Cause]
 
 
+def _verdict(line: Billed, theirs_fen: Fen, ours: Ours, booked: _Books, paid_intents: set[str]) -> _Verdict | None:
+    if line.kind == "paid":
+        return _judge_payment(line, theirs_fen, ours, booked, paid_intents)
+    if line.kind in _OF_FLOWS and line.number == line.attempt_id:
+        return _judge_order(line, theirs_fen, ours, booked)
+    return _judge_movement(line, theirs_fen, ours, booked)
+
+
 def _judge_payment(
-    channel: str, line: Billed, theirs_fen: Fen, ours: Ours, booked: _Books, paid_intents: set[str]
+    line: Billed, theirs_fen: Fen, ours: Ours, booked: _Books, paid_intents: set[str]
 ) -> _Verdict | None:
     attempt = ours.attempts.get(line.number)
     if attempt is None:
         return "paid_there_not_here", "unknown_number"
-    if attempt.channel != channel:
-        return "paid_there_not_here", "other_channel"
     if line.lines > 1 or theirs_fen > line.amount_fen:
         return "twice", "charged_twice"
     if line.flow_fen is not None:
@@ -278,14 +343,17 @@ def _judge_payment(
     return ("twice", "second_attempt") if is_second else ("paid_there_not_here", "not_booked")
 
 
-def _judge_movement(
-    channel: str, line: Billed, theirs_fen: Fen, ours: Ours, booked: _Books, paid_intents: set[str]
-) -> _Verdict | None:
+def _judge_order(line: Billed, theirs_fen: Fen, ours: Ours, booked: _Books) -> _Verdict | None:
+    """A split that is named by its order: all of the order's splits together."""
+    if line.number not in ours.attempts:
+        return "state_differs", "unknown_number"
+    return _more_there(theirs_fen, booked.fen(line.key))
+
+
+def _judge_movement(line: Billed, theirs_fen: Fen, ours: Ours, booked: _Books) -> _Verdict | None:
     instruction = ours.instructions.get(line.number)
     if instruction is None:
         return "state_differs", "unknown_number"
-    if instruction.channel != channel:
-        return "state_differs", "other_channel"
     if line.flow_fen is not None:
         return "amount_differs", "bill_contradicts_itself"
     # A split has a line per receiver, on one day or on several; anything else moves once.
@@ -293,7 +361,10 @@ def _judge_movement(
         return "twice", "returned_twice"
     if theirs_fen > instruction.amount_fen or (line.kind != "split" and theirs_fen != instruction.amount_fen):
         return "amount_differs", "amount"
-    ours_fen = booked.fen(line.key)
+    return _more_there(theirs_fen, booked.fen(line.key))
+
+
+def _more_there(theirs_fen: Fen, ours_fen: Fen) -> _Verdict | None:
     if theirs_fen <= ours_fen:
         return None
     return ("state_differs", "not_booked") if ours_fen == 0 else ("amount_differs", "more_there")

@@ -104,22 +104,24 @@ class Mender:
     def _wake(self, item_id: str, uow: UnitOfWork) -> None:
         """The institution has done it: asking under the same number makes it known here."""
         item = _item(item_id, uow)
-        order = uow.instructions.get(item.number)
-        if order is None or order.is_done:
+        undone = [each for each in _orders(item, uow) if not each.is_done]
+        if not undone:
             booked_fen = uow.reconciliations.booked_fen((item.what, item.number))
             is_equal = booked_fen == item.theirs_fen
             self._conclude(item_id, "repaired" if is_equal else "open", "booked" if is_equal else "amounts", uow)
             return
-        if order.due_at is None or order.due_at > self._now():
-            uow.instructions.save(msgspec.structs.replace(order, due_at=self._now()))
+        for each in undone:
+            if each.due_at is None or each.due_at > self._now():
+                uow.instructions.save(msgspec.structs.replace(each, due_at=self._now()))
         self._conclude(item_id, "later", "woken", uow)
 
     async def _ask_again(self, item: WorkItemView, channel: Channel) -> None:
-        order = await self._store.read(lambda uow: uow.instructions.get(item.number))
-        if order is None:
-            await self._store.run(partial(self._conclude, item.id, "open", "no_instruction"))
-            return
-        verdict = _verdict(await tell_again(channel, order))
+        orders = await self._store.read(partial(_orders, item))
+        verdict: tuple[Verdict, str] = ("open", "no_instruction")
+        for order in orders:
+            verdict = _verdict(await tell_again(channel, order))
+            if verdict[0] != "repaired":
+                break
         await self._store.run(partial(self._conclude, item.id, *verdict))
 
     # -- the item -------------------------------------------------------------------------------------------------
@@ -144,6 +146,16 @@ class Mender:
                 item, state=state, reason=reason, tries=item.tries + 1, changed_at=now, due_at=due_at
             )
         )
+
+
+def _orders(item: WorkItemView, uow: UnitOfWork) -> list[Instruction]:
+    """The instructions that an item is about. A bill that names a split by its order leaves open which one it was."""
+    order = uow.instructions.get(item.number)
+    if order is not None:
+        return [order]
+    return [
+        each for each in uow.instructions.of(item.intent_id) if (each.attempt_id, each.kind) == (item.number, item.what)
+    ]
 
 
 async def tell_again(channel: Channel, order: Instruction) -> SplitAnswer | MoneyAnswer:

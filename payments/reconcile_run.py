@@ -20,7 +20,17 @@ from payments.business_day import CHINA, at_clock, bounds, day_of
 from payments.channels.base import Channel
 from payments.outcomes import Bill, BillAnswer, NoBill
 from payments.port import PaymentsError
-from payments.reconcile import Billed, Mismatch, billed_of, compare, digest, judged_span
+from payments.reconcile import (
+    Billed,
+    Mismatch,
+    billed_of,
+    compare,
+    digest,
+    judged_span,
+    of_this_channel,
+    reversed_attempts,
+    shown_kinds,
+)
 from payments.reconcile_repair import Mender
 from payments.reconcile_view import (
     BothSums,
@@ -210,12 +220,16 @@ class Reconciler:
         if not _has_bill(uow, run_id(run.channel, run.day - timedelta(days=1))):
             # What happened before midnight may stand on a bill that nobody has seen.
             span = begin, span[1]
-        numbers = {line.number for line in lines}
-        ours = rows.ours(run.channel, numbers, span)
-        elsewhere = rows.other_days(run.channel, run.day, numbers | {row.number for row in ours.booked})
-        found = compare(run.channel, lines, elsewhere, ours, span)
+        numbers = {name for line in lines for name in (line.number, line.attempt_id)}
+        orders = {line.number for line in lines if line.kind != "paid" and line.number == line.attempt_id}
+        ours = rows.ours(run.channel, numbers, orders, span)
+        numbers |= {name for row in ours.booked for name in (row.number, row.attempt_id)}
+        other = rows.other_days(run.channel, run.day, numbers)
+        mine = of_this_channel(run.channel, lines, ours)
+        reversed_there = reversed_attempts(mine, other, ours)
+        found = compare(mine, other, ours, span, shown_kinds(bill), reversed_there)
         fresh = self._add_items(uow, run, found, now)
-        self._finish_items(uow, run, found, now)
+        self._finish_items(uow, run, found, reversed_there, now)
         changed = msgspec.structs.replace(
             run,
             state="differing" if found else "agreed",
@@ -224,7 +238,7 @@ class Reconciler:
             digest=digest(bill),
             lines=len(lines),
             mismatches=run.mismatches + fresh,
-            sums=BothSums(theirs=_sums(lines), ours=rows.sums(run.channel, (begin, end))),
+            sums=BothSums(theirs=_sums(mine), ours=rows.sums(run.channel, (begin, end))),
             ran_at=now,
             due_at=None,
         )
@@ -240,15 +254,25 @@ class Reconciler:
                 uow.reconciliations.add_item(_item(name, uow, run, mismatch, now))
         return len(by_id) - len(known)
 
-    def _finish_items(self, uow: UnitOfWork, run: ReconciliationView, found: list[Mismatch], now: datetime) -> None:
-        """Items whose cause is gone: this run does not find it any more, or this bill has what an earlier one lacked.
-        What somebody took is theirs to close."""
+    def _finish_items(
+        self,
+        uow: UnitOfWork,
+        run: ReconciliationView,
+        found: list[Mismatch],
+        reversed_there: frozenset[str],
+        now: datetime,
+    ) -> None:
+        """Items whose cause is gone: this run does not find it any more, this bill has what an earlier one lacked, or
+        gives back what an earlier one had taken. What somebody took is theirs to close."""
         still = {item_id(run.channel, mismatch) for mismatch in found}
         rows = uow.reconciliations
         for item in rows.items_of_run(run.id, 10_000):
             if item.id not in still and item.state in ("repairing", "open"):
                 rows.save_item(finished(item, "repaired", "differs_no_more", now))
-        for item in rows.missing_items(run.channel):
+        for item in rows.waiting_items(run.channel, "not_booked", "second_attempt"):
+            if item.what == "paid" and item.number in reversed_there:
+                rows.save_item(finished(item, "repaired", "reversed_there", now))
+        for item in rows.waiting_items(run.channel, "missing"):
             if item.id not in still and rows.billed_fen(run.channel, (item.what, item.number)) == item.ours_fen:
                 rows.save_item(finished(item, "repaired", "billed_later", now))
 
@@ -261,7 +285,9 @@ class Reconciler:
 
 def item_id(channel: str, mismatch: Mismatch) -> str:
     """The same for the same difference, whichever run finds it."""
-    name = f"{channel}|{mismatch.kind}|{mismatch.what}|{mismatch.number}"
+    # A number that nobody knows may be on the bills of all channels of one merchant; it is one matter.
+    where = "" if mismatch.cause == "unknown_number" else channel
+    name = f"{where}|{mismatch.kind}|{mismatch.what}|{mismatch.number}"
     return f"item_{hashlib.sha256(name.encode()).hexdigest()[:26]}"
 
 

@@ -41,6 +41,7 @@ RECONCILE = (
     )
     """,
     "CREATE INDEX bill_lines_number ON bill_lines (number)",
+    "CREATE INDEX bill_lines_attempt ON bill_lines (attempt_id)",
     """
     CREATE TABLE work_items (
         id TEXT PRIMARY KEY,
@@ -101,6 +102,7 @@ RECONCILE = (
     """,
     "CREATE INDEX webhook_queue_due ON webhook_queue (due_at)",
     "CREATE INDEX entries_at ON entries (at)",
+    "CREATE INDEX entries_attempt ON entries (attempt_id)",
     "CREATE INDEX attempts_channel ON attempts (channel, created_at)",
     "CREATE INDEX notices_attempt ON notices (attempt_id)",
     "CREATE INDEX intents_campus ON intents (campus_id, created_at)",

@@ -17,8 +17,10 @@ from payments.reconcile import (
     AttemptFacts,
     Billed,
     Booked,
+    Cause,
     InstructionFacts,
     Key,
+    OtherDays,
     Ours,
 )
 from payments.reconcile_view import UNFINISHED, ReconciliationView, Sums, WorkItemView
@@ -103,9 +105,12 @@ class Reconciliations:
         if rows:
             self._connection.execute(sa.insert(r.bill_lines), rows)
 
-    def other_days(self, channel: str, day: date, numbers: Collection[str]) -> dict[Key, Fen]:
-        """What the bills of other days say of these numbers."""
-        return self._billed(r.bill_lines.c.day != day.isoformat(), channel, numbers)
+    def other_days(self, channel: str, day: date, numbers: Collection[str]) -> OtherDays:
+        """What the bills of other days say of these numbers, attempts' and instructions'."""
+        is_other = r.bill_lines.c.day != day.isoformat()
+        return OtherDays(
+            sums=self._billed(is_other, channel, numbers), returned=self._returned(is_other, channel, numbers)
+        )
 
     def billed_fen(self, channel: str, key: Key) -> Fen:
         """What all bills together say of one movement."""
@@ -124,13 +129,38 @@ class Reconciliations:
                 result[kind, number] = Fen(int(sum_fen))
         return result
 
+    def _returned(
+        self, condition: sa.ColumnElement[bool], channel: str, attempt_ids: Collection[str]
+    ) -> dict[str, Fen]:
+        """What went back of these attempts under numbers that we never gave."""
+        c = r.bill_lines.c
+        is_ours = sa.exists().where(t.instructions.c.id == c.number)
+        result: dict[str, Fen] = {}
+        for chunk in _chunks(attempt_ids):
+            query = (
+                sa.select(c.attempt_id, sa.func.sum(c.amount_fen))
+                .where(c.channel == channel, c.kind == "refunded", c.attempt_id.in_(chunk), condition, sa.not_(is_ours))
+                .group_by(c.attempt_id)
+            )
+            for attempt_id, sum_fen in self._connection.execute(query):
+                result[attempt_id] = Fen(int(sum_fen))
+        return result
+
     # -- our side -------------------------------------------------------------------------------------------------
 
-    def ours(self, channel: str, numbers: Collection[str], span: tuple[datetime, datetime]) -> Ours:
-        """What we know of these numbers, and every movement of the channel in that time."""
+    def ours(
+        self, channel: str, numbers: Collection[str], orders: Collection[str], span: tuple[datetime, datetime]
+    ) -> Ours:
+        """What we know of these numbers, and every movement of the channel in that time and of these ``orders``
+        (attempts that the bill names instead of what was done with them)."""
         happened = sa.select(t.entries.c.ref).distinct().where(self._moves(channel), *_within(span))
         refs = {*numbers, *self._connection.execute(happened).scalars()}
-        return Ours(attempts=self._attempts(numbers), instructions=self._instructions(numbers), booked=self._of(refs))
+        refs |= self._refs_of(orders)
+        return Ours(
+            attempts=self._attempts(numbers),
+            instructions=self._instructions(numbers),
+            booked=self._of(refs, self._moves(channel)),
+        )
 
     def sums(self, channel: str, span: tuple[datetime, datetime]) -> Sums:
         """The channel's movements in that time by our books."""
@@ -146,22 +176,36 @@ class Reconciliations:
         return msgspec.convert(sums, Sums)
 
     def booked_fen(self, key: Key) -> Fen:
-        """What our books say of one movement."""
-        return Fen(sum(row.amount_fen for row in self._of([key[1]]) if row.key == key))
+        """What our books say of one movement, by its own number or by its order's."""
+        refs = {key[1], *self._refs_of([key[1]])}
+        return Fen(
+            sum(
+                row.amount_fen
+                for row in self._of(refs, t.entries.c.kind.in_(BOOKED_KINDS))
+                if key in (row.key, row.order_key)
+            )
+        )
+
+    def _refs_of(self, attempt_ids: Collection[str]) -> set[str]:
+        """The numbers of everything that was done with these attempts."""
+        c = t.entries.c
+        return {
+            ref
+            for chunk in _chunks(attempt_ids)
+            for ref in self._connection.execute(sa.select(c.ref).distinct().where(c.attempt_id.in_(chunk))).scalars()
+        }
 
     def _moves(self, channel: str) -> sa.ColumnElement[bool]:
         of_channel = sa.exists().where(t.attempts.c.id == t.entries.c.attempt_id, t.attempts.c.channel == channel)
         return sa.and_(t.entries.c.kind.in_(BOOKED_KINDS), of_channel)
 
-    def _of(self, refs: Collection[str]) -> tuple[Booked, ...]:
+    def _of(self, refs: Collection[str], condition: sa.ColumnElement[bool]) -> tuple[Booked, ...]:
         c = t.entries.c
         rows = (
             row
             for chunk in _chunks(refs)
             for row in self._connection.execute(
-                sa.select(c.kind, c.ref, c.attempt_id, c.amount_fen, c.at).where(
-                    c.ref.in_(chunk), c.kind.in_(BOOKED_KINDS)
-                )
+                sa.select(c.kind, c.ref, c.attempt_id, c.amount_fen, c.at).where(c.ref.in_(chunk), condition)
             )
         )
         return tuple(
@@ -233,12 +277,11 @@ class Reconciliations:
         query = sa.select(c.channel, sa.func.count()).where(c.state.in_(UNFINISHED)).group_by(c.channel)
         return {row[0]: row[1] for row in self._connection.execute(query)}
 
-    def missing_items(self, channel: str) -> list[WorkItemView]:
-        """Unfinished items about a movement of ours that no bill had."""
+    def waiting_items(self, channel: str, *causes: Cause) -> list[WorkItemView]:
+        """A channel's items of these causes that nobody has taken yet."""
         c = r.work_items.c
-        return self._items(
-            sa.and_(c.channel == channel, c.cause == "missing", c.state.in_(["repairing", "open"])), 1000
-        )
+        is_waiting = sa.and_(c.channel == channel, c.cause.in_(causes), c.state.in_(["repairing", "open"]))
+        return self._items(is_waiting, 1000)
 
     def save_item(self, item: WorkItemView) -> None:
         """Write it and let go of the lease."""
