@@ -94,7 +94,8 @@ class Alipay(Provider):
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.path != "/gateway.do":
-            return web.Response(body=await self.next_answer(request.path))
+            file = await self.next_answer(request.path)
+            return web.Response(status=file) if isinstance(file, int) else web.Response(body=file)
         params = {**request.query, **{name: str(value) for name, value in (await request.post()).items()}}
         method = params["method"]
         sign = params.pop("sign")

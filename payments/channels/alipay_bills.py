@@ -164,13 +164,11 @@ def _clean(cell: str) -> str:
 def _texts(archive: bytes) -> Iterator[str]:
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-            left = MOST_BYTES
+            if sum(entry.file_size for entry in opened.infolist()) > MOST_BYTES:
+                raise BadBill(f"more than {MOST_BYTES} bytes")
             for entry in opened.infolist():
+                # Never more than the archive said that it is.
                 with opened.open(entry) as file:
-                    raw = file.read(left + 1)
-                left -= len(raw)
-                if left < 0:
-                    raise BadBill(f"more than {MOST_BYTES} bytes")
-                yield raw.decode("gb18030", "replace")
+                    yield file.read(entry.file_size).decode("gb18030", "replace")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise BadBill(f"not a zip archive: {error}") from None

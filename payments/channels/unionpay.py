@@ -7,8 +7,6 @@ time, it would be another order. The time is therefore the one at which the numb
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,6 +19,7 @@ from payments.channels.http import CREATE_S, ProviderHttp
 from payments.channels.unionpay_bills import MOST_BYTES, BadBill, read_bill
 from payments.channels.unionpay_config import UnionpayConfig
 from payments.channels.unionpay_gateway import APP, BACK, DONE, FRONT, QUERY, Answer, UnionpayGateway
+from payments.channels.unionpay_numbers import order_id, refund_instead
 from payments.money import Fen
 from payments.outcomes import (
     BadNotice,
@@ -56,7 +55,6 @@ BILL_HOURS = 12
 FirstWritten = Callable[[str], Awaitable[datetime | None]]
 
 _STAMP = "%Y%m%d%H%M%S"
-_LEGAL_NUMBER = re.compile(r"[0-9A-Za-z]{8,32}")
 #: Our key, our clock or a right is at fault, or we ask too often: another channel may serve, a person should look.
 _ALARMS = frozenset({"11", "31", "32", "37"})
 #: The order itself was judged (a limit, a risk), or is wrong: no other channel may be tried.
@@ -180,7 +178,7 @@ class UnionpayChannel:
             undone = await self._instruct("31", paid.transaction_id, order_id(number), number, amount_fen)
             if undone.standing != "failed" or undone.reason == "other_amount":
                 return undone
-            number_of_refund = order_id(f"{number}R")
+            number_of_refund = refund_instead(number)
         else:
             number_of_refund = order_id(number)
         return await self._instruct("04", paid.transaction_id, number_of_refund, number, amount_fen)
@@ -302,15 +300,6 @@ class UnionpayChannel:
 
     async def work(self) -> int:
         return 0
-
-
-def order_id(number: str) -> str:
-    """Our number as UnionPay takes one: 8 to 32 letters and digits; another one becomes its digest.
-
-    >>> order_id("01J8ZQ4Y5T6V7W8X9Y0Z1A2B3CA01U1")
-    '01J8ZQ4Y5T6V7W8X9Y0Z1A2B3CA01U1'
-    """
-    return number if _LEGAL_NUMBER.fullmatch(number) else hashlib.sha256(number.encode()).hexdigest()[:32]
 
 
 def _understood(params: Mapping[str, str]) -> PaidNotice | MoneyNotice | OtherNotice | BadNotice:

@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 import msgspec
 
 from payments.channels.china import beijing_moment
+from payments.channels.unionpay_numbers import number_of
 from payments.money import Fen
 from payments.outcomes import BillKind, BillLine
 
@@ -54,7 +55,7 @@ def _lines(row: _Row, payments: dict[str, str]) -> Iterator[BillLine]:
     line = BillLine(
         kind=row.kind,
         attempt_id=attempt_id,
-        number=row.order_id,
+        number=number_of(row.order_id),
         amount_fen=Fen(row.amount_fen),
         transaction_id=row.query_id,
         at=row.at,
@@ -103,19 +104,17 @@ def _moment(text: str, day: date) -> datetime | None:
 def _lists(content: str) -> Iterator[str]:
     """The lists of settled transactions (``…ZM_…``) in the archive."""
     try:
-        inflater = zlib.decompressobj()
-        raw = inflater.decompress(base64.b64decode(content, validate=True), MOST_BYTES)
-        if inflater.unconsumed_tail:
-            raise BadBill(f"more than {MOST_BYTES} bytes")
+        # What is too large is cut off here, and then no archive any more.
+        raw = zlib.decompressobj().decompress(base64.b64decode(content, validate=True), MOST_BYTES)
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             names = [entry for entry in archive.infolist() if "ZM_" in entry.filename]
             if not names:
                 raise BadBill("no list of transactions in it")
             for entry in names:
-                with archive.open(entry) as file:
-                    text = file.read(MOST_BYTES + 1)
-                if len(text) > MOST_BYTES:
+                if entry.file_size > MOST_BYTES:
                     raise BadBill(f"more than {MOST_BYTES} bytes")
+                with archive.open(entry) as file:
+                    text = file.read(MOST_BYTES)
                 yield text.decode("gb18030", "replace")
     except (binascii.Error, zlib.error, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise BadBill(f"not an archive: {error}") from None

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 from alipay import AliPay
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payments.channels import alipay_signing as signing
@@ -97,6 +97,7 @@ def test_our_reply_is_proved_by_the_sdk() -> None:
     assert answer == {"code": "10000", "subject": "跑腿/奶茶"}
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.dictionaries(
         st.text(max_size=8), st.text(max_size=12) | st.integers() | st.lists(st.text(max_size=5), max_size=3)

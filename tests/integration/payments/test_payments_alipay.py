@@ -14,6 +14,7 @@ from alipay import AliPay
 
 from payments.channels import alipay_signing as signing
 from payments.channels.alipay import AlipayChannel
+from payments.channels.alipay_bills import MOST_BYTES
 from payments.channels.alipay_config import AlipayConfig
 from payments.channels.exchange import Exchange
 from payments.money import Fen
@@ -594,7 +595,7 @@ async def test_a_bill_of_trades_and_flows(alipay: Alipay, channel: AlipayChannel
 
 
 async def test_trades_alone_are_a_bill(alipay: Alipay, channel: AlipayChannel) -> None:
-    serve_bills(alipay, archive(TRADES))
+    serve_bills(alipay, archive(TRADES[: TRADES.index("#交易合计")]))
     bill = await channel.bill(DAY)
     assert isinstance(bill, Bill)
     assert bill.flows is None
@@ -604,6 +605,7 @@ async def test_trades_alone_are_a_bill(alipay: Alipay, channel: AlipayChannel) -
     ("file", "why"),
     [
         (b"PK", "not a zip"),
+        (archive(TRADES, "x" * (MOST_BYTES + 1)), "more than"),
         (archive(SUMMARY), "no file has the columns"),
         (
             archive(TRADES[: TRADES.index("#-----------------------------------------业务明细列表结束")]),
@@ -635,5 +637,7 @@ async def test_no_bill_is_final_only_when_the_morning_is_over(alipay: Alipay) ->
 async def test_a_file_that_cannot_be_had(alipay: Alipay, channel: AlipayChannel) -> None:
     alipay.answers[BILL] = {"bill_download_url": "http://127.0.0.1:1/trade.zip"}
     assert await channel.bill(DAY) == NoBill(reason="connect")
+    alipay.answers.update({BILL: {"bill_download_url": f"{alipay.base_url}/gone.zip"}, "/gone.zip": 404})
+    assert await channel.bill(DAY) == NoBill(reason="http_404")
     alipay.answers[BILL] = {"bill_download_url": "file:///etc/hosts"}
     assert isinstance(await channel.bill(DAY), NoBill)

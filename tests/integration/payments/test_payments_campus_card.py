@@ -355,6 +355,15 @@ async def test_a_bill_whose_sums_do_not_agree_is_none(rude: Centre, channel: Cam
     assert await channel.bill(date(2099, 1, 1)) == NoBill(reason="no_bill", is_final=False)
 
 
+async def test_a_reversal_that_is_not_proved_is_no_answer(rude: Centre, channel: CampusCardChannel) -> None:
+    rude.answers[f"POST /v1/debits/{NO}/reverse"] = [
+        debit("reversed"),
+        (500, {}),
+        (200, {"number": "x", "state": "paid"}),
+    ]
+    assert [await channel.close(NO) for _ in range(3)] == ["asked", "no_answer", "no_answer"]
+
+
 async def test_nothing_is_split(channel: CampusCardChannel) -> None:
     parts = [Receiver(party="runner", account_ref="run_1", amount_fen=Fen(1))]
     assert [each.standing for each in (await channel.split(NO, "S1", parts)).receivers] == ["closed"]

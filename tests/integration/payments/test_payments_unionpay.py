@@ -16,6 +16,7 @@ import pytest
 
 from payments.channels.signing_keys import BadSetting
 from payments.channels.unionpay import UnionpayChannel
+from payments.channels.unionpay_bills import MOST_BYTES
 from payments.channels.unionpay_config import UnionpayConfig
 from payments.channels.unionpay_gateway import take_apart
 from payments.money import Fen
@@ -296,14 +297,15 @@ async def test_what_cannot_be_undone_is_refunded(unionpay: Unionpay, channel: Un
 
 @pytest.mark.parametrize(
     ("given_at", "amount_fen"),
-    [(WRITTEN, 1204), (WRITTEN + timedelta(days=1), 1205), (WRITTEN + timedelta(hours=12), 1205)],
+    [(WRITTEN, 1204), (WRITTEN + timedelta(days=1), 1205), (WRITTEN + timedelta(hours=12), 1205), (None, 1205)],
 )
 async def test_a_part_a_later_day_and_the_evening_are_refunded(
-    unionpay: Unionpay, channel: UnionpayChannel, books: Books, given_at: datetime, amount_fen: int
+    unionpay: Unionpay, channel: UnionpayChannel, books: Books, given_at: datetime | None, amount_fen: int
 ) -> None:
     books.at[f"{NO}U1"] = given_at
     unionpay.answers.update({ASK: [GOT, ABSENT], REFUND: {"respCode": "00"}})
-    assert (await channel.give_back(NO, f"{NO}U1", Fen(amount_fen))).standing == "pending"
+    answer = await channel.give_back(NO, f"{NO}U1", Fen(amount_fen))
+    assert answer.standing == ("no_answer" if given_at is None else "pending")
     assert unionpay.of(UNDO) == []
 
 
@@ -377,10 +379,10 @@ def line(order_id: str, kind: str, amount_fen: int, query_id: str, original: str
     return " ".join(given.get(at, "").ljust(width) for at, width in enumerate(WIDTHS))
 
 
-def packed(*lines: str, name: str = f"INN26010188ZM_{MERCHANT}") -> dict[str, str]:
+def packed(*lines: str, name: str = f"INN26010188ZM_{MERCHANT}", bytes_more: bool = False) -> dict[str, str]:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr(name, "\r\n".join([*lines, ""]).encode("gbk"))
+        made.writestr(name, "\r\n".join([*lines, "  "]).encode("gbk") + b" " * (bytes_more * MOST_BYTES))
         made.writestr(f"INN26010188ZME_{MERCHANT}", b"other")
     return {
         "respCode": "00",
@@ -393,7 +395,8 @@ async def test_a_bill(unionpay: Unionpay, channel: UnionpayChannel) -> None:
     unionpay.answers[FILE] = packed(
         line("AAAAAAAA01", "01", 1205, "Q1"),
         line("REFUND01", "04", 205, "Q2", "Q1", at="0101100000", fee="C00000000001"),
-        line("UNDONE01", "31", 300, "Q3", "Q0", fee="D00000000000"),
+        line("UNDONE01", "31", 300, "Q3", "Q0", fee="D00000000000", at="0715100000"),
+        line(f"{NO}U1R", "04", 5, "Q4", fee="D00000000000"),
     )
     bill = await channel.bill(DAY)
     assert isinstance(bill, Bill)
@@ -403,7 +406,9 @@ async def test_a_bill(unionpay: Unionpay, channel: UnionpayChannel) -> None:
         ("refunded", "AAAAAAAA01", "REFUND01", 205),
         ("fee", "AAAAAAAA01", "REFUND01", -1),
         ("refunded", "", "UNDONE01", 300),
+        ("refunded", "", f"{NO}U1", 5),
     ]
+    assert bill.trades[4].at is None, "nobody knows of which year"
     assert bill.trades[0].at == datetime(2025, 12, 31, 15, 5, tzinfo=UTC)
     assert bill.trades[2].at == datetime(2026, 1, 1, 2, 0, tzinfo=UTC)
     assert bill.flows is None
@@ -418,6 +423,7 @@ async def test_a_bill(unionpay: Unionpay, channel: UnionpayChannel) -> None:
         (packed(line("A", "99", 1, "Q1")), "unknown type"),
         (packed(line("A", "01", 1, "Q1", fee="X1")), "without an amount"),
         (packed(name="readme.txt"), "no list"),
+        (packed(bytes_more=True), "more than"),
         ({"respCode": "00", "fileContent": "%%%"}, "not an archive"),
         ({"respCode": "00", "fileContent": base64.b64encode(zlib.compress(b"x")).decode()}, "not an archive"),
         (500, "http_500"),
