@@ -15,6 +15,7 @@ import msgspec
 from yarl import URL
 
 from payments.channels.exchange import Exchange, ExchangeOutcome, Observe, unobserved
+from payments.channels.patience import Patience
 
 #: Real seconds until a connection stands: name, TCP and TLS together.
 CONNECT_S = 0.3
@@ -32,6 +33,10 @@ REST_S = 15.0
 KEEP_ALIVE_S = 10.0
 
 
+#: Both budgets are kept here, so that they can be moved while nobody listens.
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+
+
 class HttpReply(msgspec.Struct, frozen=True, kw_only=True):
     """The provider answered. Names of ``headers`` are in small letters; ``body`` is the raw bytes."""
 
@@ -44,7 +49,8 @@ class HttpReply(msgspec.Struct, frozen=True, kw_only=True):
 class HttpSilence(msgspec.Struct, frozen=True, kw_only=True):
     """No answer. ``was_sent``: the request may have reached the provider and may have had its effect.
 
-    ``overload`` is ours: no connection became free in time, and nothing says that the provider is ill.
+    ``overload`` is ours: no connection became free in time, or this process was too busy to listen; nothing says that
+    the provider is ill.
     """
 
     kind: Literal["connect", "timeout", "reset", "too_large", "overload"]
@@ -65,10 +71,12 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Trip(SimpleNamespace):
-    """What one try went through, written by the tracing callbacks."""
+    """What one try went through, written by the tracing callbacks; ``connected`` is called by them."""
 
     was_sent: bool = False
     is_reused: bool = False
+    connected: Callable[[], None] = staticmethod(lambda: None)
+    lost_s: float = 0.0
 
 
 class ProviderHttp:
@@ -96,6 +104,7 @@ class ProviderHttp:
         self._tls = tls
         self._wall_s = wall_s
         self._free = asyncio.Semaphore(connections)
+        self._patience = Patience()
         self._waiting = 0
         self._first_rests_until = 0.0
         self._session: aiohttp.ClientSession | None = None
@@ -140,7 +149,7 @@ class ProviderHttp:
             return False
         self._waiting += 1
         try:
-            async with asyncio.timeout(patience_s):
+            async with self._patience.budget(patience_s, patience_s):
                 await self._free.acquire()
         except TimeoutError:
             return False
@@ -155,7 +164,8 @@ class ProviderHttp:
         while urls and until - time.monotonic() > 0:
             url = urls.pop(0)
             trip = _Trip()
-            answer = await self._try(request, url, until, most_bytes, trip)
+            answer = await self._try(request, url, until - time.monotonic(), most_bytes, trip)
+            until += trip.lost_s
             if isinstance(answer, HttpReply):
                 return answer
             silence, was_sent = answer, was_sent or answer.was_sent
@@ -177,29 +187,31 @@ class ProviderHttp:
         return urls[::-1] if time.monotonic() < self._first_rests_until else urls
 
     async def _try(
-        self, request: HttpRequest, url: str, until: float, most_bytes: int, trip: _Trip
+        self, request: HttpRequest, url: str, left_s: float, most_bytes: int, trip: _Trip
     ) -> HttpReply | HttpSilence:
         began = time.monotonic()
-        left_s = until - began
         outcome: ExchangeOutcome = "cancelled"
         reply: HttpReply | None = None
+        budget = self._patience.budget(min(self._connect_s, left_s), left_s)
+        trip.connected = lambda: budget.extend_to(left_s)
         try:
-            async with asyncio.timeout(left_s):
-                reply = await self._exchange(request, url, left_s, most_bytes, trip)
+            async with budget:
+                reply = await self._exchange(request, url, most_bytes, trip)
             outcome = "too_large" if reply is None else "replied"
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             is_late = isinstance(error, TimeoutError)
             outcome = "connect" if not trip.was_sent else "timeout" if is_late else "reset"
+            if is_late and budget.is_forgiven_all:
+                outcome = "overload"
         finally:
+            trip.lost_s = budget.lost_s
             self._tell(request, url, reply, began, outcome)
         if reply is not None:
             return reply
-        assert outcome in ("connect", "timeout", "reset", "too_large"), "a cancelled call does not come here"
+        assert outcome != "replied", "a reply was returned"
         return HttpSilence(kind=outcome, was_sent=trip.was_sent)
 
-    async def _exchange(
-        self, request: HttpRequest, url: str, left_s: float, most_bytes: int, trip: _Trip
-    ) -> HttpReply | None:
+    async def _exchange(self, request: HttpRequest, url: str, most_bytes: int, trip: _Trip) -> HttpReply | None:
         """The answer; None when it is larger than is read."""
         async with self._open().request(
             request.method,
@@ -207,7 +219,7 @@ class ProviderHttp:
             data=request.body or None,
             headers={"Accept-Encoding": "identity", **request.headers},
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=left_s, connect=min(self._connect_s, left_s)),
+            timeout=_NO_TIMEOUT,
             trace_request_ctx=trip,
         ) as response:
             body = bytearray()
@@ -250,7 +262,12 @@ def _tracing() -> aiohttp.TraceConfig:
 
     async def reused(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
         context.trace_request_ctx.is_reused = True
+        context.trace_request_ctx.connected()
+
+    async def connected(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.connected()
 
     tracing.on_request_headers_sent.append(sent)
     tracing.on_connection_reuseconn.append(reused)
+    tracing.on_connection_create_end.append(connected)
     return tracing

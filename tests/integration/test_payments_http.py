@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -307,3 +308,53 @@ async def test_a_stranger_with_a_certificate_of_its_own_gets_nothing(tmp_path: P
         assert await http.send(order()) == HttpSilence(kind="connect", was_sent=False)
     server.close()
     assert not heard
+
+
+# -- our own lateness ------------------------------------------------------------------------------------------------
+
+
+async def late(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(0.1)
+    return web.Response(body=b"late")
+
+
+async def busy_for(seconds: float) -> None:
+    """Nobody listens meanwhile."""
+    time.sleep(seconds)
+
+
+async def test_a_provider_is_not_late_because_we_do_not_listen() -> None:
+    async with serving(Provider(late)) as provider, opened(ProviderHttp("wx", provider.url)) as http:
+        call = asyncio.create_task(http.send(order(), total_s=0.3))
+        async with asyncio.timeout(5):
+            while not provider.under_way:
+                await asyncio.sleep(0.005)
+        await busy_for(0.25)
+        await asyncio.sleep(0)
+        await busy_for(0.25)
+        assert isinstance(await call, HttpReply)
+
+
+async def test_what_is_forgiven_has_an_end_and_is_ours() -> None:
+    seen: list[Exchange] = []
+    async with serving(Provider(stall)) as provider, opened(http_to(provider.url, "", seen)) as http:
+        call = asyncio.create_task(http.send(order(), total_s=0.2))
+        began = time.monotonic()
+        while not call.done():
+            await busy_for(0.05)
+            await asyncio.sleep(0)
+        assert await call == HttpSilence(kind="overload", was_sent=True)
+        assert 0.35 < time.monotonic() - began < 2.0
+    assert [exchange.outcome for exchange in seen] == ["overload"]
+
+
+async def test_a_server_that_was_not_reached_while_we_were_busy_is_not_called_dead() -> None:
+    async with silent_server() as main, serving(Provider()) as backup:
+        http = ProviderHttp("wx", main, backup.url, connect_s=0.1)
+        async with opened(http):
+            call = asyncio.create_task(http.send(order(), total_s=0.15))
+            while not call.done():
+                await busy_for(0.05)
+                await asyncio.sleep(0)
+            assert await call == HttpSilence(kind="overload", was_sent=False)
+    assert backup.requests == []
