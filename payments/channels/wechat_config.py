@@ -83,6 +83,10 @@ class WechatConfig(msgspec.Struct, frozen=True, kw_only=True):
         _check_environment(self)
         read_keys(self)
 
+    def __repr__(self) -> str:
+        # What is printed by accident has no secret in it.
+        return f"WechatConfig({self.code}, {self.mchid})"
+
     @property
     def merchant(self) -> str:
         """Whose orders they are: the sub-merchant's, where there is one."""
@@ -110,6 +114,9 @@ class WechatKeys(msgspec.Struct, frozen=True, kw_only=True):
     platform: PlatformKeys
     #: Until the merchant's own certificate ends; None when none was given.
     days_left: int | None
+
+    def __repr__(self) -> str:
+        return "WechatKeys(…)"
 
 
 def read_keys(config: WechatConfig, now: datetime | None = None) -> WechatKeys:

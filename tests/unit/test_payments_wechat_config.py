@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from payments.channels.edupay import EduPayConfig
 from payments.channels.signing_keys import BadSetting
 from payments.channels.wechat_config import WechatConfig, read_keys
 from payments.money import Fen
@@ -85,6 +86,13 @@ def test_an_expired_certificate_is_refused_at_start() -> None:
 
 def test_a_simulated_merchant_needs_no_backup_domain_and_no_tls() -> None:
     read_keys(wx.config_for("http://127.0.0.1:8901"))
+
+
+def test_nothing_secret_is_printed_by_accident() -> None:
+    config = live()
+    assert repr(config) == f"WechatConfig(wechat, {wx.MCHID})" and repr(read_keys(config)) == "WechatKeys(…)"
+    debits = EduPayConfig(merchant=config, school_id="1", scene_type="CANTEEN", device_ip="192.0.2.7")
+    assert "KEY" not in repr(debits) and wx.API_V3_KEY not in repr(debits)
 
 
 def test_a_merchants_own_account_needs_no_name() -> None:
