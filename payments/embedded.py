@@ -38,6 +38,7 @@ from payments.port import (
 from payments.store.unit_of_work import Store, UnitOfWork
 from payments.timeline import MOST_SHOWN, ExchangeBuffer, row_of_exchange
 from payments.upkeep import Upkeep, UpkeepConfig
+from payments.upkept import UpkeptPayments
 from payments.views import view_of
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.25
 
 
-class EmbeddedPayments(GuardedPayments):
+class EmbeddedPayments(GuardedPayments, UpkeptPayments):
     """One process's body of the port. Several processes may share a database; each may drive, or only one."""
 
     def __init__(

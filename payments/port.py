@@ -15,6 +15,7 @@ import msgspec
 from payments.guard_port import GuardPort
 from payments.money import Fen
 from payments.risk import Challenge, Decision, RiskStanding
+from payments.upkeep_port import UpkeepPort
 
 Party = Literal["runner", "campus", "platform"]
 
@@ -391,7 +392,25 @@ class SwitchRefused(PaymentsError):
     code = "switch_refused"
 
 
-class PaymentsPort(GuardPort, Protocol):
+class UnknownItem(PaymentsError):
+    """No item of work has this id."""
+
+    code = "unknown_item"
+
+
+class ItemRefused(PaymentsError):
+    """Somebody else has the item of work, or it is closed."""
+
+    code = "item_refused"
+
+
+class NoSuchRun(PaymentsError):
+    """No such channel, it makes no bills, or the day is not over."""
+
+    code = "no_such_run"
+
+
+class PaymentsPort(GuardPort, UpkeepPort, Protocol):
     """Two bodies: embedded in the caller's process, or remote."""
 
     async def submit(self, command: AnyCommand) -> None:

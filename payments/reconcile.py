@@ -11,36 +11,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta, tzinfo
-from typing import Literal
 
 import msgspec
 
 from payments.business_day import bounds
 from payments.money import Fen
 from payments.outcomes import Bill, BillKind, BillLine
-
-#: paid_there_not_here: money that we do not know of · paid_here_not_there: money that we believe to be there ·
-#: amount_differs · state_differs: given back or split on one side alone · twice: one thing was paid two times.
-MismatchKind = Literal["paid_there_not_here", "paid_here_not_there", "amount_differs", "state_differs", "twice"]
-
-#: How it came to differ, as far as the books can tell.
-Cause = Literal[
-    "not_booked",  # ours, and not booked here
-    "unknown_number",  # no number of ours
-    "missing",  # booked here, on no bill
-    "amount",  # one movement, two amounts
-    "more_there",  # more of a split's receivers are paid there than here
-    "less_there",  # more of them are paid here than there
-    "bill_contradicts_itself",  # its trades and its flows name different amounts
-    "second_attempt",  # another attempt has paid the intent already
-    "charged_twice",  # one number, two payments
-    "returned_twice",  # one number, two refunds
-]
-
-#: book_payment: ask the provider, and book by the compare-and-set that every proof of payment goes through; a second
-#: payment is given back by it · wake: the instruction is still to be done here, so it is done now, under its number ·
-#: ask_again: the same number once more, which repeats the question and never the money · person: a work item.
-Repair = Literal["book_payment", "wake", "ask_again", "person"]
+from payments.reconcile_view import Cause, MismatchKind, Repair
 
 REPAIRS: Mapping[tuple[MismatchKind, Cause], Repair] = {
     ("paid_there_not_here", "not_booked"): "book_payment",

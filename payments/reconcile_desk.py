@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import datetime
 
 import msgspec
 
-from payments.port import PaymentsError
+from payments.port import ItemRefused, UnknownItem
 from payments.reconcile_csv import items_csv, runs_csv
-from payments.reconcile_run import Reconciler
 from payments.reconcile_view import ItemState, ReconciliationView, WorkItemView
 from payments.store.unit_of_work import Store, UnitOfWork
 
@@ -18,24 +17,11 @@ MOST = 1000
 _LONGEST_TEXT = 500
 
 
-class UnknownItem(PaymentsError):
-    """No item has this id."""
-
-    code = "unknown_item"
-
-
-class ItemRefused(PaymentsError):
-    """Somebody else has the item, or it is closed."""
-
-    code = "item_refused"
-
-
 class ReconciliationDesk:
     """What a page or a command line needs. Who may do it is the caller's to decide; ``handler`` is who does."""
 
-    def __init__(self, store: Store, reconciler: Reconciler, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self._store = store
-        self._reconciler = reconciler
         self._now = now
 
     async def reconciliations(self, limit: int = 100) -> list[ReconciliationView]:
@@ -61,18 +47,14 @@ class ReconciliationDesk:
             raise ValueError(f"reason: 1 to {_LONGEST_TEXT} characters")
         return await self._change(item_id, "closed", handler, reason, ("repairing", "open"), handler)
 
-    async def reconcile(self, channel: str, day: date) -> ReconciliationView:
-        """Run a day now, whether it ran before or not. NoSuchRun."""
-        return await self._reconciler.reconcile(channel, day)
-
-    async def run_csv(self, run_id: str) -> str:
+    async def differences_csv(self, run_id: str) -> str:
         """What a run found."""
         return items_csv(await self.differences(run_id))
 
     async def open_items_csv(self) -> str:
         return items_csv(await self.open_items(MOST))
 
-    async def runs_csv(self) -> str:
+    async def reconciliations_csv(self) -> str:
         return runs_csv(await self.reconciliations(MOST))
 
     async def _change(

@@ -19,7 +19,7 @@ from payments.booking import NewId
 from payments.business_day import CHINA, at_clock, bounds, day_of
 from payments.channels.base import Channel
 from payments.outcomes import Bill, BillAnswer, NoBill
-from payments.port import PaymentsError
+from payments.port import NoSuchRun
 from payments.reconcile import (
     Billed,
     Mismatch,
@@ -60,12 +60,6 @@ LEASE_S = 180.0
 LOOK_S = 30.0
 #: How many runs and items one pass takes on.
 BATCH = 20
-
-
-class NoSuchRun(PaymentsError):
-    """No such channel, it makes no bills, or the day is not over."""
-
-    code = "no_such_run"
 
 
 class Reconciler:
@@ -111,19 +105,28 @@ class Reconciler:
 
     async def reconcile(self, channel: str, day: date) -> ReconciliationView:
         """Run a day now, whether it ran before or not. NoSuchRun."""
+        await self._reconcile(await self._store.run(partial(self._ready, channel, day, None)))
+        return await self._store.read(partial(_run, run_id(channel, day)))
+
+    async def ask(self, channel: str, day: date) -> ReconciliationView:
+        """Let the day run with the next pass; the run as it stands until then. NoSuchRun."""
+        run = await self._store.run(partial(self._ready, channel, day, self._now()))
+        self._look_at = None
+        return run
+
+    def _ready(self, channel: str, day: date, due_at: datetime | None, uow: UnitOfWork) -> ReconciliationView:
         if channel not in self._channels or bounds(day, self._zone(channel))[1] > self._now():
             raise NoSuchRun(f"{channel} has no bill of {day}")
         name = run_id(channel, day)
-
-        def ready(uow: UnitOfWork) -> ReconciliationView:
-            run = uow.reconciliations.get(name)
-            if run is None:
-                run = ReconciliationView(id=name, channel=channel, day=day, state="waiting")
-                uow.reconciliations.add(run)
-            return run
-
-        await self._reconcile(await self._store.run(ready))
-        return await self._store.read(partial(_run, name))
+        run = uow.reconciliations.get(name)
+        if run is None:
+            run = ReconciliationView(id=name, channel=channel, day=day, state="waiting", due_at=due_at)
+            uow.reconciliations.add(run)
+        elif due_at is not None:
+            # The ladder begins anew.
+            run = msgspec.structs.replace(run, due_at=due_at, tries=0)
+            uow.reconciliations.save(run)
+        return run
 
     def _zone(self, channel: str) -> tzinfo:
         return self._zones.get(channel, CHINA)
@@ -190,22 +193,20 @@ class Reconciler:
         return answer
 
     def _wait(self, name: str, reason: str, uow: UnitOfWork) -> None:
-        run = _run(name, uow)
-        if run.state in ("agreed", "differing"):
-            uow.reconciliations.save(run)  # It was asked for once more; what was found stands.
-            return
-        now = self._now()
+        run, now = _run(name, uow), self._now()
         is_over = now >= bounds(run.day, self._zone(run.channel))[1] + GIVE_UP_AFTER
+        # One that ran before was asked for once more: what was found stands.
+        state = run.state if run.ran_at is not None else "given_up" if is_over else "waiting"
         delay_s = BILL_S[min(run.tries, len(BILL_S) - 1)]
         changed = msgspec.structs.replace(
             run,
-            state="given_up" if is_over else "waiting",
+            state=state,
             tries=run.tries + 1,
             reason=reason,
             due_at=None if is_over else now + timedelta(seconds=delay_s),
         )
         uow.reconciliations.save(changed)
-        if is_over:
+        if state == "given_up":
             log.warning("no bill of %s for %s: %s", run.channel, run.day, reason)
 
     def _book(self, name: str, bill: Bill, uow: UnitOfWork) -> None:

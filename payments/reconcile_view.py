@@ -8,8 +8,32 @@ from typing import Literal
 import msgspec
 
 from payments.money import Fen
-from payments.outcomes import BillKind
-from payments.reconcile import Cause, MismatchKind, Repair
+
+#: paid_there_not_here: money that we do not know of · paid_here_not_there: money that we believe to be there ·
+#: amount_differs · state_differs: given back or split on one side alone · twice: one thing was paid two times.
+MismatchKind = Literal["paid_there_not_here", "paid_here_not_there", "amount_differs", "state_differs", "twice"]
+
+#: How it came to differ, as far as the books can tell.
+Cause = Literal[
+    "not_booked",  # ours, and not booked here
+    "unknown_number",  # no number of ours
+    "missing",  # booked here, on no bill
+    "amount",  # one movement, two amounts
+    "more_there",  # more of a split's receivers are paid there than here
+    "less_there",  # more of them are paid here than there
+    "bill_contradicts_itself",  # its trades and its flows name different amounts
+    "second_attempt",  # another attempt has paid the intent already
+    "charged_twice",  # one number, two payments
+    "returned_twice",  # one number, two refunds
+]
+
+#: book_payment: ask the provider, and book by the compare-and-set that every proof of payment goes through; a second
+#: payment is given back by it · wake: the instruction is still to be done here, so it is done now, under its number ·
+#: ask_again: the same number once more, which repeats the question and never the money · person: a work item.
+Repair = Literal["book_payment", "wake", "ask_again", "person"]
+
+#: A kind of movement, as bills have it.
+MovementKind = Literal["paid", "refunded", "split", "taken_back", "fee"]
 
 #: waiting: the bill is not there yet · agreed · differing · given_up: no bill came; somebody may ask again.
 RunState = Literal["waiting", "agreed", "differing", "given_up"]
@@ -64,7 +88,7 @@ class WorkItemView(msgspec.Struct, frozen=True, kw_only=True):
     day: date
     kind: MismatchKind
     cause: Cause
-    what: BillKind
+    what: MovementKind
     number: str
     attempt_id: str
     intent_id: str

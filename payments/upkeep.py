@@ -49,7 +49,7 @@ class Upkeep:
         config: UpkeepConfig,
     ) -> None:
         self.reconciler = Reconciler(store, channels, now, new_id, real_s, config.zones)
-        self.reconciliation = ReconciliationDesk(store, self.reconciler, now)
+        self.reconciliation = ReconciliationDesk(store, now)
         sources = Sources(
             hours=config.hours, breakers=lambda: open_breakers(health()), certificates=lambda: config.certificates
         )

@@ -17,13 +17,12 @@ from payments.reconcile import (
     AttemptFacts,
     Billed,
     Booked,
-    Cause,
     InstructionFacts,
     Key,
     OtherDays,
     Ours,
 )
-from payments.reconcile_view import UNFINISHED, ReconciliationView, Sums, WorkItemView
+from payments.reconcile_view import UNFINISHED, Cause, ReconciliationView, Sums, WorkItemView
 from payments.store import reconcile_tables as r
 from payments.store import tables as t
 from payments.store.intents import is_any_due, lease_due

@@ -17,11 +17,9 @@ from payments.reconcile import (
     AttemptFacts,
     Billed,
     Booked,
-    Cause,
     InstructionFacts,
     Key,
     Mismatch,
-    MismatchKind,
     OtherDays,
     Ours,
     billed_of,
@@ -31,6 +29,7 @@ from payments.reconcile import (
     reversed_attempts,
     shown_kinds,
 )
+from payments.reconcile_view import Cause, MismatchKind
 
 DAY = date(2026, 3, 2)
 DAYS = (DAY, DAY + timedelta(days=1))

@@ -18,9 +18,9 @@ import sqlalchemy as sa
 from payments.channels.sandbox import shape
 from payments.money import Fen
 from payments.outcomes import Bill, BillAnswer, BillLine, NoBill
+from payments.port import ItemRefused, NoSuchRun, UnknownItem
 from payments.reconcile_csv import items_csv, safe
-from payments.reconcile_desk import ItemRefused, ReconciliationDesk, UnknownItem
-from payments.reconcile_run import GIVE_UP_AFTER, NoSuchRun, Reconciler
+from payments.reconcile_run import GIVE_UP_AFTER, Reconciler
 from payments.reconcile_view import ReconciliationView, WorkItemView
 from payments.store.database import Sql
 from tests.payments_desk import START, Desk
@@ -36,7 +36,7 @@ class Office:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.reconciler = self.another()
-        self.people = ReconciliationDesk(desk.payments._store, self.reconciler, lambda: desk.at)
+        self.people = desk.payments.upkeep.reconciliation
 
     def another(self) -> Reconciler:
         """Another process's."""
@@ -102,7 +102,7 @@ async def test_days_that_agree_and_the_same_run_again(office: Office) -> None:
     assert (run.state, run.lines, run.mismatches) == ("agreed", 6, 0)
     assert run.sums.theirs == run.sums.ours
     assert (run.sums.ours.paid_fen, run.sums.ours.refunded_fen, run.sums.ours.split_fen) == (2000, 1200, 900)
-    again = await office.people.reconcile("sandbox", DAY)
+    again = await office.reconciler.reconcile("sandbox", DAY)
     assert msgspec.structs.replace(again, tries=run.tries, ran_at=run.ran_at) == run
     assert await office.items() == []
     # The backup has seen no attempt, so it has no day.
@@ -129,7 +129,7 @@ async def test_a_ghost_is_booked_once_and_a_run_repeated_changes_nothing(office:
     first = await office.run()
     assert (first.state, first.mismatches) == ("differing", 1)
     for _ in range(2):
-        again = await office.people.reconcile("sandbox", DAY)
+        again = await office.reconciler.reconcile("sandbox", DAY)
         await office.rest()
         assert (again.state, again.mismatches, again.digest) == ("agreed", 1, first.digest)
         assert await office.only() == item
@@ -243,16 +243,16 @@ async def test_what_only_people_can_settle(office: Office) -> None:
     with pytest.raises(ItemRefused):
         await office.people.close_item(item.id, "op_wang", "no, it has not")
     # The run again finds it again, and leaves it closed.
-    await office.people.reconcile("sandbox", DAY)
+    await office.reconciler.reconcile("sandbox", DAY)
     assert item.id not in {each.id for each in await office.people.open_items()}
 
-    table = list(csv.DictReader(io.StringIO(await office.people.run_csv(run.id))))
+    table = list(csv.DictReader(io.StringIO(await office.people.differences_csv(run.id))))
     assert {row["id"] for row in table} == {each.id for each in await office.people.differences(run.id)}
     mine = next(row for row in table if row["id"] == item.id)
     assert mine["reason"] == "'=the bank has said so"
     assert mine["theirs_yuan"] in ("9.90", "10.00", "0.00")
     assert len(await office.people.open_items_csv()) > 0
-    (line,) = csv.DictReader(io.StringIO(await office.people.runs_csv()))
+    (line,) = csv.DictReader(io.StringIO(await office.people.reconciliations_csv()))
     assert (line["day"], line["state"], line["ours_paid_yuan"]) == ("2026-03-02", "differing", "40.00")
 
 
@@ -269,16 +269,16 @@ async def test_a_bill_that_is_late_is_asked_for_again_and_given_up_in_the_end(of
     assert (await office.run()).state == "agreed"
     # What was found stands when the bill cannot be had once more.
     await desk.fault("bill_late", count=1000)
-    assert (await office.people.reconcile("sandbox", DAY)).state == "agreed"
+    assert (await office.reconciler.reconcile("sandbox", DAY)).state == "agreed"
     await office.until(NEXT + timedelta(days=1))
     await desk.advance(GIVE_UP_AFTER.total_seconds() + 3600)
     await office.rest()
     assert (await office.run(NEXT)).state == "given_up"
     await desk.bank.clear_scripts()
-    assert (await office.people.reconcile("sandbox", NEXT)).state == "agreed"
+    assert (await office.reconciler.reconcile("sandbox", NEXT)).state == "agreed"
     for wrong in (("sandbox", NEXT + timedelta(days=30)), ("cash", DAY)):
         with pytest.raises(NoSuchRun):
-            await office.people.reconcile(*wrong)
+            await office.reconciler.reconcile(*wrong)
 
 
 async def test_around_midnight_nobody_is_accused(office: Office) -> None:
@@ -347,7 +347,7 @@ async def test_a_repair_that_does_not_work_becomes_people_s(office: Office) -> N
     desk.bank.notify = desk.payments.callback
     await desk.bank.work()
     assert (await desk.view()).state == "success"
-    await office.people.reconcile("sandbox", DAY)
+    await office.reconciler.reconcile("sandbox", DAY)
     assert named(await office.only())[2:] == ("repaired", "differs_no_more")
 
 
@@ -460,8 +460,7 @@ async def test_a_bill_that_names_splits_by_their_order_alone(office: Office) -> 
     short = tuple(line for line in by_order if (line.attempt_id, line.amount_fen) != (by_order[0].attempt_id, 50))
     assert len(short) == len(by_order) - 1
     _with(office, lambda day: Bill(day=day, trades=bill.trades, flows=short))
-    again = Reconciler.reconcile
-    await again(office.reconciler, "sandbox", DAY)
+    await office.reconciler.reconcile("sandbox", DAY)
     await office.rest()
     found = {named(each) for each in await office.items()}
     assert ("amount_differs", "less_there", "repaired", "done_under_its_number") in found
