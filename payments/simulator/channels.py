@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from payments.simulator.alipay import AlipayProtocol
+from payments.simulator.campus_card import CampusCardProtocol
 from payments.simulator.desk import Desk
 from payments.simulator.keys import KeyRing
 from payments.simulator.protocol import ProviderProtocol, Room
+from payments.simulator.unionpay import UnionpayProtocol
 from payments.simulator.wechat import WechatProtocol
 
 Build = Callable[[Room], ProviderProtocol]
@@ -18,7 +21,13 @@ class UnknownChannel(ValueError):
 
 def builders() -> dict[str, Build]:
     """The module of each channel; channels of one institution share theirs."""
-    return {"wechat": WechatProtocol, "edupay": WechatProtocol}
+    return {
+        "wechat": WechatProtocol,
+        "edupay": WechatProtocol,
+        "alipay": AlipayProtocol,
+        "unionpay": UnionpayProtocol,
+        "campus_card": CampusCardProtocol,
+    }
 
 
 def build(
