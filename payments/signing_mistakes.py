@@ -11,6 +11,10 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 #: One version of the signed text that somebody may have signed: (the mistake's code, the text).
 Mistake = tuple[str, bytes]
 
+#: Up to this many bytes every change of one byte is tried: a million digests, some seconds.
+MOST_TRIED = 2048
+_BYTES = [bytes([byte]) for byte in range(256)]
+
 _YEN_SIGNS = (("¥", "￥"), ("￥", "¥"), ("¥", "%C2%A5"), ("￥", "%EF%BF%A5"), ("¥", "&yen;"), ("¥", "?"))
 
 
@@ -108,6 +112,20 @@ def of_params(
     yield "plus_lost", join([(name, value.replace(" ", "+")) for name, value in ordered]).encode()
     for name, _ in ordered:
         yield f"left_out:{name}", join([pair for pair in ordered if pair[0] != name]).encode()
+
+
+def of_one_byte(text: bytes) -> Iterator[Mistake]:
+    """Every text that differs in one byte; nothing for a long one, which would take too long."""
+    if len(text) > MOST_TRIED:
+        return
+    for at in range(len(text)):
+        yield "one_byte", text[:at] + text[at + 1 :]
+    for at in range(len(text) + 1):
+        before, after, rest = text[:at], text[at:], text[at + 1 :]
+        for byte in _BYTES:
+            yield "one_byte", before + byte + after
+            if after:
+                yield "one_byte", before + byte + rest
 
 
 def repaired_signatures(text: str) -> Iterator[Mistake]:

@@ -50,6 +50,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "直接对文本签名，而不是对其 SHA-256 的十六进制",
     ),
     "upper_hex": ("the digest was written in capital letters", "摘要用了大写十六进制"),
+    "one_byte": ("a single byte was changed, added or lost", "有一个字节被改动、增加或丢失"),
     "signature_spaces": ("each + of the signature became a space", "签名里的 + 变成了空格"),
     "signature_line_ends": ("the signature was broken into lines", "签名被折成了多行"),
     "signature_url_encoded": ("the signature is still URL-encoded", "签名还是 URL 编码状态"),

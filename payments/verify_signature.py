@@ -346,14 +346,14 @@ def _name_mistake(case: Case, opened: examined.Opened, has_claim: bool, report: 
         if any(opened.is_over(case.wrap(each)) for each in case.accepted):
             return
     here = case.accepted[0]
-    for code, text in case.wrong():
-        if opened.is_over(case.wrap(text)):
-            report.add("mistake", mistake=report.mistake(code))
-            report.difference(text, here)
-            return
     for code, wrapped in (("single_digest", here), ("upper_hex", case.wrap(here).upper())):
         if case.wrap(here) != here and opened.is_over(wrapped):
             report.add("mistake", mistake=report.mistake(code))
+            return
+    for code, text in itertools.chain(case.wrong(), mistakes.of_one_byte(here)):
+        if opened.is_over(case.wrap(text)):
+            report.add("mistake", mistake=report.mistake(code))
+            report.difference(text, here)
             return
     digest = hashlib.new(opened.algorithm, case.wrap(here)).hexdigest() if opened.algorithm != "unknown" else "?"
     report.add("unknown_mistake", signed=opened.digest.hex(), here=digest)

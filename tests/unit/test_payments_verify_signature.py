@@ -143,21 +143,36 @@ def test_the_mistake_in_the_body_is_named(desk: Desk, was_signed: bytes, arrived
 
 
 def test_the_first_differing_byte_is_named(desk: Desk) -> None:
-    arrived = BODY.replace(b"1200", b"1201")
+    arrived = BODY.replace(b"1200", b"3451")
     claim = desk.file("signed.txt", f"{TIMESTAMP}\n{NONCE}\n".encode() + BODY + b"\n")
     code, said = desk.answer(arrived, over(BODY))
     assert code == 1 and "Something else was signed" in said and "--signed" in said
     assert "a ¥ (U+00A5) at byte" in said, "the suspicious sign is named with its place"
     code, said = desk.answer(arrived, over(BODY), "--signed", claim)
-    at = len(f"{TIMESTAMP}\n{NONCE}\n") + arrived.index(b"1201") + 3
-    assert code == 1 and f"First difference: byte {at} (line 3, column {arrived.index(b'1201') + 4})" in said
-    assert "[30]" in said and "[31]" in said and "It is indeed what was signed." in said
+    at = len(f"{TIMESTAMP}\n{NONCE}\n") + arrived.index(b"3451")
+    assert code == 1 and f"First difference: byte {at} (line 3, column {arrived.index(b'3451') + 1})" in said
+    assert "[31]" in said and "[33]" in said and "It is indeed what was signed." in said
     other = desk.file("other.txt", "something else")
     assert "its digest is another one" in desk.answer(arrived, over(BODY), "--signed", other)[1]
     same = desk.file("same.txt", f"{TIMESTAMP}\n{NONCE}\n".encode() + arrived + b"\n")
     assert "byte by byte what should be signed" in desk.answer(arrived, over(BODY), "--signed", same)[1]
     shorter = desk.file("short.txt", f"{TIMESTAMP}\n")
     assert "(it ends here)" in desk.answer(arrived, over(BODY), "--signed", shorter)[1]
+
+
+@pytest.mark.parametrize(
+    "arrived", [BODY.replace(b"1200", b"1201"), BODY.replace(b"1200", b"120"), BODY[:9] + b"x" + BODY[9:]]
+)
+def test_a_single_byte_is_found_without_being_told(desk: Desk, arrived: bytes) -> None:
+    code, said = desk.answer(arrived, over(BODY))
+    at = len(f"{TIMESTAMP}\n{NONCE}\n") + first_difference(BODY, arrived)
+    assert code == 1 and "a single byte was changed" in said and f"First difference: byte {at} " in said, said
+
+
+def test_a_long_message_is_not_searched(desk: Desk) -> None:
+    long = b"x" * 4000
+    code, said = desk.answer(long + b"yz", over(long + b"YZ"))
+    assert code == 1 and "Something else was signed" in said
 
 
 def test_a_key_mismatch_is_told_from_a_changed_message(desk: Desk) -> None:
