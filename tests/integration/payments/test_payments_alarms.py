@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from payments.channels.sandbox import shape
 from payments.port import Alarm, AlarmOver
 from payments.store import alarm_rows
 from payments.store.database import Sql
+from payments.store.unit_of_work import UnitOfWork
 from payments.upkeep import open_breakers
 from tests.payments_desk import START, Desk, sqlite_desk
 
@@ -258,12 +260,15 @@ async def test_old_alarms_are_forgotten(room: Room, monkeypatch: pytest.MonkeyPa
     assert [alarm.closed_at for alarm in await room.watch.alarms()] == ends[:1:-1]
 
 
+def _queue(number: int, uow: UnitOfWork) -> None:
+    uow.webhook.add(f"d{number}", f'{{"number": {number}}}', START)
+
+
 async def test_the_webhook_s_queue_drops_the_oldest(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarm_rows, "MOST_DELIVERIES", 3)
     store = room.desk.payments._store
     for number in range(5):
-        body = f'{{"number": {number}}}'
-        await store.run(lambda uow, name=f"d{number}", body=body: uow.webhook.add(name, body, START))
+        await store.run(partial(_queue, number))
     due = await store.run(lambda uow: uow.webhook.lease_due(START, START + timedelta(seconds=9), 10))
     assert [delivery.id for delivery in due] == ["d2", "d3", "d4"]
     assert await store.run(lambda uow: uow.webhook.lease_due(START, START + timedelta(seconds=9), 10)) == []
