@@ -22,6 +22,8 @@ FRESH_S = 30.0
 #: Requests of the last minute whose nonces are known; more than that at once are turned away.
 MOST_NONCES = 200_000
 LEAST_KEY_BYTES = 32
+#: Where the interface may be used without TLS.
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _MOMENT = re.compile(r"[0-9]{1,16}")

@@ -7,12 +7,15 @@ import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
-from payments.internal_signing import SIGNATURE, Keys, is_answer, sign_request
+from payments.internal_signing import LOOPBACK, SIGNATURE, Keys, is_answer, sign_request
+from payments.key_files import read_keys
 from payments.port import PaymentsPort
 from payments.port_table import METHODS, Method, Refusal, raised
 
@@ -202,6 +205,17 @@ def _remembering(method: Method) -> Callable[..., Any]:
 
 for _method in METHODS.values():
     setattr(RemotePayments, _method.name, (_asking if _method.is_async else _remembering)(_method))
+
+
+def open_remote(url: str, keys_file: Path, ca_file: Path | None = None) -> RemotePayments:
+    """The body for a host. Keys are lines ``id hex``, the first signs; ``ca_file`` proves the process over TLS where
+    its certificate is of one's own making. ValueError, OSError."""
+    tls = None
+    if url.startswith("https:"):
+        tls = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    elif urlsplit(url).hostname not in LOOPBACK:
+        raise ValueError("https is needed, except on this machine")
+    return RemotePayments(url, Keys(read_keys(keys_file)), tls=tls)
 
 
 def as_port(remote: RemotePayments) -> PaymentsPort:

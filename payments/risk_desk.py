@@ -259,7 +259,7 @@ class RiskDesk:
         if held is not None and all(each.ref != held.ref for each in account):
             account.append(held)
         others = {
-            subject: uow.verdicts.seen(subject, name, now, only_troubled=subject == "ip")
+            subject: uow.verdicts.seen(subject, name, now)
             for subject in ("device", "ip", "card")
             if (name := getattr(request, subject)) is not None and wants(rules, subject, request.kind)
         }

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from payments.internal_signing import KEY, NONCE, Gate, Keys, sign_answer
+from payments.internal_signing import KEY, LOOPBACK, NONCE, Gate, Keys, sign_answer
 from payments.port import PaymentsError, PaymentsPort
 from payments.port_table import METHODS, PREFIX, Method, Refusal, refusal_of
 
@@ -25,7 +25,6 @@ HANDLE_S = 20.0
 AT_ONCE = 64
 MOST_WAITING = 1024
 STOP_S = 5.0
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class PaymentsServer:

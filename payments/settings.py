@@ -24,6 +24,7 @@ from payments.channel_settings import (
     read_channel,
     variable_of,
 )
+from payments.internal_signing import LOOPBACK
 from payments.key_files import make_keys, read_keys, read_secret
 from payments.risk import RuleBook, read_rules
 from payments.second_factor_act import Thresholds
@@ -31,7 +32,6 @@ from payments.webhook import WebhookConfig
 
 ENVIRONMENTS = ("live", "sandbox", "simulator")
 LEVELS = ("debug", "info", "warning", "error")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class SettingsError(ValueError):

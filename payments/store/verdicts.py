@@ -42,6 +42,10 @@ class VerdictRow(msgspec.Struct, frozen=True, kw_only=True):
     decided_because: str = ""
 
 
+#: Written into the statement, for an index over some rows serves only a condition that the planner can read.
+_IS_OBJECTED_TO = t.c.decision != sa.literal_column("'allow'")
+_IS_COUPON = t.c.kind == sa.literal_column("'coupon'")
+
 _COLUMNS = [t.c[name] for name in VerdictRow.__struct_fields__]
 _CASE = [t.c[name] for name in RiskCase.__struct_fields__]
 _SEEN = {
@@ -61,6 +65,33 @@ _SEEN = {
 assert set(_SEEN) == set(Seen.__struct_fields__)
 
 
+def _seen_by(subject: str, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """The newest requests of one subject, as a statement that is built once: it runs for every payment."""
+    return (
+        sa.select(*_SEEN.values())
+        .where(t.c[subject] == sa.bindparam("name"), t.c.at > sa.bindparam("since"), *conditions)
+        .order_by(t.c.at.desc())
+        .limit(MOST_SEEN)
+    )
+
+
+_SEEN_BY = {subject: _seen_by(subject) for subject in ("account", "device", "card")}
+_TROUBLED_BY = {"ip": _seen_by("ip", _IS_OBJECTED_TO)}
+_OLDEST_OPEN = (
+    sa.select(*_SEEN.values())
+    .where(
+        t.c.account == sa.bindparam("name"),
+        t.c.standing == sa.literal_column("'open'"),
+        t.c.decision == sa.literal_column("'hold'"),
+        t.c.kind == "pay",
+    )
+    .order_by(t.c.at)
+    .limit(1)
+)
+_OF_REQUEST = sa.select(*_COLUMNS).where(t.c.kind == sa.bindparam("kind"), t.c.ref == sa.bindparam("ref"))
+_ADD = sa.insert(t)
+
+
 class Verdicts:
     """The verdicts of one transaction."""
 
@@ -69,50 +100,41 @@ class Verdicts:
 
     def add(self, row: VerdictRow) -> None:
         values = msgspec.structs.asdict(row) | {"objections": msgspec.to_builtins(row.objections)}
-        self._connection.execute(sa.insert(t).values(**values))
+        self._connection.execute(_ADD, values)
 
     def get(self, verdict_id: str) -> VerdictRow | None:
         return self._first(t.c.id == verdict_id)
 
     def of_request(self, kind: Kind, ref: str) -> VerdictRow | None:
         """What was said of this request before."""
-        return self._first(sa.and_(t.c.kind == kind, t.c.ref == ref))
+        row = self._connection.execute(_OF_REQUEST, {"kind": kind, "ref": ref}).first()
+        return None if row is None else to_record(VerdictRow, row)
 
     def of_intent(self, intent_id: str) -> VerdictRow | None:
         """What was said of opening this intent."""
         return self.of_request("pay", intent_id)
 
-    def seen(self, subject: str, name: str, now: datetime, *, only_troubled: bool = False) -> list[Seen]:
-        """The newest requests of one subject within the history, newest first."""
+    def seen(self, subject: str, name: str, now: datetime) -> list[Seen]:
+        """The newest requests of one subject within the history, newest first; of an address only those that were
+        objected to."""
+        statement = _TROUBLED_BY[subject] if subject in _TROUBLED_BY else _SEEN_BY[subject]
         since = now - timedelta(seconds=HISTORY_S)
-        condition = sa.and_(t.c[subject] == name, t.c.at > since)
-        if only_troubled:
-            condition = sa.and_(condition, t.c.decision != "allow")
-        query = sa.select(*_SEEN.values()).where(condition).order_by(t.c.at.desc()).limit(MOST_SEEN)
-        return [_seen(row) for row in self._connection.execute(query)]
+        return [_seen(row) for row in self._connection.execute(statement, {"name": name, "since": since})]
 
     def oldest_open(self, account: str) -> Seen | None:
         """The account's request that is held still, however old."""
-        query = (
-            sa.select(*_SEEN.values())
-            .where(t.c.account == account, t.c.standing == "open", t.c.decision == "hold", t.c.kind == "pay")
-            .order_by(t.c.at)
-            .limit(1)
-        )
-        row = self._connection.execute(query).first()
+        row = self._connection.execute(_OLDEST_OPEN, {"name": account}).first()
         return None if row is None else _seen(row)
 
     def coupons_fen(self, campus_id: str, since: datetime) -> int:
         """What a campus gave away."""
         given = sa.func.coalesce(sa.func.sum(t.c.amount_fen), 0)
-        query = sa.select(given).where(
-            t.c.kind == "coupon", t.c.campus_id == campus_id, t.c.at >= since, t.c.decision == "allow"
-        )
+        query = sa.select(given).where(_IS_COUPON, t.c.campus_id == campus_id, t.c.at >= since, t.c.decision == "allow")
         return int(self._connection.execute(query).scalar_one())
 
     def cases(self, campus_id: str, limit: int, before_seq: int | None, *, only_open: bool) -> list[RiskCase]:
         """What was objected to, newest first."""
-        condition = sa.and_(t.c.campus_id == campus_id, t.c.decision != "allow")
+        condition = sa.and_(t.c.campus_id == campus_id, _IS_OBJECTED_TO)
         if only_open:
             condition = sa.and_(condition, t.c.standing == "open", t.c.decision == "hold")
         if before_seq is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,20 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
 from payments.guarded import NotSetUp
 from payments.internal_signing import FRESH_S, KEY, NONCE, SIGNATURE, TIMESTAMP, Gate, Keys, sign_answer, sign_request
 from payments.port import PaymentsPort, UnknownIntent
 from payments.port_table import METHODS, raised, refusal_of
-from payments.remote import PaymentsUnreachable, RemotePayments, as_port
+from payments.remote import PaymentsUnreachable, RemotePayments, as_port, open_remote
+from payments.serve import tls_of
 from payments.server import REQUEST_BYTES, PaymentsServer
+from payments.settings import read_settings
 from tests.payments_desk import Desk, sqlite_desk
+from tests.payments_keys import pem, private_pem, rsa_key
 from tests.payments_remote import KEYS, RemoteDesk
 
 PATH = "/internal/v1/view"
@@ -273,6 +280,53 @@ async def test_channels_are_heard_of_in_the_background(tmp_path: Path, eventuall
         desk.channel().is_available = False
         await eventually(lambda: not payments.channels()[0].is_available)
         await remote.stop()
+
+
+async def test_over_tls_the_process_is_proved_too(tmp_path: Path) -> None:
+    cert, key, keys_file = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "keys"
+    _write(cert, _localhost())
+    _write(key, private_pem("payments"))
+    _write(keys_file, "k1 " + b"an internal key of 32 bytes long!".hex() + "\n")
+    told = {"PAYMENTS_DATA_DIR": str(tmp_path), "PAYMENTS_TLS_CERT": str(cert), "PAYMENTS_TLS_KEY": str(key)}
+    tls = tls_of(read_settings(told, env_file=None))
+    async with sqlite_desk(tmp_path) as desk:
+        server = PaymentsServer(desk.payments, KEYS, host="0.0.0.0", tls=tls)
+        await server.start()
+        for ca_file in (cert, None):
+            remote = open_remote(f"https://localhost:{server.port}", keys_file, ca_file)
+            if ca_file is None:
+                with pytest.raises(PaymentsUnreachable, match="Certificate"):
+                    await as_port(remote).view("int_a")
+            else:
+                assert await as_port(remote).view("int_a") is None
+            await remote.stop()
+        await server.stop()
+    with pytest.raises(ValueError, match="https"):
+        open_remote("http://payments.example.edu:8890", keys_file)
+    plain = open_remote("http://127.0.0.1:1", keys_file)
+    await plain.stop()
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o600)
+
+
+def _localhost() -> str:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(rsa_key("payments").public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(rsa_key("payments"), hashes.SHA256())
+    )
+    return pem(made)
 
 
 # -- the server's side --------------------------------------------------------------------------------------------
