@@ -22,11 +22,9 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}
 #: ok · waiting: the payer is still at it · denied: certainly not done · unsure: nobody knows, ask.
 Verdict = Literal["ok", "waiting", "denied", "unsure"]
 
-#: Codes and sub-codes that say nothing about what was done.
+#: Codes, and ends of sub-codes, that say nothing about what was done.
 _UNSURE_CODES = frozenset({"20000"})
-_UNSURE_SUB_CODES = frozenset(
-    {"ACQ.SYSTEM_ERROR", "AQC.SYSTEM_ERROR", "SYSTEM_ERROR", "aop.unknow-error", "isp.unknow-error"}
-)
+_UNSURE_ENDS = ("SYSTEM_ERROR", "UNKNOW-ERROR", "UNKNOWN-ERROR", "UNKNOW_ERROR", "SERVICE-UNAVAILABLE")
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +39,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def verdict(self) -> Verdict:
         """What the answer proves."""
-        if not self.is_proved or self.code in _UNSURE_CODES or self.sub_code in _UNSURE_SUB_CODES:
+        if not self.is_proved or self.code in _UNSURE_CODES or self.sub_code.upper().endswith(_UNSURE_ENDS):
             return "unsure"
         return "ok" if self.code == "10000" else "waiting" if self.code == "10003" else "denied"
 

@@ -45,7 +45,7 @@ class UnionpayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     #: The PKCS#12 file with the merchant's key and certificate: an absolute path, and its password.
     sign_pfx: str
     sign_pfx_password: str
-    #: UnionPay's issuing certificates (middle or root), PEM or absolute paths: who signed it is UnionPay.
+    #: The certificates that issue UnionPay's own ones directly (``acp_*_middle.cer``), PEM or absolute paths.
     issuers: tuple[str, ...]
     notify_url: str
     #: Declared, not guessed; there is only this one: RSA with SHA-256 over a SHA-256.

@@ -213,6 +213,7 @@ def test_shapes() -> None:
         (denied("ACQ.SYSTEM_ERROR"), QueryAnswer(standing="no_answer")),
         (denied("ACQ.INVALID_PARAMETER"), QueryAnswer(standing="no_answer")),
         (denied("isp.unknow-error", "20000"), QueryAnswer(standing="no_answer")),
+        (denied("isp.service-unavailable"), QueryAnswer(standing="no_answer")),
         (b'{"alipay_trade_query_response":{"code":"40004","sub_code":"ACQ.TRADE_NOT_EXIST"}}',
          QueryAnswer(standing="no_answer")),
         (500, QueryAnswer(standing="no_answer")),
