@@ -146,7 +146,7 @@ async def test_connecting_has_its_own_budget() -> None:
         async with opened(http):
             reply = await http.send(order(), total_s=2.0)
     assert isinstance(reply, HttpReply)
-    assert seen[0].outcome == "connect" and 80 <= seen[0].ms < 1000
+    assert seen[0].outcome == "connect" and 80 <= seen[0].ms < 2500
 
 
 async def test_connecting_may_use_up_the_whole_budget() -> None:
@@ -344,7 +344,7 @@ async def test_what_is_forgiven_has_an_end_and_is_ours() -> None:
             await busy_for(0.05)
             await asyncio.sleep(0)
         assert await call == HttpSilence(kind="overload", was_sent=True)
-        assert 0.35 < time.monotonic() - began < 2.0
+        assert 0.35 < time.monotonic() - began < 4.0
     assert [exchange.outcome for exchange in seen] == ["overload"]
 
 

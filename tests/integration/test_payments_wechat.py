@@ -221,7 +221,7 @@ async def test_the_budget_is_for_the_credential(counter: wx.Counter) -> None:
     began = asyncio.get_running_loop().time()
     async with wx.channel_to(slow) as channel:
         assert await channel.create_credential(order()) == NotIssued("timeout")
-    assert 0.75 < asyncio.get_running_loop().time() - began < 2.0
+    assert 0.75 < asyncio.get_running_loop().time() - began < 4.0
     await runner.cleanup()
 
 
