@@ -119,7 +119,7 @@ class Mender:
         orders = await self._store.read(partial(_orders, item))
         verdict: tuple[Verdict, str] = ("open", "no_instruction")
         for order in orders:
-            verdict = _verdict(await tell_again(channel, order))
+            verdict = verdict_on(await tell_again(channel, order))
             if verdict[0] != "repaired":
                 break
         await self._store.run(partial(self._conclude, item.id, *verdict))
@@ -173,7 +173,8 @@ async def tell_again(channel: Channel, order: Instruction) -> SplitAnswer | Mone
         return MoneyAnswer(standing="no_answer", reason="timeout")
 
 
-def _verdict(answer: SplitAnswer | MoneyAnswer) -> tuple[Verdict, str]:
+def verdict_on(answer: SplitAnswer | MoneyAnswer) -> tuple[Verdict, str]:
+    """What an answer to an instruction that was given before means for the item."""
     match answer:
         case SplitAnswer(receivers=()):
             return "later", answer.reason or "no_answer"

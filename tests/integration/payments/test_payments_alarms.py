@@ -66,7 +66,14 @@ class Room:
 
 
 @pytest.fixture
-async def room(sql_url: str, tmp_path: Path) -> AsyncIterator[Room]:
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    async with sqlite_desk(tmp_path) as desk:
+        yield Room(desk)
+
+
+@pytest.fixture
+async def any_room(sql_url: str, tmp_path: Path) -> AsyncIterator[Room]:
+    """On either database."""
     bank_url = f"sqlite:///{tmp_path}/bank.db" if sql_url.startswith("sqlite") else sql_url
     async with Desk(sql_url, bank_url) as desk:
         yield Room(desk)
@@ -98,12 +105,12 @@ async def test_fifteen_quiet_minutes_and_a_payment_that_ends_them(room: Room) ->
     assert await room.desk.payments._store.read(lambda uow: uow.webhook.count()) == 2
 
 
-async def test_the_same_quarter_of_an_hour_last_week(room: Room) -> None:
-    await room.desk.open_and_pay("a")
-    await room.pass_s(7 * 86400 - 60, is_worked=False)
-    assert "quiet" not in await room.open()
-    await room.pass_s(120, is_worked=False)
-    assert (await room.open())["quiet"].parameters["paid_last_week"] == 1
+async def test_the_same_quarter_of_an_hour_last_week(any_room: Room) -> None:
+    await any_room.desk.open_and_pay("a")
+    await any_room.pass_s(7 * 86400 - 60, is_worked=False)
+    assert "quiet" not in await any_room.open()
+    await any_room.pass_s(120, is_worked=False)
+    assert (await any_room.open())["quiet"].parameters["paid_last_week"] == 1
 
 
 async def test_a_campus_that_sleeps_is_left_alone(room: Room) -> None:
@@ -113,8 +120,8 @@ async def test_a_campus_that_sleeps_is_left_alone(room: Room) -> None:
     assert await room.open() == {}
 
 
-async def test_callbacks_that_do_not_come_are_counted_per_hour(room: Room) -> None:
-    desk = room.desk
+async def test_callbacks_that_do_not_come_are_counted_per_hour(any_room: Room) -> None:
+    desk = any_room.desk
     await desk.fault("lost", count=5)
     for name in "abcde":
         await desk.open(name)
@@ -122,16 +129,16 @@ async def test_callbacks_that_do_not_come_are_counted_per_hour(room: Room) -> No
     await desk.open_and_pay("f")
     await desk.advance(60, step_s=15)
     assert (await desk.view("a")).state == "success"
-    await room.pass_s(300)
-    assert "callbacks_missing" not in await room.open(), "they may come yet"
-    await room.pass_s(600)
-    alarm = (await room.open())["callbacks_missing"]
+    await any_room.pass_s(300)
+    assert "callbacks_missing" not in await any_room.open(), "they may come yet"
+    await any_room.pass_s(600)
+    alarm = (await any_room.open())["callbacks_missing"]
     assert (alarm.subject, alarm.campus_id, alarm.parameters["ghosts"]) == ("sandbox", "", 5)
     assert alarm.parameters["payments"] == 6
-    (hour,) = await room.watch.ghosts()
+    (hour,) = await any_room.watch.ghosts()
     assert (hour.channel, hour.begins_at, hour.payments, hour.ghosts) == ("sandbox", START, 6, 5)
-    await room.pass_s(2 * HOUR_S)
-    assert "callbacks_missing" not in await room.open()
+    await any_room.pass_s(2 * HOUR_S)
+    assert "callbacks_missing" not in await any_room.open()
 
 
 async def test_a_callback_about_a_refund_is_none_about_the_payment(room: Room) -> None:
@@ -172,26 +179,26 @@ async def test_forged_callbacks_are_told(room: Room) -> None:
     assert await room.open() == {}
 
 
-async def test_money_that_waits(room: Room) -> None:
+async def test_money_that_waits(any_room: Room) -> None:
     """A refund that the institution will not make, a hold of day 25, and a payment that people must look at."""
-    desk = room.desk
+    desk = any_room.desk
     await desk.open_and_pay("a")
     await desk.open_and_pay("b")
     await desk.fault("release_fails", "a", count=1000)
     await desk.release("a")
-    await room.pass_s(25 * HOUR_S)
-    overdue = (await room.open())["refund_overdue"]
+    await any_room.pass_s(25 * HOUR_S)
+    overdue = (await any_room.open())["refund_overdue"]
     assert overdue.parameters == {"count": 1, "oldest": "ord_a", "hours": 25}
-    await room.change("UPDATE intents SET is_suspicious = TRUE WHERE order_ref = 'ord_b'")
-    await room.pass_s(24 * 25 * HOUR_S)
-    assert {"refund_overdue", "hold_expires", "suspicious_payments"} <= set(await room.open())
-    assert (await room.open())["hold_expires"].parameters["count"] == 2
+    await any_room.change("UPDATE intents SET is_suspicious = TRUE WHERE order_ref = 'ord_b'")
+    await any_room.pass_s(24 * 25 * HOUR_S)
+    assert {"refund_overdue", "hold_expires", "suspicious_payments"} <= set(await any_room.open())
+    assert (await any_room.open())["hold_expires"].parameters["count"] == 2
     await desk.bank.clear_scripts()
-    await room.change("UPDATE intents SET is_suspicious = FALSE WHERE order_ref = 'ord_b'")
+    await any_room.change("UPDATE intents SET is_suspicious = FALSE WHERE order_ref = 'ord_b'")
     await desk.advance(3600)
     await desk.settle("b", runner=1000, campus=0, platform=0)
-    await room.pass_s(60)
-    assert not {"refund_overdue", "hold_expires", "suspicious_payments"} & set(await room.open())
+    await any_room.pass_s(60)
+    assert not {"refund_overdue", "hold_expires", "suspicious_payments"} & set(await any_room.open())
 
 
 async def test_bills_that_do_not_come_and_items_that_wait(room: Room) -> None:
@@ -238,35 +245,35 @@ async def test_what_only_this_process_knows(room: Room) -> None:
     assert open_breakers(room.desk.payments._driver.health.view()) == []
 
 
-async def test_two_processes_tell_an_alarm_once(room: Room) -> None:
-    room.certificates = [Certificate(name="key", expires_at=room.desk.at)]
-    watches: Sequence[Watch] = [room.another() for _ in range(4)]
+async def test_two_processes_tell_an_alarm_once(any_room: Room) -> None:
+    any_room.certificates = [Certificate(name="key", expires_at=any_room.desk.at)]
+    watches: Sequence[Watch] = [any_room.another() for _ in range(4)]
     for _ in range(3):
-        room.desk.at += timedelta(seconds=61)
+        any_room.desk.at += timedelta(seconds=61)
         await asyncio.gather(*(watch.work() for watch in watches))
-    assert await room.told() == [("Alarm", "certificate_expires")]
-    assert len(await room.watch.alarms()) == 1
+    assert await any_room.told() == [("Alarm", "certificate_expires")]
+    assert len(await any_room.watch.alarms()) == 1
 
 
-async def test_old_alarms_are_forgotten(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_alarms_are_forgotten(any_room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarm_rows, "MOST_CLOSED", 2)
     ends: list[datetime] = []
     for number in range(4):
-        room.certificates = [Certificate(name=f"key {number}", expires_at=room.desk.at)]
-        await room.pass_s(61)
-        room.certificates = []
-        await room.pass_s(61)
-        ends.append(room.desk.at)
-    assert [alarm.closed_at for alarm in await room.watch.alarms()] == ends[:1:-1]
+        any_room.certificates = [Certificate(name=f"key {number}", expires_at=any_room.desk.at)]
+        await any_room.pass_s(61)
+        any_room.certificates = []
+        await any_room.pass_s(61)
+        ends.append(any_room.desk.at)
+    assert [alarm.closed_at for alarm in await any_room.watch.alarms()] == ends[:1:-1]
 
 
 def _queue(number: int, uow: UnitOfWork) -> None:
     uow.webhook.add(f"d{number}", f'{{"number": {number}}}', START)
 
 
-async def test_the_webhook_s_queue_drops_the_oldest(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_webhook_s_queue_drops_the_oldest(any_room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarm_rows, "MOST_DELIVERIES", 3)
-    store = room.desk.payments._store
+    store = any_room.desk.payments._store
     for number in range(5):
         await store.run(partial(_queue, number))
     due = await store.run(lambda uow: uow.webhook.lease_due(START, START + timedelta(seconds=9), 10))

@@ -9,21 +9,32 @@ import io
 from collections.abc import AsyncIterator, Callable
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 import sqlalchemy as sa
 
+from payments import reconcile_repair
 from payments.channels.sandbox import shape
 from payments.money import Fen
-from payments.outcomes import Bill, BillAnswer, BillLine, NoBill
+from payments.outcomes import (
+    Bill,
+    BillAnswer,
+    BillLine,
+    MoneyAnswer,
+    NoBill,
+    QueryAnswer,
+    ReceiverOutcome,
+    SplitAnswer,
+)
 from payments.port import ItemRefused, NoSuchRun, UnknownItem
 from payments.reconcile_csv import items_csv, safe
+from payments.reconcile_repair import verdict_on
 from payments.reconcile_run import GIVE_UP_AFTER, Reconciler
 from payments.reconcile_view import ReconciliationView, WorkItemView
 from payments.store.database import Sql
-from tests.payments_desk import START, Desk
+from tests.payments_desk import START, Desk, sqlite_desk
 
 #: The desk's day; it starts at noon.
 DAY = date(2026, 3, 2)
@@ -76,7 +87,14 @@ class Office:
 
 
 @pytest.fixture
-async def office(sql_url: str, tmp_path: Path) -> AsyncIterator[Office]:
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    async with sqlite_desk(tmp_path) as desk:
+        yield Office(desk)
+
+
+@pytest.fixture
+async def any_office(sql_url: str, tmp_path: Path) -> AsyncIterator[Office]:
+    """On either database."""
     bank_url = f"sqlite:///{tmp_path}/bank.db" if sql_url.startswith("sqlite") else sql_url
     async with Desk(sql_url, bank_url) as desk:
         yield Office(desk)
@@ -86,61 +104,61 @@ def named(item: WorkItemView) -> tuple[str, str, str, str]:
     return item.kind, item.cause, item.state, item.reason
 
 
-async def test_days_that_agree_and_the_same_run_again(office: Office) -> None:
-    desk = office.desk
+async def test_days_that_agree_and_the_same_run_again(any_office: Office) -> None:
+    desk = any_office.desk
     await desk.open_and_pay("a")
     await desk.open_and_pay("b")
     await desk.settle("a", runner=700, campus=50, platform=150)
     await desk.release("b")
     await desk.refund("a", 100)
-    await office.until(DAY, 23 * 3600)
-    assert await office.people.reconciliations() == []
-    await office.until(NEXT, 10.4 * 3600)
-    assert await office.people.reconciliations() == []
-    await office.until(NEXT)
-    run = await office.run()
+    await any_office.until(DAY, 23 * 3600)
+    assert await any_office.people.reconciliations() == []
+    await any_office.until(NEXT, 10.4 * 3600)
+    assert await any_office.people.reconciliations() == []
+    await any_office.until(NEXT)
+    run = await any_office.run()
     assert (run.state, run.lines, run.mismatches) == ("agreed", 6, 0)
     assert run.sums.theirs == run.sums.ours
     assert (run.sums.ours.paid_fen, run.sums.ours.refunded_fen, run.sums.ours.split_fen) == (2000, 1200, 900)
-    again = await office.reconciler.reconcile("sandbox", DAY)
+    again = await any_office.reconciler.reconcile("sandbox", DAY)
     assert msgspec.structs.replace(again, tries=run.tries, ran_at=run.ran_at) == run
-    assert await office.items() == []
+    assert await any_office.items() == []
     # The backup has seen no attempt, so it has no day.
-    assert {each.channel for each in await office.people.reconciliations()} == {"sandbox"}
+    assert {each.channel for each in await any_office.people.reconciliations()} == {"sandbox"}
 
 
-async def test_a_ghost_is_booked_once_and_a_run_repeated_changes_nothing(office: Office) -> None:
-    desk = office.desk
+async def test_a_ghost_is_booked_once_and_a_run_repeated_changes_nothing(any_office: Office) -> None:
+    desk = any_office.desk
     await desk.fault("lost", "a")
     await desk.open("a")
     await desk.fault("query_lost", "a", count=1000)
     assert await desk.bank.pay(await desk.token()) == "paid"
-    await office.until(NEXT, 10.2 * 3600)
+    await any_office.until(NEXT, 10.2 * 3600)
     assert (await desk.view()).state != "success"
     await desk.bank.clear_scripts()
     await desk.payments._store.database.run(lambda c: Sql(c).do("UPDATE intents SET due_at = NULL"))
-    await office.until(NEXT)
-    item = await office.only()
+    await any_office.until(NEXT)
+    item = await any_office.only()
     assert named(item) == ("paid_there_not_here", "not_booked", "repaired", "booked")
     assert (item.ours_fen, item.theirs_fen, item.order_ref, item.campus_id) == (0, 1000, "ord_a", "nu")
     assert (await desk.view()).state == "success"
     await desk.assert_books()
     assert "Paid" in await desk.kinds()
-    first = await office.run()
+    first = await any_office.run()
     assert (first.state, first.mismatches) == ("differing", 1)
     for _ in range(2):
-        again = await office.reconciler.reconcile("sandbox", DAY)
-        await office.rest()
+        again = await any_office.reconciler.reconcile("sandbox", DAY)
+        await any_office.rest()
         assert (again.state, again.mismatches, again.digest) == ("agreed", 1, first.digest)
-        assert await office.only() == item
+        assert await any_office.only() == item
     # The next day has our booking and no payment; it stands on the bill of the day before.
-    await office.until(NEXT + timedelta(days=1))
-    assert (await office.run(NEXT)).state == "agreed"
+    await any_office.until(NEXT + timedelta(days=1))
+    assert (await any_office.run(NEXT)).state == "agreed"
     assert len(await desk.kinds()) == len(set(await desk.kinds()))
 
 
-async def test_a_second_payment_is_given_back_by_the_rule(office: Office) -> None:
-    desk = office.desk
+async def test_a_second_payment_is_given_back_by_the_rule(any_office: Office) -> None:
+    desk = any_office.desk
     await desk.open("a")
     old = await desk.token()
     await desk.payments.switch_channel("int_a", "sandbox_backup")
@@ -150,10 +168,10 @@ async def test_a_second_payment_is_given_back_by_the_rule(office: Office) -> Non
     await desk.fault("pays_closed", "a")
     await desk.fault("lost", "a")
     assert await desk.bank.pay(old) == "paid"
-    await office.ours("UPDATE intents SET due_at = NULL")
-    await office.until(NEXT)
+    await any_office.ours("UPDATE intents SET due_at = NULL")
+    await any_office.until(NEXT)
     await desk.advance(60)
-    item = await office.only()
+    item = await any_office.only()
     assert named(item)[:3] == ("twice", "second_attempt", "repaired")
     assert await desk.states() == ["sandbox:refunded", "sandbox_backup:paid"]
     await desk.assert_books()
@@ -175,42 +193,44 @@ async def test_a_refund_done_there_is_asked_about_under_its_number(office: Offic
     await desk.assert_books()
 
 
-async def test_money_back_and_splits_that_the_bank_forgot_are_done_under_their_numbers(office: Office) -> None:
-    desk = office.desk
+async def test_money_back_and_splits_that_the_bank_forgot_are_done_under_their_numbers(any_office: Office) -> None:
+    desk = any_office.desk
     for name in "abc":
         await desk.open_and_pay(name)
     await desk.release("a")
     await desk.settle("b", runner=1000, campus=0, platform=0)
     await desk.settle("c", runner=900, campus=0, platform=100)
     await desk.refund("c", 100)
-    await office.bank("DELETE FROM moves WHERE kind IN ('return', 'split') AND amount_fen = 1000 AND out_no IN"
+    await any_office.bank("DELETE FROM moves WHERE kind IN ('return', 'split') AND amount_fen = 1000 AND out_no IN"
                       " (SELECT out_no FROM orders WHERE order_ref IN ('ord_a', 'ord_b'))")  # fmt: skip
-    await office.bank("DELETE FROM moves WHERE kind = 'refund'")
-    await office.bank("UPDATE orders SET frozen_fen = 1000, split_fen = 0, returned_fen = 0 WHERE order_ref <> 'ord_c'")
-    await office.bank("UPDATE orders SET refunded_fen = 0 WHERE order_ref = 'ord_c'")
+    await any_office.bank("DELETE FROM moves WHERE kind = 'refund'")
+    await any_office.bank(
+        "UPDATE orders SET frozen_fen = 1000, split_fen = 0, returned_fen = 0 WHERE order_ref <> 'ord_c'"
+    )
+    await any_office.bank("UPDATE orders SET refunded_fen = 0 WHERE order_ref = 'ord_c'")
     assert await desk.payments.check() != []
-    await office.until(NEXT)
-    assert {named(item) for item in await office.items()} == {
+    await any_office.until(NEXT)
+    assert {named(item) for item in await any_office.items()} == {
         ("state_differs", "missing", "repaired", "done_under_its_number")
     }
-    assert {item.what for item in await office.items()} == {"refunded", "split"}
+    assert {item.what for item in await any_office.items()} == {"refunded", "split"}
     await desk.assert_books()
     # The bank does it today, so it is on today's bill, which is judged without a word.
-    await office.until(NEXT + timedelta(days=1))
-    assert (await office.run(NEXT)).state == "agreed"
-    assert len(await office.items()) == 3
+    await any_office.until(NEXT + timedelta(days=1))
+    assert (await any_office.run(NEXT)).state == "agreed"
+    assert len(await any_office.items()) == 3
 
 
-async def test_what_only_people_can_settle(office: Office) -> None:
-    desk = office.desk
+async def test_what_only_people_can_settle(any_office: Office) -> None:
+    desk = any_office.desk
     for name in "abcd":
         await desk.open_and_pay(name)
     await desk.release("c")
-    await office.bank("UPDATE orders SET paid_fen = 990, frozen_fen = 990 WHERE order_ref = 'ord_a'")
-    await office.bank("UPDATE moves SET number = 'CONSOLE0001' WHERE kind = 'return'")
-    await office.bank("UPDATE orders SET out_no = 'STRANGER01' WHERE order_ref = 'ord_d'")
-    await office.until(NEXT)
-    found = {(item.kind, item.cause, item.what, item.state) for item in await office.items()}
+    await any_office.bank("UPDATE orders SET paid_fen = 990, frozen_fen = 990 WHERE order_ref = 'ord_a'")
+    await any_office.bank("UPDATE moves SET number = 'CONSOLE0001' WHERE kind = 'return'")
+    await any_office.bank("UPDATE orders SET out_no = 'STRANGER01' WHERE order_ref = 'ord_d'")
+    await any_office.until(NEXT)
+    found = {(item.kind, item.cause, item.what, item.state) for item in await any_office.items()}
     assert {
         ("amount_differs", "amount", "paid", "open"),
         ("state_differs", "unknown_number", "refunded", "open"),
@@ -218,41 +238,41 @@ async def test_what_only_people_can_settle(office: Office) -> None:
         # The bank knows nothing of the payment under our number, and gives back what it says it gave back.
         ("paid_here_not_there", "missing", "paid", "open"),
     } <= found
-    run = await office.run()
+    run = await any_office.run()
     assert run.state == "differing"
-    opened = await office.people.open_items()
-    assert len(opened) == len([item for item in await office.items() if item.state == "open"])
+    opened = await any_office.people.open_items()
+    assert len(opened) == len([item for item in await any_office.items() if item.state == "open"])
 
     item = opened[0]
     with pytest.raises(ValueError, match="reason"):
-        await office.people.close_item(item.id, "op_li", "  ")
+        await any_office.people.close_item(item.id, "op_li", "  ")
     with pytest.raises(ValueError, match="handler"):
-        await office.people.take_item(item.id, "")
+        await any_office.people.take_item(item.id, "")
     with pytest.raises(UnknownItem):
-        await office.people.take_item("item_0", "op_li")
-    assert (await office.people.take_item(item.id, "op_li")).state == "taken"
-    assert (await office.people.take_item(item.id, "op_li")).handler == "op_li"
+        await any_office.people.take_item("item_0", "op_li")
+    assert (await any_office.people.take_item(item.id, "op_li")).state == "taken"
+    assert (await any_office.people.take_item(item.id, "op_li")).handler == "op_li"
     with pytest.raises(ItemRefused):
-        await office.people.take_item(item.id, "op_wang")
+        await any_office.people.take_item(item.id, "op_wang")
     with pytest.raises(ItemRefused):
-        await office.people.close_item(item.id, "op_wang", "mine")
-    assert (await office.people.take_item(item.id, "op_wang", instead_of="op_li")).handler == "op_wang"
-    closed = await office.people.close_item(item.id, "op_wang", "=the bank has said so")
+        await any_office.people.close_item(item.id, "op_wang", "mine")
+    assert (await any_office.people.take_item(item.id, "op_wang", instead_of="op_li")).handler == "op_wang"
+    closed = await any_office.people.close_item(item.id, "op_wang", "=the bank has said so")
     assert (closed.state, closed.handler) == ("closed", "op_wang")
-    assert await office.people.close_item(item.id, "op_wang", "=the bank has said so") == closed
+    assert await any_office.people.close_item(item.id, "op_wang", "=the bank has said so") == closed
     with pytest.raises(ItemRefused):
-        await office.people.close_item(item.id, "op_wang", "no, it has not")
+        await any_office.people.close_item(item.id, "op_wang", "no, it has not")
     # The run again finds it again, and leaves it closed.
-    await office.reconciler.reconcile("sandbox", DAY)
-    assert item.id not in {each.id for each in await office.people.open_items()}
+    await any_office.reconciler.reconcile("sandbox", DAY)
+    assert item.id not in {each.id for each in await any_office.people.open_items()}
 
-    table = list(csv.DictReader(io.StringIO(await office.people.differences_csv(run.id))))
-    assert {row["id"] for row in table} == {each.id for each in await office.people.differences(run.id)}
+    table = list(csv.DictReader(io.StringIO(await any_office.people.differences_csv(run.id))))
+    assert {row["id"] for row in table} == {each.id for each in await any_office.people.differences(run.id)}
     mine = next(row for row in table if row["id"] == item.id)
     assert mine["reason"] == "'=the bank has said so"
     assert mine["theirs_yuan"] in ("9.90", "10.00", "0.00")
-    assert len(await office.people.open_items_csv()) > 0
-    (line,) = csv.DictReader(io.StringIO(await office.people.reconciliations_csv()))
+    assert len(await any_office.people.open_items_csv()) > 0
+    (line,) = csv.DictReader(io.StringIO(await any_office.people.reconciliations_csv()))
     assert (line["day"], line["state"], line["ours_paid_yuan"]) == ("2026-03-02", "differing", "40.00")
 
 
@@ -311,20 +331,20 @@ async def test_days_after_a_standstill_are_caught_up_with(office: Office) -> Non
     assert {run.state for run in await office.people.reconciliations()} == {"agreed"}
 
 
-async def test_two_processes_reconcile_a_day_once(office: Office) -> None:
-    desk = office.desk
+async def test_two_processes_reconcile_a_day_once(any_office: Office) -> None:
+    desk = any_office.desk
     desk.bank.notify = None
     for name in "abc":
         await desk.open(name)
         assert await desk.bank.pay(await desk.token(name)) == "paid"
-    await office.ours("UPDATE intents SET due_at = NULL")
+    await any_office.ours("UPDATE intents SET due_at = NULL")
     await desk.advance(24 * 3600)
-    others = [office.another() for _ in range(3)]
+    others = [any_office.another() for _ in range(3)]
     for _ in range(5):
         await asyncio.gather(*(other.work() for other in others))
-    items = await office.items()
+    items = await any_office.items()
     assert [item.state for item in items] == ["repaired"] * 3
-    assert (await office.run()).mismatches == 3
+    assert (await any_office.run()).mismatches == 3
     await desk.assert_books()
 
 
@@ -427,8 +447,8 @@ async def test_what_the_provider_reversed_by_itself_is_no_ghost(office: Office) 
     assert (await office.run(NEXT)).state == "agreed"
 
 
-async def test_a_bill_that_names_splits_by_their_order_alone(office: Office) -> None:
-    desk = office.desk
+async def test_a_bill_that_names_splits_by_their_order_alone(any_office: Office) -> None:
+    desk = any_office.desk
     for name in "abc":
         await desk.open_and_pay(name)
     await desk.settle("a")
@@ -437,9 +457,9 @@ async def test_a_bill_that_names_splits_by_their_order_alone(office: Office) -> 
     await desk.fault("split_lost", "c", count=1000)
     await desk.settle("c")
     await desk.advance(60, step_s=5)
-    await office.ours("UPDATE instructions SET due_at = NULL")
+    await any_office.ours("UPDATE instructions SET due_at = NULL")
     whole = desk.channel()
-    await office.until(NEXT, 9 * 3600)
+    await any_office.until(NEXT, 9 * 3600)
     await desk.bank.clear_scripts()
     await desk.advance(1.5 * 3600)
     bill = await whole.bill(DAY)
@@ -448,31 +468,31 @@ async def test_a_bill_that_names_splits_by_their_order_alone(office: Office) -> 
     by_order = tuple(
         msgspec.structs.replace(line, number=line.attempt_id) for line in bill.flows if line.kind == "split"
     )
-    _with(office, lambda day: Bill(day=day, trades=bill.trades if day == DAY else (), flows=by_order))
-    await office.rest()
-    item = await office.only()
+    _with(any_office, lambda day: Bill(day=day, trades=bill.trades if day == DAY else (), flows=by_order))
+    await any_office.rest()
+    item = await any_office.only()
     assert (item.kind, item.cause, item.order_ref, item.theirs_fen) == ("state_differs", "not_booked", "ord_c", 1000)
     await desk.advance(70)
-    await office.rest()
-    assert named(await office.only())[2:] == ("repaired", "booked")
+    await any_office.rest()
+    assert named(await any_office.only())[2:] == ("repaired", "booked")
     await desk.assert_books()
     # One that the bill has only in part is asked about again, by its instructions.
     short = tuple(line for line in by_order if (line.attempt_id, line.amount_fen) != (by_order[0].attempt_id, 50))
     assert len(short) == len(by_order) - 1
-    _with(office, lambda day: Bill(day=day, trades=bill.trades, flows=short))
-    await office.reconciler.reconcile("sandbox", DAY)
-    await office.rest()
-    found = {named(each) for each in await office.items()}
+    _with(any_office, lambda day: Bill(day=day, trades=bill.trades, flows=short))
+    await any_office.reconciler.reconcile("sandbox", DAY)
+    await any_office.rest()
+    found = {named(each) for each in await any_office.items()}
     assert ("amount_differs", "less_there", "repaired", "done_under_its_number") in found
 
 
-async def test_one_merchant_with_two_channels_has_one_bill(office: Office) -> None:
+async def test_one_merchant_with_two_channels_has_one_bill(any_office: Office) -> None:
     """Both channels see everything: each judges its own, and a number that nobody knows is one matter."""
-    desk = office.desk
+    desk = any_office.desk
     await desk.open_and_pay("a")
     await desk.open("b", channels=("sandbox_backup",))
     assert await desk.pay("b") == "paid"
-    await office.until(NEXT, 10.2 * 3600)
+    await any_office.until(NEXT, 10.2 * 3600)
     bills = [await desk.channel(code).bill(DAY) for code in ("sandbox", "sandbox_backup")]
     stranger = BillLine(kind="paid", attempt_id="CANTEEN0001", number="CANTEEN0001", amount_fen=Fen(800))
     lines = tuple(line for bill in bills if isinstance(bill, Bill) for line in bill.trades)
@@ -481,11 +501,11 @@ async def test_one_merchant_with_two_channels_has_one_bill(office: Office) -> No
         code: OddChannel(desk.channel(code), lambda day: Bill(day=day, trades=(*lines, stranger)))
         for code in ("sandbox", "sandbox_backup")
     }
-    office.reconciler = Reconciler(payments._store, channels, lambda: desk.at, payments._new_id)
-    await office.until(NEXT)
-    item = await office.only()
+    any_office.reconciler = Reconciler(payments._store, channels, lambda: desk.at, payments._new_id)
+    await any_office.until(NEXT)
+    item = await any_office.only()
     assert (item.kind, item.cause, item.number) == ("paid_there_not_here", "unknown_number", "CANTEEN0001")
-    sums = [(await office.run(DAY, code)).sums for code in ("sandbox", "sandbox_backup")]
+    sums = [(await any_office.run(DAY, code)).sums for code in ("sandbox", "sandbox_backup")]
     assert [(each.ours.paid_fen, each.theirs.paid_fen) for each in sums] == [(1000, 1800), (1000, 1800)]
 
 
@@ -495,9 +515,8 @@ async def _bill_of_later(office: Office) -> BillAnswer:
     return answer
 
 
-async def test_a_channel_that_is_gone_leaves_its_days_waiting(sql_url: str, tmp_path: Path) -> None:
-    bank_url = f"sqlite:///{tmp_path}/bank.db"
-    async with Desk(sql_url, bank_url) as desk:
+async def test_a_channel_that_is_gone_leaves_its_days_waiting(tmp_path: Path) -> None:
+    async with sqlite_desk(tmp_path) as desk:
         desk.bank.notify = None
         await desk.open("a")
         assert await desk.bank.pay(await desk.token()) == "paid"
@@ -508,7 +527,7 @@ async def test_a_channel_that_is_gone_leaves_its_days_waiting(sql_url: str, tmp_
         await office.until(NEXT)
         await office.until(NEXT, 10.5 * 3600 + 310)
         assert (await office.only()).state == "repairing"
-    async with Desk(sql_url, bank_url, [shape("other")]) as desk:
+    async with sqlite_desk(tmp_path, [shape("other")]) as desk:
         office = Office(desk)
         await office.until(NEXT, 14 * 3600)
         assert named(await office.only())[2:] == ("open", "no_such_channel")
@@ -528,3 +547,80 @@ async def test_the_rows_are_what_the_tables_say(office: Office) -> None:
 
     columns = await office.desk.payments._store.database.read(look)
     assert set(WorkItemView.__struct_fields__) | {"lease_until"} == columns
+
+
+def _split(*standings: Literal["paid", "pending", "closed"]) -> SplitAnswer:
+    outcomes = [
+        ReceiverOutcome(party="runner", account_ref=f"run{place}", standing=standing, reason="gone")
+        for place, standing in enumerate(standings)
+    ]
+    return SplitAnswer(receivers=tuple(outcomes))
+
+
+class MuteChannel(OddChannel):
+    """A channel whose calls never end, but for the bill."""
+
+    async def query(self, attempt_id: str) -> QueryAnswer:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def bill(self, day: date) -> BillAnswer:
+        answer: BillAnswer = await self._inner.bill(day)
+        return answer
+
+
+async def test_repairs_that_get_no_answer_are_tried_again(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile_repair, "CALL_S", 0.05)
+    desk = office.desk
+    desk.bank.notify = None
+    await desk.open("a")
+    assert await desk.bank.pay(await desk.token()) == "paid"
+    await office.ours("UPDATE intents SET due_at = NULL")
+    desk.bank.notify = desk.payments.callback
+    await desk.open_and_pay("b")
+    await desk.release("b")
+    await office.bank("DELETE FROM moves")
+    channels: dict[str, Any] = {"sandbox": MuteChannel(desk.channel(), lambda day: NoBill(reason=str(day)))}
+    office.reconciler = Reconciler(desk.payments._store, channels, lambda: desk.at, desk.payments._new_id)
+    await desk.advance(22 * 3600)
+    await office.ours("UPDATE intents SET due_at = NULL")
+    await office.until(NEXT)
+    assert {named(item)[1:] for item in await office.items() if item.state == "repairing"} >= {
+        ("missing", "repairing", "timeout")
+    }
+
+
+async def test_an_item_that_somebody_closed_while_it_was_repaired_stays_closed(office: Office) -> None:
+    desk = office.desk
+    desk.bank.notify = None
+    await desk.open("a")
+    assert await desk.bank.pay(await desk.token()) == "paid"
+    await office.ours("UPDATE intents SET due_at = NULL")
+    await desk.fault("query_lost", "a", count=1000)
+    await office.until(NEXT)
+    item = await office.only()
+    await office.people.close_item(item.id, "op_li", "it is settled by hand")
+    mender = office.reconciler._mender
+    await mender.mend(item.id)
+    await desk.payments._store.run(lambda uow: mender._conclude(item.id, "repaired", "late", uow))
+    assert named(await office.only())[2:] == ("closed", "it is settled by hand")
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (SplitAnswer(reason="no_such_order"), ("later", "no_such_order")),
+        (SplitAnswer(), ("later", "no_answer")),
+        (_split("paid", "paid"), ("repaired", "done_under_its_number")),
+        (_split("paid", "pending"), ("later", "pending")),
+        (_split("pending", "closed"), ("open", "receiver_closed: gone")),
+        (MoneyAnswer(standing="done"), ("repaired", "done_under_its_number")),
+        (MoneyAnswer(standing="failed", reason="frozen"), ("open", "refused: frozen")),
+        (MoneyAnswer(standing="pending"), ("later", "pending")),
+        (MoneyAnswer(standing="no_answer", reason="timeout"), ("later", "timeout")),
+    ],
+)
+def test_what_an_answer_means_for_an_item(answer: SplitAnswer | MoneyAnswer, verdict: tuple[str, str]) -> None:
+    assert verdict_on(answer) == verdict
