@@ -14,7 +14,7 @@ from .books import Books, Row, grouped
 
 ENDED = ("settled", "closed")
 HELD_TASK = ("assigned", "at_pickup", "carrying", "at_dropoff")
-NEVER_BELOW_ZERO = ("escrow:", "runner:", "student:", "campus:", "suspense")
+NEVER_BELOW_ZERO = ("escrow:", "runner:", "student:", "campus:", "returning:", "owed:", "suspense")
 MOST_FAULTS = 20
 
 
@@ -152,7 +152,7 @@ def money_adds_up(books: Books) -> Finding:
 
 
 def _sums(entries: list[Row]) -> Counter[str]:
-    """What one order's entries add up to; captured is net of what was given back after it."""
+    """What one order's entries add up to; captured is the payer's money, net of what was given back after it."""
     sums: Counter[str] = Counter()
     for entry in entries:
         amount = int(entry["amount_fen"])
@@ -161,6 +161,8 @@ def _sums(entries: list[Row]) -> Counter[str]:
                 sums["held"] += amount
             case "capture":
                 sums["captured"] += amount
+            case "subsidy":
+                sums["captured"] -= amount
             case "release":
                 sums["released"] += amount
             case "refund":
@@ -188,7 +190,8 @@ def floors(books: Books) -> Finding:
 
 
 def mirror(books: Books) -> Finding:
-    """Our ledger and the institution's own books, order by order (an attempt's id is its number there)."""
+    """Our ledger and the institution's own books, order by order (an attempt's id is its number there). A runner's part
+    stays in its keeping after the order has ended, until it is withdrawn: what it has frozen is ours to the fen."""
     found = Finding("our mirror equals the institution's books")
     ours = grouped(books.entries(), "attempt_id")
     theirs = {row["out_no"]: row for row in books.bank_orders()}
@@ -212,25 +215,40 @@ def mirror(books: Books) -> Finding:
 
 def _mirrored(entries: list[Row]) -> dict[str, int]:
     sums = {"paid": 0, "split": 0, "returned": 0, "refunded": 0}
-    names = {
-        "pay_in": "paid",
-        "duplicate": "paid",
-        "capture": "split",
-        "release": "returned",
-        "refund": "refunded",
-        "duplicate_back": "returned",
-    }
     for entry in entries:
-        name = names.get(entry["kind"])
-        if name is not None:
-            sums[name] += int(entry["amount_fen"])
+        name, sign = _at_the_institution(entry)
+        if name:
+            sums[name] += sign * int(entry["amount_fen"])
+    sums["frozen"] = sums["paid"] - sums["split"] - sums["returned"]
     return sums
 
 
+def _at_the_institution(entry: Row) -> tuple[str, int]:
+    """What an entry of ours is in the institution's books."""
+    debit, credit = entry["debit"], entry["credit"]
+    match entry["kind"]:
+        case "pay_in" | "duplicate":
+            return "paid", 1
+        case "release" | "duplicate_back":
+            return "returned", 1
+        case "refund":
+            # Out of what is in its keeping again, or out of the platform's pocket.
+            return ("returned" if debit.startswith("returning:") else "refunded"), 1
+        case "capture":
+            # A runner's part is split when it is withdrawn; what is only owed never is.
+            return ("" if credit.startswith(("runner:", "owed:")) else "split"), 1
+        case "withdraw":
+            return "split", 1
+        case "take_back":
+            return "split", -1
+        case "subsidy_borne":
+            return "split", -1
+    return "", 0
+
+
 def _booked(row: Row | None) -> dict[str, int]:
-    if row is None:
-        return {"paid": 0, "split": 0, "returned": 0, "refunded": 0}
-    return {name: int(row[f"{name}_fen"]) for name in ("paid", "split", "returned", "refunded")}
+    names = ("paid", "split", "returned", "refunded", "frozen")
+    return {name: int(row[f"{name}_fen"]) if row else 0 for name in names}
 
 
 def intents_match(books: Books) -> Finding:

@@ -1,31 +1,32 @@
-"""What becomes true with money: the transactions that book a payment, a split, a release or a refund."""
+"""What becomes true with money: the transactions that book a payment, its settlement and its release."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
 
 from payments import group_books, ledger
+from payments.account import AccountEvent, RefundPart, RefundState
 from payments.attempt import WITH_MONEY, Attempt, AttemptState, moved
 from payments.escrow import hold_after, still_held_fen
 from payments.money import Fen
-from payments.outcomes import Receiver, ReceiverOutcome
+from payments.outcomes import Receiver
 from payments.port import (
     AnyEvent,
     IntentFailed,
     IntentReady,
     Paid,
     PayoutFailed,
-    Refunded,
     Released,
     ReleaseFailed,
     Settled,
     Suspicious,
 )
-from payments.settlement import retry_at, sort_outcomes, split_number
+from payments.settlement import number_of, retry_at
+from payments.store.money_rows import RefundRow, Withdrawal
 from payments.store.rows import Instruction, InstructionKind, IntentRow
 from payments.store.unit_of_work import UnitOfWork
 
@@ -35,13 +36,19 @@ SILENCES_BEFORE_ALARM = 3
 NewId = Callable[[str], str]
 
 
+def release_number(attempt_id: str) -> str:
+    """The institution's number of giving back what is left of a hold; that happens once."""
+    return number_of(attempt_id, "U", 1)
+
+
 class Booking:
     """The books of one transaction at one instant. Repeating any of it changes nothing."""
 
     def __init__(self, uow: UnitOfWork, now: datetime, new_id: NewId) -> None:
         self.uow = uow
         self.now = now
-        self._new_id = new_id
+        self.terms = uow.terms
+        self.new_id = new_id
 
     # -- events ---------------------------------------------------------------------------------------------------
 
@@ -52,7 +59,7 @@ class Booking:
             return
         event = kind(
             seq=0,
-            id=self._new_id("evt"),
+            id=self.new_id("evt"),
             intent_id=intent.id,
             campus_id=intent.campus_id,
             order_ref=intent.order_ref,
@@ -61,6 +68,21 @@ class Booking:
         )
         self.uow.outbox.add(event)
         self.uow.timeline.event(event)
+
+    def tell_account(self, kind: Callable[..., AccountEvent], withdrawal: Withdrawal, **fields: Any) -> None:
+        """Put an event about a withdrawal into the outbox."""
+        event = kind(
+            seq=0,
+            id=self.new_id("evt"),
+            campus_id=withdrawal.campus_id,
+            account_ref=withdrawal.account_ref,
+            withdrawal_id=withdrawal.id,
+            amount_fen=withdrawal.amount_fen,
+            is_automatic=withdrawal.is_automatic,
+            at=self.now,
+            **fields,
+        )
+        self.uow.outbox.add_of_account(event)
 
     def issued(self, intent: IntentRow, attempt: Attempt) -> None:
         """The credential is committed, so it may be delivered."""
@@ -115,6 +137,7 @@ class Booking:
         self.uow.intents.change(
             intent.id, hold_state=hold_after(intent.hold_state, "paid"), is_suspicious=False, switch_to=None
         )
+        self.uow.deadlines.set("hold_expiring", intent.id, self.now + timedelta(seconds=self.terms.pay_within_s))
         self.tell(Paid, intent, amount_fen=intent.amount_fen, channel=attempt.channel, attempt_id=attempt.id)
         if intent.phase in ("cancelling", "cancelled"):
             self.uow.intents.change(intent.id, phase="cancelled")
@@ -127,19 +150,12 @@ class Booking:
     def _give_duplicate_back(self, intent: IntentRow, attempt: Attempt) -> None:
         entries = ledger.duplicate(channel=attempt.channel, attempt_id=attempt.id, amount_fen=attempt.amount_fen)
         self.uow.books.post(intent, entries, self.now)
-        self.instruct(intent, attempt, f"{attempt.id}D1", "refund_duplicate", attempt.amount_fen, reason="paid_twice")
-
-    def _alarm(self, intent: IntentRow, order: Instruction, reason: str) -> None:
-        match order.kind:
-            case "split":
-                for receiver in order.receivers:
-                    self.tell(
-                        PayoutFailed, intent, party=receiver.party, account_ref=receiver.account_ref, reason=reason
-                    )
-            case "release":
-                self.tell(ReleaseFailed, intent, reason=reason)
-            case _:
-                self.tell(Suspicious, intent, reason=f"{order.kind}_failed: {reason}")
+        number = f"{attempt.id}D1"
+        part = RefundPart(path="duplicate", party="platform", account_ref="platform", amount_fen=attempt.amount_fen)
+        self.add_refund(intent, attempt, number, (part,), "paying", "paid_twice")
+        self.instruct(
+            intent, attempt, number, "refund_duplicate", attempt.amount_fen, reason="paid_twice", subject=number
+        )
 
     # -- money out ------------------------------------------------------------------------------------------------
 
@@ -155,6 +171,8 @@ class Booking:
         reason: str = "",
         due_at: datetime | None = None,
         is_reported: bool = False,
+        subject: str = "",
+        undoes: str = "",
     ) -> None:
         """Tell the institution something, from the next pass of the driver on."""
         self.uow.instructions.add(
@@ -170,114 +188,75 @@ class Booking:
                 receivers=receivers,
                 reason=reason,
                 is_reported=is_reported,
+                subject=subject,
+                undoes=undoes,
             )
         )
 
-    def settle(self, intent: IntentRow, receivers: tuple[Receiver, ...]) -> None:
-        """Begin to pay the receivers; without any, everything goes back."""
-        if intent.part == 0:
-            group_books.settle_group(self, intent, receivers)
-            return
-        self.uow.intents.change(intent.id, is_settling=True)
-        if not receivers:
-            self.release(intent, "settled_at_zero")
-            return
-        self.uow.intents.change(intent.id, hold_state=hold_after(intent.hold_state, "capture"))
-        attempt = self.payer_of(intent)
-        amount_fen = Fen(sum(receiver.amount_fen for receiver in receivers))
-        self.instruct(intent, attempt, split_number(attempt.id, 1), "split", amount_fen, receivers=receivers)
+    def next_number(self, attempt: Attempt, letter: str, *kinds: InstructionKind) -> tuple[str, int]:
+        """The institution's next number of an attempt's instructions of these kinds, and how many it makes."""
+        before = self.uow.instructions.of(attempt.intent_id)
+        turn = 1 + sum(row.kind in kinds and row.attempt_id == attempt.id for row in before)
+        return number_of(attempt.id, letter, turn), turn
 
-    def release(self, intent: IntentRow, reason: str) -> None:
-        """Begin to give back all that is still held and not captured."""
-        if intent.part == 0:
-            group_books.release_group(self, intent, reason)
-            return
-        attempt = self.payer_of(intent)
-        rest_fen = still_held_fen(intent.hold_state, intent.amount_fen, intent.captured_fen, intent.released_fen)
-        happening = "captured_part" if intent.hold_state == "capturing" else "release"
-        self.uow.intents.change(intent.id, hold_state=hold_after(intent.hold_state, happening))
-        self.instruct(intent, attempt, f"{attempt.id}U1", "release", rest_fen, reason=reason)
+    def add_refund(
+        self,
+        intent: IntentRow,
+        attempt: Attempt,
+        refund_id: str,
+        parts: tuple[RefundPart, ...],
+        state: RefundState,
+        reason: str,
+    ) -> RefundRow:
+        """A refund begins, and with it the time that it may take."""
+        refund = RefundRow(
+            id=refund_id,
+            intent_id=intent.id,
+            attempt_id=attempt.id,
+            channel=attempt.channel,
+            campus_id=intent.campus_id,
+            order_ref=intent.order_ref,
+            amount_fen=Fen(sum(part.amount_fen for part in parts)),
+            state=state,
+            parts=parts,
+            reason=reason,
+            asked_at=self.now,
+            due_by=self.now + timedelta(seconds=self.terms.refund_within_s),
+        )
+        self.uow.refunds.add(refund)
+        self.uow.deadlines.set("refund_overdue", refund_id, refund.due_by)
+        return refund
+
+    def refund_done(self, refund: RefundRow) -> None:
+        """All of a refund is with the payer."""
+        self.uow.refunds.save(msgspec.structs.replace(refund, state="done", done_at=self.now))
+        self.uow.deadlines.drop("refund_overdue", refund.id)
 
     def payer_of(self, intent: IntentRow) -> Attempt:
         """The attempt that paid the intent."""
         assert intent.paid_attempt is not None, "only a paid intent has money to move"
         return self.uow.attempts.require(intent.paid_attempt)
 
-    def split_reported(self, order: Instruction, outcomes: tuple[ReceiverOutcome, ...]) -> None:
-        """The institution said how the parts of a split stand: book the paid ones, try the closed ones anew under the
-        next number, ask again about the rest."""
-        intent = self.uow.intents.require(order.intent_id)
-        unbooked = [
-            receiver
-            for receiver in order.receivers
-            if ledger.receiver(receiver.party, receiver.account_ref) not in order.finished
-        ]
-        paid, still_open, closed = sort_outcomes(unbooked, outcomes)
-        for receiver in paid:
-            entries = ledger.capture(
-                party=receiver.party,
-                account_ref=receiver.account_ref,
-                intent_id=intent.id,
-                attempt_id=order.attempt_id,
-                number=order.id,
-                amount_fen=receiver.amount_fen,
-            )
-            self.uow.books.post(intent, entries, self.now)
-        captured_fen = Fen(intent.captured_fen + sum(receiver.amount_fen for receiver in paid))
-        self.uow.intents.change(intent.id, captured_fen=captured_fen)
-        if closed:
-            self._split_again(intent, order, closed)
-        finished = [ledger.receiver(r.party, r.account_ref) for r in (*paid, *(receiver for receiver, _ in closed))]
-        is_done = not still_open
-        self.uow.instructions.save(
-            msgspec.structs.replace(
-                order,
-                finished=(*order.finished, *finished),
-                is_done=is_done,
-                tries=order.tries + 1,
-                due_at=None if is_done else retry_at(order.tries + 1, self.now),
-            )
-        )
-        if all(row.is_done for row in self.uow.instructions.of(intent.id) if row.kind == "split"):
-            self._captured(self.uow.intents.require(intent.id))
+    def free_fen(self, intent: IntentRow) -> Fen:
+        """What of the intent's hold is neither captured nor back with the payer nor on its way there by a refund."""
+        held_fen = still_held_fen(intent.hold_state, intent.amount_fen, intent.captured_fen, intent.released_fen)
+        return Fen(held_fen - self.uow.refunds.returning_fen(intent.id))
 
-    def _split_again(self, intent: IntentRow, order: Instruction, closed: list[tuple[Receiver, str]]) -> None:
-        for receiver, reason in closed:
-            if not order.is_reported:
-                self.tell(PayoutFailed, intent, party=receiver.party, account_ref=receiver.account_ref, reason=reason)
-        turn = 1 + sum(row.kind == "split" for row in self.uow.instructions.of(intent.id))
-        receivers = tuple(receiver for receiver, _ in closed)
-        self.instruct(
-            intent,
-            self.payer_of(intent),
-            split_number(order.attempt_id, turn),
-            "split",
-            Fen(sum(receiver.amount_fen for receiver in receivers)),
-            receivers=receivers,
-            due_at=retry_at(turn - 1, self.now),
-            is_reported=True,
-        )
-
-    def _captured(self, intent: IntentRow) -> None:
-        if intent.captured_fen < intent.amount_fen:
-            self.release(intent, "rest")
+    def release(self, intent: IntentRow, reason: str) -> None:
+        """Begin to give back all that is still held, not captured and not on its way back already."""
+        if intent.part == 0:
+            group_books.release_group(self, intent, reason)
             return
-        self.uow.intents.change(intent.id, hold_state=hold_after(intent.hold_state, "captured_all"))
-        self.tell(Settled, intent, captured_fen=intent.captured_fen, released_fen=intent.released_fen)
+        rest_fen = self.free_fen(intent)
+        happening = "captured_part" if intent.hold_state == "capturing" else "release"
+        self.uow.intents.change(intent.id, hold_state=hold_after(intent.hold_state, happening))
+        if rest_fen:
+            attempt = self.payer_of(intent)
+            self.instruct(intent, attempt, release_number(attempt.id), "release", rest_fen, reason=reason)
 
-    def money_back(self, order: Instruction) -> None:
-        """The institution confirmed that this instruction's money is with the payer again."""
+    def given_back(self, order: Instruction) -> None:
+        """This instruction's part of the hold is with the payer again."""
         intent = self.uow.intents.require(order.intent_id)
-        match order.kind:
-            case "release":
-                self._released(intent, order)
-            case "refund":
-                self._refunded(intent, order)
-            case _:
-                self._duplicate_back(intent, order)
-        self.uow.instructions.save(msgspec.structs.replace(order, is_done=True, tries=order.tries + 1, due_at=None))
-
-    def _released(self, intent: IntentRow, order: Instruction) -> None:
         entries = ledger.release(
             channel=order.channel,
             payer_ref=intent.payer_ref,
@@ -287,28 +266,29 @@ class Booking:
             amount_fen=order.amount_fen,
         )
         self.uow.books.post(intent, entries, self.now)
-        happening = "rest_back" if intent.captured_fen else "all_back"
         released_fen = Fen(intent.released_fen + order.amount_fen)
-        hold_state = hold_after(intent.hold_state, happening)
-        self.uow.intents.change(intent.id, released_fen=released_fen, hold_state=hold_state)
+        self.uow.intents.change(intent.id, released_fen=released_fen)
+        if order.kind == "release" and not intent.is_settling:
+            self.tell(Released, intent, amount_fen=order.amount_fen)
+        if intent.captured_fen + released_fen < intent.amount_fen:
+            return
+        happening = "rest_back" if intent.captured_fen else "all_back"
+        self.uow.intents.change(intent.id, hold_state=hold_after(intent.hold_state, happening))
         if intent.is_settling:
             self.tell(Settled, intent, captured_fen=intent.captured_fen, released_fen=released_fen)
-        else:
-            self.tell(Released, intent, amount_fen=released_fen)
+        elif intent.hold_state != "held" and self.uow.instructions.get(release_number(order.attempt_id)) is None:
+            # Its release was asked for while refunds were taking all of it back.
+            self.tell(Released, intent, amount_fen=Fen(0))
 
-    def _refunded(self, intent: IntentRow, order: Instruction) -> None:
-        entries = ledger.refund(
-            channel=order.channel,
-            payer_ref=intent.payer_ref,
-            attempt_id=order.attempt_id,
-            number=order.id,
-            amount_fen=order.amount_fen,
-        )
-        self.uow.books.post(intent, entries, self.now)
-        self.uow.intents.change(intent.id, refunded_fen=Fen(intent.refunded_fen + order.amount_fen))
-        self.tell(Refunded, intent, refund_id=order.id, amount_fen=order.amount_fen)
+    def all_was_back(self, intent: IntentRow) -> None:
+        """Its release is asked for when nothing is left to release; told once."""
+        if intent.phase != "cancelled":
+            self.uow.intents.change(intent.id, phase="cancelled")
+            self.tell(Released, intent, amount_fen=Fen(0))
 
-    def _duplicate_back(self, intent: IntentRow, order: Instruction) -> None:
+    def duplicate_back(self, order: Instruction) -> None:
+        """A second payment is with the payer again."""
+        intent = self.uow.intents.require(order.intent_id)
         entries = ledger.duplicate_back(
             channel=order.channel, attempt_id=order.attempt_id, number=order.id, amount_fen=order.amount_fen
         )
@@ -317,6 +297,11 @@ class Booking:
         after = moved(attempt, "refunded", self.now)
         assert after is not None, "only a duplicate is given back as one"
         self.uow.attempts.save(after, AttemptState.PAID_DUPLICATE)
+        self.refund_done(self.uow.refunds.require(order.subject))
+
+    def finish(self, order: Instruction) -> None:
+        """Nothing is left to do with this instruction."""
+        self.uow.instructions.save(msgspec.structs.replace(order, is_done=True, tries=order.tries + 1, due_at=None))
 
     def try_later(self, order: Instruction, reason: str, *, is_failure: bool) -> None:
         """Not done yet: the same number again later. A failure, or a silence that lasts, is told once."""
@@ -337,3 +322,15 @@ class Booking:
                 due_at=retry_at(tries, self.now),
             )
         )
+
+    def _alarm(self, intent: IntentRow, order: Instruction, reason: str) -> None:
+        match order.kind:
+            case "split" | "withdraw" | "transfer":
+                for receiver in order.receivers:
+                    self.tell(
+                        PayoutFailed, intent, party=receiver.party, account_ref=receiver.account_ref, reason=reason
+                    )
+            case "release":
+                self.tell(ReleaseFailed, intent, reason=reason)
+            case _:
+                self.tell(Suspicious, intent, reason=f"{order.kind}_failed: {reason}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from payments.attempt import LIVE
@@ -11,6 +13,9 @@ from payments.ledger import LedgerError, bank, escrow
 from payments.money import Fen
 from payments.outcomes import InstitutionBook
 from payments.store.unit_of_work import Store, UnitOfWork
+
+#: (kind, debited group, credited group) → sum.
+Sums = Mapping[tuple[str, str, str], Fen]
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,45 +56,86 @@ async def check_ledger(store: Store) -> list[Difference]:
                 found.append(
                     Difference(what="live_attempts", subject=intent_id, ours_fen=Fen(1), theirs_fen=Fen(len(live)))
                 )
-        return found
+        return found + _check_runners(uow, balances)
 
     return await store.read(check)
+
+
+def _check_runners(uow: UnitOfWork, balances: Mapping[str, Fen]) -> list[Difference]:
+    """A runner's account is what is left of the dues and what is being withdrawn, to the fen; and nothing is on its way
+    back to a payer but what refunds have still to do."""
+    found: list[Difference] = []
+    left, moving = uow.dues.left_by_account(), uow.withdrawals.under_way_by_account()
+    accounts = {name.partition(":")[2] for name in balances if name.startswith("runner:")} | left.keys() | moving.keys()
+    for account_ref in sorted(accounts):
+        ours_fen = Fen(left.get(account_ref, 0) + moving.get(account_ref, 0))
+        theirs_fen = balances.get(f"runner:{account_ref}", Fen(0))
+        if ours_fen != theirs_fen:
+            found.append(Difference(what="dues", subject=account_ref, ours_fen=ours_fen, theirs_fen=theirs_fen))
+    is_refunding = uow.refunds.is_any_open()
+    for account, fen in balances.items():
+        if account.startswith("returning:") and fen and not is_refunding:
+            found.append(Difference(what="returning", subject=account, ours_fen=Fen(0), theirs_fen=fen))
+    return found
 
 
 async def compare_mirror(store: Store, channel: OpenBooks) -> list[Difference]:
     """Order by order, in both directions: what we booked on a channel against what the institution says it did."""
     code = channel.shape.code
     theirs = {book.attempt_id: book for book in await channel.books()}
+    transferred = await channel.transfers()
 
-    def ours(uow: UnitOfWork) -> tuple[dict[str, dict[str, Fen]], Fen]:
+    def ours(uow: UnitOfWork) -> tuple[Mapping[str, Sums], dict[str, Fen], Fen]:
         by_attempt = uow.books.by_attempt()
         mine = {attempt.id for attempt in uow.attempts.with_money() if attempt.channel == code}
-        return {name: kinds for name, kinds in by_attempt.items() if name in mine}, uow.books.balance_fen(bank(code))
+        sums = {name: kinds for name, kinds in by_attempt.items() if name in mine}
+        return sums, uow.books.transferred(bank(code)), uow.books.balance_fen(bank(code))
 
-    booked, mirror_fen = await store.read(ours)
+    booked, our_transfers, mirror_fen = await store.read(ours)
     found: list[Difference] = []
     for attempt_id in sorted(theirs.keys() | booked.keys()):
         book = theirs.get(attempt_id) or _nothing(attempt_id)
         for what, ours_fen, theirs_fen in _pairs(booked.get(attempt_id, {}), book):
             if ours_fen != theirs_fen:
                 found.append(Difference(what=what, subject=attempt_id, ours_fen=ours_fen, theirs_fen=theirs_fen))
-    kept_fen = Fen(sum(book.paid_fen - book.returned_fen - book.refunded_fen for book in theirs.values()))
+    for number in sorted(transferred.keys() | our_transfers.keys()):
+        ours_fen, theirs_fen = our_transfers.get(number, Fen(0)), transferred.get(number, Fen(0))
+        if ours_fen != theirs_fen:
+            found.append(Difference(what="transfer", subject=number, ours_fen=ours_fen, theirs_fen=theirs_fen))
+    # What it keeps for all the others: not what went back to payers, and not what persons were paid.
+    paid_fen = sum(_sum(sums, "withdraw") for sums in booked.values()) + sum(transferred.values())
+    kept_fen = Fen(sum(book.paid_fen - book.returned_fen - book.refunded_fen for book in theirs.values()) - paid_fen)
     if -mirror_fen != kept_fen:
         found.append(Difference(what="kept", subject=bank(code), ours_fen=Fen(-mirror_fen), theirs_fen=kept_fen))
     return found
 
 
-def _pairs(kinds: dict[str, Fen], book: InstitutionBook) -> list[tuple[str, Fen, Fen]]:
-    def ours(*names: str) -> Fen:
-        return Fen(sum(kinds.get(name, 0) for name in names))
+def _sum(sums: Sums, *kinds: str, debit: tuple[str, ...] = (), credit: tuple[str, ...] = ()) -> int:
+    return sum(
+        fen
+        for (kind, debited, credited), fen in sums.items()
+        if kind in kinds and (not debit or debited in debit) and (not credit or credited in credit)
+    )
 
-    frozen_fen = Fen(ours("pay_in", "duplicate") - ours("capture") - ours("release", "duplicate_back"))
+
+def _pairs(sums: Sums, book: InstitutionBook) -> list[tuple[str, Fen, Fen]]:
+    """What we say of an order and what they say. A runner's captured part is not split before it is withdrawn, and a
+    subsidy's payer was never paid what it left to the others."""
+    merchants = ("campus", "platform")
+    paid_fen = _sum(sums, "pay_in", "duplicate")
+    split_fen = (
+        _sum(sums, "capture", credit=merchants)
+        - _sum(sums, "subsidy_borne")
+        - _sum(sums, "take_back")
+        + _sum(sums, "withdraw")
+    )
+    returned_fen = _sum(sums, "release", "duplicate_back") + _sum(sums, "refund", debit=("returning",))
     return [
-        ("paid", ours("pay_in", "duplicate"), book.paid_fen),
-        ("split", ours("capture"), book.split_fen),
-        ("returned", ours("release", "duplicate_back"), book.returned_fen),
-        ("refunded", ours("refund"), book.refunded_fen),
-        ("frozen", frozen_fen, book.frozen_fen),
+        ("paid", Fen(paid_fen), book.paid_fen),
+        ("split", Fen(split_fen), book.split_fen),
+        ("returned", Fen(returned_fen), book.returned_fen),
+        ("refunded", Fen(_sum(sums, "refund", debit=("platform",))), book.refunded_fen),
+        ("frozen", Fen(paid_fen - split_fen - returned_fen), book.frozen_fen),
     ]
 
 

@@ -8,28 +8,58 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from payments import group_books
-from payments.booking import Booking
+from payments import captures, group_books, refunds, withdrawals
+from payments.account import AccountCommand, ReviewWithdrawal, Withdraw
+from payments.booking import Booking, release_number
 from payments.money import MAX_INTENT_FEN, Fen, is_amount
 from payments.outcomes import Capabilities
-from payments.port import AnyCommand, CommandRefused, OpenIntent, Refund, Release, Settle, UnknownIntent
+from payments.port import AnyCommand, CommandRefused, OpenIntent, Refund, Release, Settle, Subsidy, UnknownIntent
 from payments.settlement import receivers_of
+from payments.store.money_rows import SubsidyRow
 from payments.store.rows import IntentRow
 
 _LONGEST_TEXT = 256
+#: Coupons and vouchers of one order.
+_MOST_SUBSIDIES = 8
 _INSTITUTION_NUMBER = re.compile(r"[0-9A-Za-z_\-]{6,32}")
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-def body_hash(command: AnyCommand) -> str:
+def body_hash(command: AnyCommand | AccountCommand) -> str:
     """The same for two commands that say the same."""
     return hashlib.sha256(_encoder.encode(command)).hexdigest()
 
 
-def check(command: AnyCommand, channels: Collection[str]) -> None:
+def check(command: AnyCommand | AccountCommand, channels: Collection[str]) -> None:
     """Raise ValueError, naming the field, for a command that can never be right."""
     _check_text("id", command.id)
-    _check_text("intent_id", command.intent_id)
+    match command:
+        case Withdraw() | ReviewWithdrawal():
+            _check_of_account(command)
+        case _:
+            _check_text("intent_id", command.intent_id)
+            _check_of_intent(command, channels)
+
+
+def _check_of_account(command: AccountCommand) -> None:
+    match command:
+        case Withdraw(amount_fen=amount_fen, requested_at=requested_at, risk=risk):
+            _check_text("campus_id", command.campus_id)
+            _check_text("account_ref", command.account_ref)
+            if not is_amount(amount_fen):
+                raise ValueError("amount_fen: not a positive amount within the bound")
+            if requested_at.tzinfo is None:
+                raise ValueError("requested_at: needs a time zone")
+            if risk:
+                _check_text("risk", risk)
+        case ReviewWithdrawal():
+            for name in ("withdrawal_id", "by", "reason"):
+                _check_text(name, getattr(command, name))
+            if command.verdict not in ("approve", "refuse"):
+                raise ValueError("verdict: approve or refuse")
+
+
+def _check_of_intent(command: AnyCommand, channels: Collection[str]) -> None:
     match command:
         case OpenIntent():
             _check_open(command, channels)
@@ -58,6 +88,23 @@ def _check_open(command: OpenIntent, channels: Collection[str]) -> None:
         raise ValueError(f"channels: no such channel {unknown[0]!r}")
     if command.expires_at.tzinfo is None:
         raise ValueError("expires_at: needs a time zone")
+    if len(command.subsidies) > _MOST_SUBSIDIES:
+        raise ValueError(f"subsidies: {_MOST_SUBSIDIES} at most")
+    for subsidy in command.subsidies:
+        _check_subsidy(subsidy)
+    if not is_amount(command.amount_fen + sum(subsidy.amount_fen for subsidy in command.subsidies)):
+        raise ValueError("subsidies: with the amount above the bound")
+
+
+def _check_subsidy(subsidy: Subsidy) -> None:
+    if subsidy.party not in ("campus", "platform"):
+        raise ValueError("subsidies: only campus or platform can be the payer")
+    if (subsidy.party == "platform") != (subsidy.account_ref == "platform"):
+        raise ValueError("subsidies: account_ref is the campus's, or platform for the platform")
+    _check_text("subsidies: account_ref", subsidy.account_ref)
+    _check_text("subsidies: ref", subsidy.ref)
+    if not is_amount(subsidy.amount_fen):
+        raise ValueError("subsidies: amount_fen is not a positive amount within the bound")
 
 
 def _check_text(name: str, text: str) -> None:
@@ -65,7 +112,7 @@ def _check_text(name: str, text: str) -> None:
         raise ValueError(f"{name}: 1 to {_LONGEST_TEXT} printable characters")
 
 
-def apply(booking: Booking, command: AnyCommand, shapes: Mapping[str, Capabilities]) -> None:
+def apply(booking: Booking, command: AnyCommand | AccountCommand, shapes: Mapping[str, Capabilities]) -> None:
     """Do it, unless this command was done before. Raises before anything is stored."""
     if not booking.uow.inbox.is_new_command(command.id, body_hash(command), booking.now):
         return
@@ -73,11 +120,15 @@ def apply(booking: Booking, command: AnyCommand, shapes: Mapping[str, Capabiliti
         case OpenIntent():
             _open(booking, command, shapes)
         case Settle():
-            _settle(booking, command)
+            captures.settle(booking, _intent(booking, command), command, shapes)
         case Release():
             _release(booking, command)
         case Refund():
-            _refund(booking, command)
+            refunds.ask(booking, _intent(booking, command), command, shapes)
+        case Withdraw():
+            withdrawals.ask(booking, command)
+        case ReviewWithdrawal():
+            withdrawals.review(booking, command)
 
 
 def _intent(booking: Booking, command: AnyCommand) -> IntentRow:
@@ -103,13 +154,17 @@ def _open(booking: Booking, command: OpenIntent, shapes: Mapping[str, Capabiliti
     )
     if not group_books.open_group(booking, intent, shapes):
         booking.uow.intents.add(intent, due_at=booking.now)
-
-
-def _settle(booking: Booking, command: Settle) -> None:
-    intent = _intent(booking, command)
-    if intent.hold_state != "held":
-        raise CommandRefused(f"intent {intent.id} cannot be settled: its hold is {intent.hold_state}")
-    booking.settle(intent, receivers_of(command.shares, intent.amount_fen))
+    for part, subsidy in enumerate(command.subsidies, 1):
+        booking.uow.subsidies.add(
+            SubsidyRow(
+                intent_id=intent.id,
+                part=part,
+                party=subsidy.party,
+                account_ref=subsidy.account_ref,
+                amount_fen=Fen(subsidy.amount_fen),
+                ref=subsidy.ref,
+            )
+        )
 
 
 def _release(booking: Booking, command: Release) -> None:
@@ -121,21 +176,10 @@ def _release(booking: Booking, command: Release) -> None:
                 booking.uow.intents.wake(intent.id, booking.now)
         case "held":
             booking.release(intent, command.reason)
+        case "released" if booking.uow.instructions.get(release_number(booking.payer_of(intent).id)) is None:
+            # Refunds have given all of it back before; who asks for its release waits for the word.
+            booking.all_was_back(intent)
         case _:
             # Twice the same wish is granted once; a wish that comes after the settlement cannot be.
             if intent.is_settling:
                 raise CommandRefused(f"intent {intent.id} is being settled")
-
-
-def _refund(booking: Booking, command: Refund) -> None:
-    intent = _intent(booking, command)
-    asked_fen = group_books.refunds_asked_fen(booking.uow, intent)
-    if command.amount_fen > intent.captured_fen - asked_fen:
-        raise CommandRefused(f"intent {intent.id} has {intent.captured_fen - asked_fen} fen left to refund")
-    if booking.uow.instructions.get(command.refund_id) is not None:
-        raise CommandRefused(f"refund {command.refund_id} exists already")
-    refunds = [(intent, command.refund_id, Fen(command.amount_fen))]
-    if intent.part == 0:
-        refunds = group_books.refund_parts(booking.uow, intent, command.refund_id, Fen(command.amount_fen))
-    for of, number, amount_fen in refunds:
-        booking.instruct(of, booking.payer_of(of), number, "refund", amount_fen, reason=command.reason)

@@ -16,6 +16,7 @@ from functools import partial
 
 import msgspec
 
+from payments import instruct
 from payments.booking import Booking, NewId
 from payments.channels.base import Channel
 from payments.failover import Close, Query
@@ -189,41 +190,25 @@ class Driver:
                 return  # Somebody else was faster: the lease had run out.
             booking = Booking(uow, self._now(), self._new_id)
             uow.timeline.instructed(fresh, answer, booking.now)
-            match answer:
-                case SplitAnswer(receivers=()):
-                    booking.try_later(fresh, answer.reason, is_failure=False)
-                case SplitAnswer():
-                    booking.split_reported(fresh, answer.receivers)
-                case MoneyAnswer(standing="done"):
-                    booking.money_back(fresh)
-                case MoneyAnswer():
-                    booking.try_later(fresh, answer.reason, is_failure=answer.standing == "failed")
+            instruct.book_answer(booking, fresh, answer)
 
         await self._store.run(book)
 
     async def _instruct(self, order: Instruction) -> SplitAnswer | MoneyAnswer:
         channel = self._channels[order.channel]
+        payee: Mapping[str, str] = {}
+        if order.kind == "transfer":
+            payee = await self._reveal(order.receivers[0].account_ref, instruct.PAYEE)
         number = self.health.begin(order.channel, order.kind)
         answer: SplitAnswer | MoneyAnswer | None = None
         try:
             async with asyncio.timeout(CALL_S):
-                answer = await self._tell(channel, order)
+                answer = await instruct.tell_institution(channel, order, payee)
         except TimeoutError:
-            is_split = order.kind == "split"
-            answer = SplitAnswer(reason="timeout") if is_split else MoneyAnswer(standing="no_answer", reason="timeout")
+            answer = instruct.no_answer(order)
         finally:
             self.health.end(order.channel, order.kind, number, answer)
         return answer
-
-    @staticmethod
-    async def _tell(channel: Channel, order: Instruction) -> SplitAnswer | MoneyAnswer:
-        match order.kind:
-            case "split":
-                return await channel.split(order.attempt_id, order.id, order.receivers)
-            case "refund":
-                return await channel.refund(order.attempt_id, order.id, order.amount_fen)
-            case _:
-                return await channel.give_back(order.attempt_id, order.id, order.amount_fen)
 
 
 def _no_answer(call: Call, *, is_debit: bool) -> Answer:

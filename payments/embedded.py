@@ -10,15 +10,23 @@ from datetime import datetime
 from functools import partial
 
 from payments import checks, commands, failover, ledger
+from payments.account import (
+    AccountCommand,
+    AccountEvent,
+    RefundView,
+    ReviewWithdrawal,
+    Withdraw,
+    WithdrawalView,
+)
 from payments.attempt import AttemptState
 from payments.booking import Booking, NewId
 from payments.callbacks import Callbacks
 from payments.channels.base import Channel, OpenBooks
+from payments.deadlines import keep_deadlines
 from payments.driver import Driver, Reveal
 from payments.group_books import current_child
 from payments.guarded import GuardedPayments
 from payments.health import HealthView
-from payments.money import Fen
 from payments.port import (
     AnyCommand,
     AnyEvent,
@@ -35,7 +43,9 @@ from payments.port import (
     UnknownChannel,
     UnknownIntent,
 )
+from payments.statements import MOST_LISTED, balances_of, book_of, refund_view, totals_of, withdrawal_view
 from payments.store.unit_of_work import Store, UnitOfWork
+from payments.terms import Terms
 from payments.timeline import MOST_SHOWN, ExchangeBuffer, row_of_exchange
 from payments.upkeep import Upkeep, UpkeepConfig
 from payments.upkept import UpkeptPayments
@@ -62,8 +72,9 @@ class EmbeddedPayments(GuardedPayments, UpkeptPayments):
         exchanges: ExchangeBuffer | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
         upkeep: UpkeepConfig | None = None,
+        terms: Terms | None = None,
     ) -> None:
-        self._store = Store(database_url)
+        self._store = Store(database_url, terms)
         self._now = now
         self._new_id = new_id
         self._channels = {channel.shape.code: channel for channel in channels}
@@ -128,6 +139,7 @@ class EmbeddedPayments(GuardedPayments, UpkeptPayments):
     async def work(self) -> int:
         """One pass: everything due, once. How many things were done; 0 means that there is nothing to do now."""
         done = await self._driver.work()
+        done += await keep_deadlines(self._store, self._now, self._new_id)
         await self._write_down()
         await self.clean()
         for channel in self._channels.values():
@@ -136,20 +148,25 @@ class EmbeddedPayments(GuardedPayments, UpkeptPayments):
 
     # -- the port ---------------------------------------------------------------------------------------------------
 
-    async def submit(self, command: AnyCommand) -> None:
+    async def submit(self, command: AnyCommand | AccountCommand) -> None:
         commands.check(command, self._channels)
-        is_proved = await self.is_proved(command)
+        of_intent = None if isinstance(command, Withdraw | ReviewWithdrawal) else command
+        is_proved = of_intent is not None and await self.is_proved(of_intent)
 
         def apply(uow: UnitOfWork) -> None:
             booking = Booking(uow, self._now(), self._new_id)
             commands.apply(booking, command, self._shapes)
-            self.screen(booking, command, is_proved=is_proved)
+            if of_intent is not None:
+                self.screen(booking, of_intent, is_proved=is_proved)
 
         await self._store.run(apply)
         self._woken.set()
 
     async def events(self, limit: int = 100) -> list[AnyEvent]:
         return await self._store.read(lambda uow: uow.outbox.waiting(limit))
+
+    async def account_events(self, limit: int = 100) -> list[AccountEvent]:
+        return await self._store.read(lambda uow: uow.outbox.waiting_of_accounts(limit))
 
     async def acknowledge(self, event_ids: Iterable[str]) -> None:
         ids = list(event_ids)
@@ -194,45 +211,37 @@ class EmbeddedPayments(GuardedPayments, UpkeptPayments):
         return reply
 
     async def balances(self, account_ref: str) -> Balances:
-        accounts = ledger.accounts_of(account_ref)
+        return await self._store.read(partial(balances_of, account_ref))
 
-        def read(uow: UnitOfWork) -> Balances:
-            pending_fen = sum(
-                receiver.amount_fen
-                for order in uow.instructions.unfinished("split")
-                for receiver in order.receivers
-                if receiver.account_ref == account_ref
-                and ledger.receiver(receiver.party, receiver.account_ref) not in order.finished
-            )
-            return Balances(
-                pending_fen=Fen(pending_fen),
-                available_fen=uow.books.balance_fen(*accounts),
-                withdrawn_fen=uow.books.debited_fen("withdraw", *accounts),
-            )
+    async def statement(self, account_ref: str, limit: int = 50, before_seq: int | None = None) -> list[StatementLine]:
+        accounts = (*ledger.accounts_of(account_ref), *ledger.owed_to(account_ref))
+        return await self._store.read(lambda uow: uow.books.statement(accounts, limit, before_seq))
+
+    async def withdrawals(
+        self, *, account_ref: str | None = None, campus_id: str | None = None, state: str | None = None, limit: int = 50
+    ) -> list[WithdrawalView]:
+        def read(uow: UnitOfWork) -> list[WithdrawalView]:
+            found = uow.withdrawals.listed(account_ref, campus_id, state, min(limit, MOST_LISTED))
+            return [withdrawal_view(each, uow.withdrawals.parts(each.id)) for each in found]
 
         return await self._store.read(read)
 
-    async def statement(self, account_ref: str, limit: int = 50, before_seq: int | None = None) -> list[StatementLine]:
-        accounts = ledger.accounts_of(account_ref)
-        return await self._store.read(lambda uow: uow.books.statement(accounts, limit, before_seq))
+    async def refunds(
+        self,
+        *,
+        order_ref: str | None = None,
+        campus_id: str | None = None,
+        is_open: bool | None = None,
+        limit: int = 50,
+    ) -> list[RefundView]:
+        def read(uow: UnitOfWork) -> list[RefundView]:
+            found = uow.refunds.listed(order_ref, campus_id, is_open, min(limit, MOST_LISTED))
+            return [refund_view(refund) for refund in found]
+
+        return await self._store.read(read)
 
     async def totals(self, campus_id: str) -> Totals:
-        sums = await self._store.read(lambda uow: uow.books.sums_of_campus(campus_id))
-
-        def total(kind: str, *groups: str) -> Fen:
-            return Fen(
-                sum(fen for (name, group), fen in sums.items() if name == kind and group in (groups or (group,)))
-            )
-
-        return Totals(
-            held_fen=total("hold"),
-            captured_fen=total("capture"),
-            released_fen=total("release"),
-            refunded_fen=total("refund"),
-            campus_fen=total("capture", "campus"),
-            platform_fen=Fen(total("capture", "platform") - total("refund")),
-            runner_fen=total("capture", "runner"),
-        )
+        return await self._store.read(partial(totals_of, campus_id))
 
     def channels(self) -> list[ChannelView]:
         return [
@@ -254,7 +263,7 @@ class EmbeddedPayments(GuardedPayments, UpkeptPayments):
         return await self._store.read(read)
 
     async def book(self, order_ref: str) -> OrderBook:
-        return await self._store.read(partial(_book, order_ref))
+        return await self._store.read(partial(book_of, order_ref))
 
     # -- watching -----------------------------------------------------------------------------------------------------
 
@@ -290,22 +299,3 @@ class EmbeddedPayments(GuardedPayments, UpkeptPayments):
             if isinstance(channel, OpenBooks):
                 found += await checks.compare_mirror(self._store, channel)
         return found
-
-
-def _book(order_ref: str, uow: UnitOfWork) -> OrderBook:
-    entries = uow.books.of_order(order_ref)
-    intents = uow.intents.of_order(order_ref)
-
-    def total(kind: str) -> Fen:
-        return Fen(sum(entry.amount_fen for entry in entries if entry.kind == kind))
-
-    escrow_fen = uow.books.balance_fen(*(ledger.escrow(intent.id) for intent in intents))
-    return OrderBook(
-        order_ref=order_ref,
-        held_fen=total("hold"),
-        captured_fen=total("capture"),
-        released_fen=total("release"),
-        refunded_fen=total("refund"),
-        escrow_balance_fen=escrow_fen,
-        entries=tuple(entries),
-    )

@@ -12,6 +12,7 @@ MOVES: dict[tuple[HoldState, str], HoldState] = {
     ("capturing", "captured_all"): "captured",
     ("capturing", "captured_part"): "releasing",
     ("held", "release"): "releasing",
+    ("held", "all_back"): "released",
     ("releasing", "failed"): "release_failed",
     ("release_failed", "failed"): "release_failed",
     ("releasing", "all_back"): "released",

@@ -24,17 +24,20 @@ from payments.group import (
     WaitForParts,
 )
 from payments.money import Fen
-from payments.outcomes import Capabilities, Receiver
+from payments.outcomes import Capabilities
 from payments.port import (
     AnyEvent,
+    HoldExpiring,
     IntentFailed,
     IntentReady,
     Paid,
     PayoutFailed,
     Refunded,
+    RefundOverdue,
     Released,
     ReleaseFailed,
     Settled,
+    SubsidyOwed,
     Suspicious,
 )
 from payments.store.rows import IntentRow
@@ -47,7 +50,15 @@ if TYPE_CHECKING:
 #: More steps than any group can need in one transaction.
 MOST_STEPS = 8
 #: What the payer's side hears of a part as if it were the whole.
-_PASSED_ON: tuple[Callable[..., AnyEvent], ...] = (PayoutFailed, ReleaseFailed, Suspicious, Refunded)
+_PASSED_ON: tuple[Callable[..., AnyEvent], ...] = (
+    PayoutFailed,
+    ReleaseFailed,
+    Suspicious,
+    Refunded,
+    RefundOverdue,
+    HoldExpiring,
+    SubsidyOwed,
+)
 
 
 def open_group(booking: Booking, intent: IntentRow, shapes: Mapping[str, Capabilities]) -> bool:
@@ -111,10 +122,11 @@ def child_tells(booking: Booking, kind: Callable[..., AnyEvent], child: IntentRo
     if kind is IntentReady:
         booking.tell(kind, parent, **fields, part=child.part, parts=len(uow.intents.children(parent.id)))
         return
-    if kind is Refunded:
+    if kind is Refunded and not fields["is_from_hold"]:
         uow.intents.change(parent.id, refunded_fen=Fen(parent.refunded_fen + fields["amount_fen"]))
     if kind in _PASSED_ON:
         booking.tell(kind, parent, **fields)
+        uow.intents.wake(parent.id, booking.now)
         return
     code = "part_paid" if kind is Paid else "part_failed" if kind is IntentFailed else "part_back"
     _note(booking, child, "decision", code, {"part": child.part, "amount_fen": child.amount_fen})
@@ -181,7 +193,7 @@ def _pay(booking: Booking, parent: IntentRow, children: Sequence[IntentRow]) -> 
 
 def _finish_money(booking: Booking, parent: IntentRow, children: Sequence[IntentRow]) -> None:
     """The whole is settled, or back, when every part is."""
-    is_under_way = parent.hold_state in ("capturing", "releasing", "release_failed")
+    is_under_way = parent.hold_state in ("capturing", "releasing", "release_failed", "held")
     if not is_under_way or any(child.hold_state not in ("captured", "released") for child in children):
         return
     captured_fen = Fen(sum(child.captured_fen for child in children))
@@ -191,49 +203,21 @@ def _finish_money(booking: Booking, parent: IntentRow, children: Sequence[Intent
     booking.uow.intents.change(parent.id, hold_state=hold_state, captured_fen=captured_fen, released_fen=released_fen)
     if parent.is_settling:
         booking.tell(Settled, parent, captured_fen=captured_fen, released_fen=released_fen)
-    else:
-        booking.tell(Released, parent, amount_fen=released_fen)
+    elif parent.hold_state != "held":
+        refunded_fen = sum(booking.uow.refunds.from_hold_fen(child.id) for child in children)
+        booking.tell(Released, parent, amount_fen=Fen(released_fen - refunded_fen))
 
 
 # -- from the whole to the parts ------------------------------------------------------------------------------------
-
-
-def settle_group(booking: Booking, parent: IntentRow, receivers: tuple[Receiver, ...]) -> None:
-    """Each part pays its proportion of every share; what is left of it goes back."""
-    happening = "capture" if receivers else "release"
-    booking.uow.intents.change(parent.id, is_settling=True, hold_state=hold_after(parent.hold_state, happening))
-    children = booking.uow.intents.children(parent.id)
-    shares = group.divide_shares(receivers, [child.amount_fen for child in children])
-    for child, its_receivers in zip(children, shares, strict=True):
-        booking.settle(child, its_receivers)
 
 
 def release_group(booking: Booking, parent: IntentRow, reason: str) -> None:
     """Every part goes back."""
     booking.uow.intents.change(parent.id, hold_state=hold_after(parent.hold_state, "release"), reason=reason)
     for child in booking.uow.intents.children(parent.id):
-        booking.release(child, reason)
-
-
-def refund_parts(
-    uow: UnitOfWork, parent: IntentRow, refund_id: str, amount_fen: Fen
-) -> list[tuple[IntentRow, str, Fen]]:
-    """Out of which parts a refund is paid, each with the number that the institution gets: the same every time."""
-    children = uow.intents.children(parent.id)
-    left = [Fen(child.captured_fen - uow.instructions.refunds_asked_fen(child.id)) for child in children]
-    divided = group.divide_refund(amount_fen, left)
-    return [
-        (child, part_number(refund_id, child.id), take_fen)
-        for child, take_fen in zip(children, divided, strict=True)
-        if take_fen
-    ]
-
-
-def refunds_asked_fen(uow: UnitOfWork, intent: IntentRow) -> Fen:
-    """What refunds of this intent's captured money, done or not, add up to; of a group, over its parts."""
-    if intent.part != 0:
-        return uow.instructions.refunds_asked_fen(intent.id)
-    return Fen(sum(uow.instructions.refunds_asked_fen(child.id) for child in uow.intents.children(intent.id)))
+        if child.hold_state == "held":
+            booking.release(child, reason)
+    booking.uow.intents.wake(parent.id, booking.now)
 
 
 def part_number(refund_id: str, child_id: str) -> str:

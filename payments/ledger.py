@@ -1,13 +1,23 @@
 """The ledger: append-only, double entry by construction; balances are derived, floors are checked before posting.
 
 An entry moves one amount from the account ``debit`` to the account ``credit``, so a balance is what came in less what
-went out and all balances add up to zero. Accounts:
+went out and all balances add up to zero. No account owns money: the institution does, and each mirrors a place there.
 
-``bank:<channel>``   the institution seen from here: minus what it keeps for all the others
-``student:<ref>``    a payer, passed through: back at zero after every posting
-``escrow:<intent>``  held for one intent
-``runner:<ref>`` ``campus:<ref>`` ``platform``   what a receiver was paid
-``suspense``         money paid twice, on its way back
+``bank:<channel>``      the institution seen from here: minus what it keeps for all the others
+``student:<ref>``       a payer, passed through: back at zero after every posting
+``escrow:<intent>``     held for one intent and not divided
+``runner:<ref>``        a runner's part that the institution still holds: available, or being withdrawn; it leaves to
+                        ``bank`` when the institution has paid it to the person (kind "withdraw")
+``campus:<ref>`` ``platform``   what the institution paid to these merchants, less what they gave back or bore
+``returning:<intent>``  taken out of dues or back from receivers, on its way to the payer
+``debt:<account>``      minus what the payer of subsidies bears beyond its own shares
+``owed:<account>``      what a receiver is owed of that and has not been transferred
+``suspense``            money paid twice, on its way back
+
+An order's money: pay_in bank → student, hold student → escrow; capture escrow → receiver; release escrow → student,
+pay_out student → bank. A subsidy: debt of its payer → escrow, and subsidy_borne payer → debt as far as its own share
+goes; beyond that the captured part is owed, until a transfer owed → bank. A refund of captured money: refund_due
+runner → returning, or take_back receiver → returning, then refund returning → student; or refund platform → student.
 """
 
 from __future__ import annotations
@@ -25,7 +35,7 @@ SUSPENSE = "suspense"
 PLATFORM = "platform"
 
 #: Accounts that may never owe.
-FLOORED = ("escrow:", "runner:", "student:", "campus:", SUSPENSE)
+FLOORED = ("escrow:", "runner:", "student:", "campus:", "returning:", "owed:", SUSPENSE)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +73,26 @@ def receiver(party: Party, account_ref: str) -> str:
     return PLATFORM if party == "platform" else f"{party}:{account_ref}"
 
 
+def returning(intent_id: str) -> str:
+    return f"returning:{intent_id}"
+
+
+def owed(account: str) -> str:
+    return f"owed:{account}"
+
+
+def debt(account: str) -> str:
+    return f"debt:{account}"
+
+
 def accounts_of(account_ref: str) -> tuple[str, ...]:
     """Every account that a receiver's reference may name."""
     return (PLATFORM,) if account_ref == PLATFORM else (f"runner:{account_ref}", f"campus:{account_ref}")
+
+
+def owed_to(account_ref: str) -> tuple[str, ...]:
+    """The accounts of what a receiver is owed."""
+    return tuple(owed(account) for account in accounts_of(account_ref))
 
 
 def hold(*, channel: str, payer_ref: str, intent_id: str, attempt_id: str, amount_fen: Fen) -> list[Entry]:
@@ -81,9 +108,46 @@ def hold(*, channel: str, payer_ref: str, intent_id: str, attempt_id: str, amoun
 def capture(
     *, party: Party, account_ref: str, intent_id: str, attempt_id: str, number: str, amount_fen: Fen
 ) -> list[Entry]:
-    """The institution paid one receiver out of the hold."""
+    """One receiver got its part of the hold: a runner's is with the institution still, any other's is paid."""
     line = partial(Entry, amount_fen=amount_fen, ref=number, attempt_id=attempt_id)
     return [line(debit=escrow(intent_id), credit=receiver(party, account_ref), kind="capture")]
+
+
+def subsidy_borne(
+    *, party: Party, account_ref: str, intent_id: str, attempt_id: str, number: str, amount_fen: Fen
+) -> list[Entry]:
+    """The payer of a subsidy makes up for what is missing, and leaves that much of its own share for it."""
+    line = partial(Entry, amount_fen=amount_fen, ref=number, attempt_id=attempt_id)
+    payer = receiver(party, account_ref)
+    return [
+        line(debit=debt(payer), credit=escrow(intent_id), kind="subsidy"),
+        line(debit=escrow(intent_id), credit=payer, kind="capture"),
+        line(debit=payer, credit=debt(payer), kind="subsidy_borne"),
+    ]
+
+
+def subsidy_owed(
+    *, payer: str, creditor: str, intent_id: str, attempt_id: str, number: str, amount_fen: Fen
+) -> list[Entry]:
+    """The payer of a subsidy owes a receiver what no money of this order covers."""
+    line = partial(Entry, amount_fen=amount_fen, ref=number, attempt_id=attempt_id)
+    return [
+        line(debit=debt(payer), credit=escrow(intent_id), kind="subsidy"),
+        line(debit=escrow(intent_id), credit=owed(creditor), kind="capture"),
+    ]
+
+
+def transfer(*, channel: str, account_ref: str, attempt_id: str, number: str, amount_fen: Fen) -> list[Entry]:
+    """A runner was paid what the payer of a subsidy owed."""
+    creditor = owed(receiver("runner", account_ref))
+    line = partial(Entry, amount_fen=amount_fen, ref=number, attempt_id=attempt_id)
+    return [line(debit=creditor, credit=bank(channel), kind="transfer")]
+
+
+def withdraw(*, channel: str, account_ref: str, attempt_id: str, number: str, amount_fen: Fen) -> list[Entry]:
+    """The institution paid a runner."""
+    line = partial(Entry, amount_fen=amount_fen, ref=number, attempt_id=attempt_id)
+    return [line(debit=receiver("runner", account_ref), credit=bank(channel), kind="withdraw")]
 
 
 def release(
@@ -99,13 +163,38 @@ def release(
 
 
 def refund(*, channel: str, payer_ref: str, attempt_id: str, number: str, amount_fen: Fen) -> list[Entry]:
-    """Captured money went back to the payer. The platform bears it: a split cannot be taken back from a person."""
+    """Captured money went back to the payer, and whoever got it kept it: the platform bears it."""
+    return _to_payer(PLATFORM, channel, payer_ref, attempt_id, number, amount_fen)
+
+
+def give_back(
+    *, channel: str, payer_ref: str, intent_id: str, attempt_id: str, number: str, amount_fen: Fen
+) -> list[Entry]:
+    """Captured money that is in the hold again went back to the payer."""
+    return _to_payer(returning(intent_id), channel, payer_ref, attempt_id, number, amount_fen)
+
+
+def _to_payer(source: str, channel: str, payer_ref: str, attempt_id: str, number: str, amount_fen: Fen) -> list[Entry]:
     line = partial(Entry, amount_fen=amount_fen, ref=number, attempt_id=attempt_id)
     payer = student(payer_ref)
     return [
-        line(debit=PLATFORM, credit=payer, kind="refund"),
+        line(debit=source, credit=payer, kind="refund"),
         line(debit=payer, credit=bank(channel), kind="pay_out"),
     ]
+
+
+def refund_due(*, account_ref: str, intent_id: str, attempt_id: str, ref: str, amount_fen: Fen) -> list[Entry]:
+    """A runner's part that was not withdrawn is to go back to the payer."""
+    line = partial(Entry, amount_fen=amount_fen, ref=ref, attempt_id=attempt_id)
+    return [line(debit=receiver("runner", account_ref), credit=returning(intent_id), kind="refund_due")]
+
+
+def take_back(
+    *, party: Party, account_ref: str, intent_id: str, attempt_id: str, number: str, amount_fen: Fen
+) -> list[Entry]:
+    """A receiver's part is in the hold again, to go back to the payer."""
+    line = partial(Entry, amount_fen=amount_fen, ref=number, attempt_id=attempt_id)
+    return [line(debit=receiver(party, account_ref), credit=returning(intent_id), kind="take_back")]
 
 
 def duplicate(*, channel: str, attempt_id: str, amount_fen: Fen) -> list[Entry]:

@@ -1,10 +1,13 @@
-"""Amounts in fen, and the bounds that every amount must keep."""
+"""Amounts in fen, the bounds that every amount must keep, and whose they can be."""
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import Literal, NewType
 
 Fen = NewType("Fen", int)
+
+#: Who can have a part of an order's money.
+Party = Literal["runner", "campus", "platform"]
 
 #: No single intent may be worth more (¥100 000); a campus's year summed stays far below a 64-bit column's limit.
 MAX_INTENT_FEN = Fen(10_000_000)

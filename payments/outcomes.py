@@ -38,6 +38,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     takes_back_from: tuple[Party, ...] = ()
     #: Whether its message that an order is paid counts only once a query says the same.
     confirms_by_query: bool = False
+    #: Whether it pays a person from the merchant's own money.
+    can_transfer: bool = False
     #: Whether it makes a bill of each day.
     has_bills: bool = False
     #: The most that one order may cost there, as configured; None: no limit.

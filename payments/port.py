@@ -8,45 +8,73 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from payments.account import AccountCommand, AccountEvent, RefundView, Told, WithdrawalView
 from payments.guard_port import GuardPort
-from payments.money import Fen
-from payments.risk import Challenge, Decision, RiskStanding
+from payments.money import Fen, Party
+from payments.port_views import (
+    AttemptView,
+    Balances,
+    CallbackReply,
+    CallbackTally,
+    ChannelView,
+    EntryView,
+    HoldState,
+    IntentState,
+    IntentView,
+    OrderBook,
+    StatementLine,
+    TimelineEntry,
+    Totals,
+)
+from payments.risk import Challenge, Decision
 from payments.upkeep_port import UpkeepPort
 
-Party = Literal["runner", "campus", "platform"]
-
-#: pending: nothing in flight, or an unpaid credential is out · processing: a call is under way · success: paid, for
-#: good · failed: every attempt is proved dead · suspicious: no proof after 24 h, or proof that contradicts the books.
-IntentState = Literal["pending", "processing", "success", "failed", "suspicious"]
-
-#: none: no money is held · held: all of it is · capturing: the split is under way · captured: split, nothing left to
-#: give back · releasing: what is not captured is on its way back · released: it is back · release_failed: the
-#: institution would not; it is tried again and an operator sees it.
-HoldState = Literal["none", "held", "capturing", "captured", "releasing", "released", "release_failed"]
-
+#: What is said here but defined beside it.
+__all__ = [
+    "AttemptView",
+    "Balances",
+    "CallbackReply",
+    "CallbackTally",
+    "ChannelView",
+    "EntryView",
+    "HoldState",
+    "IntentState",
+    "IntentView",
+    "OrderBook",
+    "Party",
+    "StatementLine",
+    "TimelineEntry",
+    "Totals",
+]
 
 # -- commands -----------------------------------------------------------------------------------------------------
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True, omit_defaults=True):
-    """Something payments is told to do. Same ``id`` and same body: done once; same ``id``, other body: ValueError.
+class Command(Told, frozen=True, kw_only=True):
+    """Something payments is told to do with one intent."""
 
-    What a command does not say is not part of its body, so that one of an earlier version is still the same one.
-    """
-
-    id: str
     intent_id: str
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.id})"
+
+class Subsidy(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody else than the payer adds to an order: a coupon, a voucher. ``ref`` names it at the outside."""
+
+    party: Party
+    account_ref: str
+    amount_fen: int
+    ref: str
 
 
 class OpenIntent(Command, frozen=True, kw_only=True, tag="OpenIntent"):
-    """Take ``amount_fen`` into escrow from ``payer_ref``; ``channels`` in order of preference, tried one at a time."""
+    """Take ``amount_fen`` into escrow from ``payer_ref``; ``channels`` in order of preference, tried one at a time.
+
+    With subsidies the order is worth their sum more: a settlement may divide both. The payer's money goes first; what
+    is still missing, each subsidy's payer bears in turn: out of its own share, and beyond that it owes the receiver.
+    """
 
     campus_id: str
     order_ref: str
@@ -59,6 +87,7 @@ class OpenIntent(Command, frozen=True, kw_only=True, tag="OpenIntent"):
     device_id: str | None = None
     ip: str | None = None
     challenge_token: str | None = None
+    subsidies: tuple[Subsidy, ...] = ()
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +99,8 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settle(Command, frozen=True, kw_only=True, tag="Settle"):
-    """Capture the sum of the shares, pay each receiver, give the rest of the hold back to the payer."""
+    """Capture the sum of the shares, give the rest of the hold back to the payer. Campus and platform are paid at once;
+    a runner's part becomes available, and the institution keeps it until it is withdrawn."""
 
     shares: tuple[Share, ...]
     at: datetime
@@ -83,7 +113,8 @@ class Release(Command, frozen=True, kw_only=True, tag="Release"):
 
 
 class Refund(Command, frozen=True, kw_only=True, tag="Refund"):
-    """Give captured money back; ``refund_id`` is the institution's reference too, so it can never be paid twice."""
+    """Give money back, whole or in part: out of the hold before it is divided, from whoever got it afterwards. The
+    institution's numbers are made from the order's, so that it can never be paid twice."""
 
     refund_id: str
     amount_fen: int
@@ -135,7 +166,8 @@ class Paid(Event, frozen=True, kw_only=True, tag="Paid"):
 
 
 class Settled(Event, frozen=True, kw_only=True, tag="Settled"):
-    """Every share is paid out and the rest is back with the payer: the escrow of this intent is at zero."""
+    """Every share is paid out or available, and the rest is back with the payer: the escrow of this intent is at zero.
+    ``captured_fen`` counts the payer's money alone, no subsidy."""
 
     captured_fen: Fen
     released_fen: Fen
@@ -148,10 +180,39 @@ class Released(Event, frozen=True, kw_only=True, tag="Released"):
 
 
 class Refunded(Event, frozen=True, kw_only=True, tag="Refunded"):
-    """Captured money is back with the payer."""
+    """Money is back with the payer; ``is_from_hold``: it was given back before it was divided (the intent counts it as
+    released), otherwise it had been captured."""
 
     refund_id: str
     amount_fen: Fen
+    is_from_hold: bool = False
+
+
+class RefundOverdue(Event, frozen=True, kw_only=True, tag="RefundOverdue"):
+    """A refund is not with the payer by its deadline. It goes on; an operator should look. Told once."""
+
+    refund_id: str
+    amount_fen: Fen
+
+
+class HoldExpiring(Event, frozen=True, kw_only=True, tag="HoldExpiring"):
+    """The institution has held this much of the order for 25 days and lets go of it at ``expires_at``. What runners
+    have not withdrawn is paid to them now; what is not settled (``is_settled`` False) needs an operator."""
+
+    held_fen: Fen
+    expires_at: datetime
+    is_settled: bool
+
+
+class SubsidyOwed(Event, frozen=True, kw_only=True, tag="SubsidyOwed"):
+    """The payer of a subsidy (``party``, ``account_ref``) owes the receiver this much beyond its own share, and the
+    order's channel cannot transfer it: somebody has to pay it another way."""
+
+    party: Party
+    account_ref: str
+    receiver_ref: str
+    amount_fen: Fen
+    ref: str
 
 
 class PayoutFailed(Event, frozen=True, kw_only=True, tag="PayoutFailed"):
@@ -214,6 +275,9 @@ AnyEvent = (
     | Settled
     | Released
     | Refunded
+    | RefundOverdue
+    | HoldExpiring
+    | SubsidyOwed
     | PayoutFailed
     | ReleaseFailed
     | Suspicious
@@ -221,142 +285,6 @@ AnyEvent = (
     | AlarmOver
     | RiskJudged
 )
-
-
-# -- views --------------------------------------------------------------------------------------------------------
-
-
-class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """One try on one channel, without secrets."""
-
-    attempt_id: str
-    channel: str
-    state: str
-    created_at: datetime
-    changed_at: datetime
-    reason: str
-
-
-class IntentView(msgspec.Struct, frozen=True, kw_only=True):
-    """An intent as a payer or an operator may see it; ``credential`` only while it can be paid with."""
-
-    intent_id: str
-    campus_id: str
-    order_ref: str
-    amount_fen: Fen
-    state: IntentState
-    hold_state: HoldState
-    channel: str | None
-    credential: dict[str, Any] | None
-    captured_fen: Fen
-    released_fen: Fen
-    refunded_fen: Fen
-    expires_at: datetime
-    reason: str
-    attempts: tuple[AttemptView, ...]
-    #: What risk says of it, when it objected.
-    risk: RiskStanding | None = None
-    #: The part that is to be paid now, of how many; 1 of 1 when the amount is within the channel's limit.
-    part: int = 1
-    parts: int = 1
-
-
-class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened to an order's money, without secrets. ``kind`` and ``code`` are stable; the titles say
-    the same to people. ``subject``: the attempt's or the instruction's number, or "" for the intent itself."""
-
-    seq: int
-    at: datetime
-    intent_id: str
-    subject: str
-    kind: str
-    code: str
-    channel: str
-    title_zh: str
-    title_en: str
-    facts: dict[str, Any]
-
-
-class CallbackTally(msgspec.Struct, frozen=True, kw_only=True):
-    """How many callbacks of a channel fared so since an hour began: accepted, repeated, or why they were refused."""
-
-    channel: str
-    outcome: str
-    count: int
-    since: datetime
-    newest_at: datetime
-
-
-class CallbackReply(msgspec.Struct, frozen=True):
-    """What the provider that called back must be answered."""
-
-    status: int
-    body: bytes
-
-
-class Balances(msgspec.Struct, frozen=True, kw_only=True):
-    """A receiver's money. Pending: instructed but not confirmed by the institution. Available: confirmed."""
-
-    pending_fen: Fen
-    available_fen: Fen
-    withdrawn_fen: Fen
-
-
-class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One movement of an account, newest first in a statement; ``amount_fen`` is negative when money left it."""
-
-    seq: int
-    at: datetime
-    kind: str
-    order_ref: str
-    amount_fen: Fen
-    balance_after_fen: Fen
-
-
-class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """A campus's money so far. held = captured + released + what is in escrow still; refunds come out of captured."""
-
-    held_fen: Fen
-    captured_fen: Fen
-    released_fen: Fen
-    refunded_fen: Fen
-    campus_fen: Fen
-    platform_fen: Fen
-    runner_fen: Fen
-
-
-class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
-    """A way to pay. ``is_demo``: no real money moves."""
-
-    code: str
-    name_zh: str
-    name_en: str
-    is_available: bool
-    is_demo: bool
-
-
-class EntryView(msgspec.Struct, frozen=True, kw_only=True):
-    """One ledger entry: ``amount_fen`` moved from account ``debit`` to account ``credit``."""
-
-    seq: int
-    at: datetime
-    debit: str
-    credit: str
-    amount_fen: Fen
-    kind: str
-    ref: str
-
-
-class OrderBook(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the ledger knows about one order. Once closed: held = captured + released, escrow balance 0."""
-
-    order_ref: str
-    held_fen: Fen
-    captured_fen: Fen
-    released_fen: Fen
-    refunded_fen: Fen
-    escrow_balance_fen: Fen
-    entries: tuple[EntryView, ...]
 
 
 # -- refusals -----------------------------------------------------------------------------------------------------
@@ -386,6 +314,27 @@ class CommandRefused(PaymentsError):
     code = "command_refused"
 
 
+class WithdrawalRefused(CommandRefused):
+    """The account may not withdraw this now: "field: why limit" names the field of the command that is beyond a limit
+    (in fen, or a count)."""
+
+    code = "withdrawal_refused"
+
+    @property
+    def field(self) -> str:
+        return str(self).partition(":")[0]
+
+    @property
+    def limit(self) -> int:
+        return int(str(self).rpartition(" ")[2])
+
+
+class UnknownWithdrawal(PaymentsError):
+    """No withdrawal has this id."""
+
+    code = "unknown_withdrawal"
+
+
 class SwitchRefused(PaymentsError):
     """The channel cannot be switched now: paid, over, or no proof yet that the old one is dead."""
 
@@ -413,12 +362,15 @@ class NoSuchRun(PaymentsError):
 class PaymentsPort(GuardPort, UpkeepPort, Protocol):
     """Two bodies: embedded in the caller's process, or remote."""
 
-    async def submit(self, command: AnyCommand) -> None:
+    async def submit(self, command: AnyCommand | AccountCommand) -> None:
         """Durable before it returns, applied once. ValueError: not a valid command, or its id has another body;
-        UnknownIntent, CommandRefused: it does not fit the intent. Nothing is stored then."""
+        UnknownIntent, UnknownWithdrawal, CommandRefused, WithdrawalRefused: it does not fit. Nothing is stored then."""
 
     async def events(self, limit: int = 100) -> list[AnyEvent]:
-        """What is not acknowledged yet, in order of ``seq``."""
+        """What happened to intents and is not acknowledged yet, in order of ``seq``."""
+
+    async def account_events(self, limit: int = 100) -> list[AccountEvent]:
+        """What happened to withdrawals and is not acknowledged yet, in order of ``seq``."""
 
     async def acknowledge(self, event_ids: Iterable[str]) -> None:
         """These events are applied; they are not offered again."""
@@ -438,6 +390,21 @@ class PaymentsPort(GuardPort, UpkeepPort, Protocol):
 
     async def statement(self, account_ref: str, limit: int = 50, before_seq: int | None = None) -> list[StatementLine]:
         """A receiver's movements, newest first; ``before_seq`` pages back."""
+
+    async def withdrawals(
+        self, *, account_ref: str | None = None, campus_id: str | None = None, state: str | None = None, limit: int = 50
+    ) -> list[WithdrawalView]:
+        """Withdrawals, newest first: of one account, of one campus, in one state, or any."""
+
+    async def refunds(
+        self,
+        *,
+        order_ref: str | None = None,
+        campus_id: str | None = None,
+        is_open: bool | None = None,
+        limit: int = 50,
+    ) -> list[RefundView]:
+        """Refunds, newest first: of one order, of one campus, open or done ones, or any."""
 
     async def totals(self, campus_id: str) -> Totals:
         """A campus's money so far."""

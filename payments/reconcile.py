@@ -45,6 +45,8 @@ BOOKED_KINDS: Mapping[str, BillKind] = {
     "pay_out": "refunded",
     "duplicate_back": "refunded",
     "capture": "split",
+    "withdraw": "split",
+    "take_back": "taken_back",
 }
 
 #: A movement's name: what it is, and its number.

@@ -16,6 +16,7 @@ import msgspec
 
 from payments.booking import Booking, NewId
 from payments.channels.base import Channel
+from payments.instruct import tell_institution
 from payments.outcomes import MoneyAnswer, QueryAnswer, SplitAnswer
 from payments.reconcile_view import ItemState, WorkItemView
 from payments.store.rows import Instruction
@@ -162,13 +163,7 @@ async def tell_again(channel: Channel, order: Instruction) -> SplitAnswer | Mone
     """The instruction once more, under its number: what was done is reported, what was not is done."""
     try:
         async with asyncio.timeout(CALL_S):
-            match order.kind:
-                case "split":
-                    return await channel.split(order.attempt_id, order.id, order.receivers)
-                case "refund":
-                    return await channel.refund(order.attempt_id, order.id, order.amount_fen)
-                case "release" | "refund_duplicate":
-                    return await channel.give_back(order.attempt_id, order.id, order.amount_fen)
+            return await tell_institution(channel, order, {})
     except TimeoutError:
         return MoneyAnswer(standing="no_answer", reason="timeout")
 

@@ -11,6 +11,7 @@ from payments.channels.sandbox import SandboxChannel, shape
 from payments.channels.sandbox_bank import SandboxBank
 from payments.embedded import EmbeddedPayments
 from payments.outcomes import Capabilities
+from payments.terms import Terms
 
 #: A main channel and one to fail over to.
 DEFAULT_SHAPES = (
@@ -32,10 +33,11 @@ class SandboxedPayments(EmbeddedPayments):
         real_s: Callable[[float], float] = float,
         shapes: Sequence[Capabilities] = DEFAULT_SHAPES,
         monotonic_s: Callable[[], float] = time.monotonic,
+        terms: Terms | None = None,
     ) -> None:
         self.bank = SandboxBank(bank_url, now, secret)
         channels = [SandboxChannel(self.bank, secret, each) for each in shapes]
-        super().__init__(database_url, now, new_id, channels, real_s, monotonic_s=monotonic_s)
+        super().__init__(database_url, now, new_id, channels, real_s, monotonic_s=monotonic_s, terms=terms)
         self.bank.notify = self.callback
 
     async def migrate(self) -> int:

@@ -11,6 +11,14 @@ from payments.port import Share
 
 #: Seconds until an instruction to the institution is repeated; the last one for ever after.
 RETRY_S = (5.0, 15.0, 30.0, 60.0, 300.0, 900.0)
+#: Seconds until a closed part is tried under another number; the last one as long as there are numbers.
+AGAIN_S = (5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 43_200.0)
+#: Splits of one order that institutions allow.
+MOST_SPLITS = 50
+#: Splits of an order that are kept for its whole parts: none is divided once so few are left.
+SPLITS_FOR_WHOLE_PARTS = 10
+#: Refunds of one order that institutions allow.
+MOST_REFUNDS = 50
 
 
 def receivers_of(shares: Iterable[Share], amount_fen: Fen) -> tuple[Receiver, ...]:
@@ -62,9 +70,31 @@ def retry_at(tries: int, now: datetime) -> datetime:
     return now + timedelta(seconds=RETRY_S[min(tries, len(RETRY_S)) - 1])
 
 
+def again_at(turn: int, now: datetime) -> datetime:
+    """When parts that were closed are tried anew, under the ``turn``-th number. An order has few numbers, so it is
+    soon twice a day."""
+    return now + timedelta(seconds=AGAIN_S[min(turn, len(AGAIN_S)) - 1])
+
+
 def split_number(attempt_id: str, turn: int) -> str:
     """The institution's number of the ``turn``-th split of an order, from 1; never longer than 32."""
+    return number_of(attempt_id, "S", turn)
+
+
+def number_of(attempt_id: str, letter: str, turn: int) -> str:
+    """The institution's number of an order's ``turn``-th instruction of one sort, from 1; never longer than 32."""
     digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     assert 1 <= turn < 36 * 36, "two digits"
     tens, ones = divmod(turn, 36)
-    return f"{attempt_id}S{digits[tens] if tens else ''}{digits[ones]}"
+    return f"{attempt_id}{letter}{digits[tens] if tens else ''}{digits[ones]}"
+
+
+def by_weight(amount_fen: Fen, weights: Sequence[int]) -> list[int]:
+    """The amount divided by weights, to the fen: what is left of rounding goes to the largest remainders, the first
+    of equals first. No part is more than its weight as long as the amount is not more than all of them."""
+    total = sum(weights)
+    parts = [amount_fen * weight // total for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda index: (-(amount_fen * weights[index] % total), index))
+    for index in by_remainder[: amount_fen - sum(parts)]:
+        parts[index] += 1
+    return parts

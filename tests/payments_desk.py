@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from payments.account import Withdraw
 from payments.channels.sandbox import SandboxChannel, shape
 from payments.channels.sandbox_books import Fault
 from payments.outcomes import Capabilities
-from payments.port import AnyEvent, IntentView, OpenIntent, Refund, Release, Settle, Share
+from payments.port import AnyEvent, IntentView, OpenIntent, Refund, Release, Settle, Share, Subsidy
 from payments.sandboxed import SandboxedPayments
+from payments.terms import Terms
 
 START = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 SECRET = b"a secret of 32 bytes for testing"
@@ -21,7 +23,9 @@ SHAPES = (shape("sandbox"), shape("sandbox_backup"))
 class Desk:
     """Payments on one database; ``bank_url`` is the institution's own."""
 
-    def __init__(self, url: str, bank_url: str, shapes: Iterable[Capabilities] = SHAPES) -> None:
+    def __init__(
+        self, url: str, bank_url: str, shapes: Iterable[Capabilities] = SHAPES, terms: Terms | None = None
+    ) -> None:
         self.at = START
         self.payments = SandboxedPayments(
             url,
@@ -31,6 +35,7 @@ class Desk:
             SECRET,
             shapes=tuple(shapes),
             monotonic_s=lambda: self.at.timestamp(),
+            terms=terms,
         )
         self.bank = self.payments.bank
 
@@ -74,6 +79,7 @@ class Desk:
         description: str = "errand",
         for_s: float = 900,
         is_worked: bool = True,
+        subsidies: tuple[Subsidy, ...] = (),
     ) -> str:
         await self.payments.submit(
             OpenIntent(
@@ -86,6 +92,7 @@ class Desk:
                 description=description,
                 channels=channels,
                 expires_at=self.at + timedelta(seconds=for_s),
+                subsidies=subsidies,
             )
         )
         if is_worked:
@@ -142,6 +149,17 @@ class Desk:
         )
         await self.settle_down()
 
+    async def withdraw(
+        self, name: str, amount_fen: int, account_ref: str = "run", *, risk: str = "", is_worked: bool = True
+    ) -> None:
+        await self.payments.submit(
+            Withdraw(
+                id=name, campus_id="nu", account_ref=account_ref, amount_fen=amount_fen, requested_at=START, risk=risk
+            )
+        )
+        if is_worked:
+            await self.settle_down()
+
     async def fault(self, fault: Fault, name: str = "*", count: int = 1, value: str = "", channel: str = "*") -> None:
         await self.bank.script(name if name == "*" else f"ord_{name}", fault, count, value, channel)
 
@@ -157,5 +175,5 @@ class Desk:
         assert await self.payments.check() == []
 
 
-def sqlite_desk(folder: Path, shapes: Iterable[Capabilities] = SHAPES) -> Desk:
-    return Desk(f"sqlite:///{folder}/payments.db", f"sqlite:///{folder}/bank.db", shapes)
+def sqlite_desk(folder: Path, shapes: Iterable[Capabilities] = SHAPES, terms: Terms | None = None) -> Desk:
+    return Desk(f"sqlite:///{folder}/payments.db", f"sqlite:///{folder}/bank.db", shapes, terms)

@@ -84,6 +84,10 @@ def _apply(uow: UnitOfWork, order: Order, event: port.AnyEvent) -> None:
             _settled(uow, order, event)
         case port.Released():
             _released(uow, order, event.amount_fen)
+        case port.Refunded(is_from_hold=True):
+            # Before the money was divided: the settlement will name it among what was released.
+            released = Fen(order.released_fen + event.amount_fen)
+            uow.orders.save(replace(order, version=order.version + 1, released_fen=released))
         case port.Refunded():
             changed = replace(
                 order,

@@ -63,10 +63,16 @@ class Channel(Protocol):
         """Pay the receivers out of the hold; asked again with the same number it reports how each part stands."""
 
     async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
-        """Give the payer this much of what is held and not split."""
+        """Give the payer this much of what is held and not split; more than once, each under its own number."""
 
     async def refund(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
-        """Give the payer this much of what was split."""
+        """Give the payer this much of what was split, at the merchant's expense."""
+
+    async def take_back(self, attempt_id: str, number: str, split_number: str, receiver: Receiver) -> MoneyAnswer:
+        """Take a receiver's part of that split back into the hold; failed: certainly not taken, ever, by this try."""
+
+    async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
+        """Pay a person from the merchant's own money; ``to`` is what is known of them, revealed for this call."""
 
     def read_callback(
         self, headers: Mapping[str, str], body: bytes
@@ -93,3 +99,6 @@ class OpenBooks(Protocol):
 
     async def books(self) -> list[InstitutionBook]:
         """The institution's own books of every order that money came in by."""
+
+    async def transfers(self) -> dict[str, Fen]:
+        """What it transferred to persons, by number."""

@@ -13,7 +13,7 @@ import msgspec
 from payments.channels import sandbox_signing as signing
 from payments.channels.sandbox_bank import ReplyLost, SandboxBank
 from payments.channels.sandbox_books import OrderNotTaken
-from payments.money import Fen
+from payments.money import Fen, Party
 from payments.outcomes import (
     BadNotice,
     BillAnswer,
@@ -63,6 +63,9 @@ def shape(
     name_zh: str = "演示支付",
     name_en: str = "Demo payment",
     can_close: bool = True,
+    can_split: bool = True,
+    can_transfer: bool = True,
+    takes_back_from: tuple[Party, ...] = ("campus", "platform"),
 ) -> Capabilities:
     """A sandbox channel that works like a cashier page, like a card that is debited, or like a code signed here."""
     return Capabilities(
@@ -74,6 +77,9 @@ def shape(
         creates_locally=kind == "local",
         can_close=can_close,
         expiry_margin_s=5.0,
+        can_split=can_split,
+        can_transfer=can_transfer,
+        takes_back_from=takes_back_from,
         has_bills=True,
     )
 
@@ -153,6 +159,21 @@ class SandboxChannel:
             return await self._bank.give_back(attempt_id, number, amount_fen)
         except ReplyLost:
             return MoneyAnswer(standing="no_answer", reason="reply_lost")
+
+    async def take_back(self, attempt_id: str, number: str, split_number: str, receiver: Receiver) -> MoneyAnswer:
+        try:
+            return await self._bank.take_back(attempt_id, number, split_number, receiver)
+        except ReplyLost:
+            return MoneyAnswer(standing="no_answer", reason="reply_lost")
+
+    async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
+        try:
+            return await self._bank.transfer(self._shape.code, number, account_ref, amount_fen)
+        except ReplyLost:
+            return MoneyAnswer(standing="no_answer", reason="reply_lost")
+
+    async def transfers(self) -> dict[str, Fen]:
+        return await self._bank.transfers(self._shape.code)
 
     async def refund(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
         return await self._bank.refund(attempt_id, number, amount_fen)

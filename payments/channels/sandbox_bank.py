@@ -277,6 +277,35 @@ class SandboxBank:
 
         return await self._run(act)
 
+    async def take_back(self, out_no: str, number: str, split_number: str, receiver: Receiver) -> MoneyAnswer:
+        """A receiver's part, frozen again; the same number again changes nothing. ReplyLost."""
+
+        def act(books: Books) -> tuple[MoneyAnswer, bool]:
+            order = books.order(out_no)
+            if order is None:
+                return MoneyAnswer(standing="failed", reason="no_such_order"), False
+            answer = books.take_back(order, number, split_number, receiver)
+            return answer, books.take("take_back_lost", order["order_ref"], order["channel"]) is not None
+
+        answer, is_lost = await self._run(act)
+        await _hesitate(0.0, is_lost=is_lost)
+        return answer
+
+    async def transfer(self, channel: str, number: str, account_ref: str, amount_fen: Fen) -> MoneyAnswer:
+        """The merchant's own money to a person; faults are found by the account. ReplyLost."""
+
+        def act(books: Books) -> tuple[MoneyAnswer, bool]:
+            answer = books.transfer(channel, number, account_ref, amount_fen)
+            return answer, books.take("transfer_lost", account_ref, channel) is not None
+
+        answer, is_lost = await self._run(act)
+        await _hesitate(0.0, is_lost=is_lost)
+        return answer
+
+    async def transfers(self, channel: str) -> dict[str, Fen]:
+        """What a channel's merchant transferred, by number."""
+        return await self._read(lambda books: books.transfers(channel))
+
     async def books(self, channel: str) -> list[InstitutionBook]:
         """Every order of a channel that money came in by."""
         return await self._read(lambda books: books.of_channel(channel))

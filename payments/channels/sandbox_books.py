@@ -44,6 +44,10 @@ Fault = Literal[
     "release_fails",  # frozen money is not given back
     "release_lost",  # it is, and the reply never arrives
     "refund_fails",  # split money is not given back
+    "take_back_fails",  # a receiver's part is not taken back; the value may name the party
+    "take_back_lost",  # it is, and the reply never arrives
+    "transfer_fails",  # a person is not paid
+    "transfer_lost",  # they are, and the reply never arrives
     "bill_late",  # the bill of a day is not there yet when it is asked for; for the order "*"
 ]
 FAULTS: tuple[str, ...] = get_args(Fault)
@@ -292,6 +296,49 @@ class Books:
             no=order["out_no"],
         )
         return MoneyAnswer(standing="done")
+
+    def take_back(self, order: Row, number: str, split_number: str, receiver: Receiver) -> MoneyAnswer:
+        """A receiver's part of a split, frozen again; never a person's."""
+        if self.moves(number):
+            return MoneyAnswer(standing="done")
+        faulty = self.take(
+            "take_back_fails", order["order_ref"], order["channel"], receiver.party, receiver.account_ref
+        )
+        if faulty is not None:
+            return MoneyAnswer(standing="failed", reason="receiver_balance_insufficient")
+        got_fen = sum(
+            move["amount_fen"]
+            for move in self.moves(split_number)
+            if move["state"] == "paid"
+            and (move["party"], move["account_ref"]) == (receiver.party, receiver.account_ref)
+        )
+        if receiver.party == "runner" or receiver.amount_fen > got_fen:
+            return MoneyAnswer(standing="failed", reason="not_to_be_taken_back")
+        self._move(order, number, "take_back", receiver, "paid")
+        self._shift(order, "split_fen", "frozen_fen", receiver.amount_fen)
+        return MoneyAnswer(standing="done")
+
+    def transfer(self, channel: str, number: str, account_ref: str, amount_fen: Fen) -> MoneyAnswer:
+        """The merchant's own money to a person."""
+        if number in self.transfers(channel):
+            return MoneyAnswer(standing="done")
+        if self.take("transfer_fails", account_ref, channel) is not None:
+            return MoneyAnswer(standing="failed", reason="account_abnormal")
+        self._sql.do(
+            "INSERT INTO transfers (number, channel, account_ref, amount_fen, at)"
+            " VALUES (:number, :channel, :account_ref, :fen, :at)",
+            number=number,
+            channel=channel,
+            account_ref=account_ref,
+            fen=amount_fen,
+            at=to_us(self._now),
+        )
+        return MoneyAnswer(standing="done")
+
+    def transfers(self, channel: str) -> dict[str, Fen]:
+        """Every transfer that a channel's merchant made: number → amount."""
+        rows = self._sql.rows("SELECT number, amount_fen FROM transfers WHERE channel = :channel", channel=channel)
+        return {row["number"]: Fen(row["amount_fen"]) for row in rows}
 
     @staticmethod
     def _payer(order: Row, amount_fen: Fen) -> Receiver:

@@ -72,4 +72,17 @@ PAID_AT = (
     "CREATE INDEX moves_at ON moves (at)",
 )
 
-MIGRATIONS: list[tuple[str, ...]] = [FIRST, PAID_AT]
+#: What the merchant pays to persons from its own money has no order.
+TRANSFERS = (
+    """
+    CREATE TABLE transfers (
+        number TEXT PRIMARY KEY,
+        channel TEXT NOT NULL,
+        account_ref TEXT NOT NULL,
+        amount_fen BIGINT NOT NULL CHECK (amount_fen > 0),
+        at BIGINT NOT NULL
+    )
+    """,
+)
+
+MIGRATIONS: list[tuple[str, ...]] = [FIRST, PAID_AT, TRANSFERS]

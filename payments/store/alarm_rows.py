@@ -25,6 +25,9 @@ WEEK = timedelta(days=7)
 #: Holds that still have money.
 _HOLDING = ("held", "capturing", "releasing", "release_failed")
 
+#: Instructions after which money is with its payer again.
+_TO_PAYERS = ("refund", "release", "refund_duplicate", "give_back", "take_back")
+
 
 class AlarmRows:
     """The alarms of one transaction, and what they are about."""
@@ -140,9 +143,7 @@ class AlarmRows:
         """Money that was to be back with its payer and is not, per campus."""
         o, i = t.instructions.c, t.intents.c
         joined = t.instructions.join(t.intents, o.intent_id == i.id)
-        is_overdue = sa.and_(
-            sa.not_(o.is_done), o.created_at < before, o.kind.in_(["refund", "release", "refund_duplicate"])
-        )
+        is_overdue = sa.and_(sa.not_(o.is_done), o.created_at < before, o.kind.in_(_TO_PAYERS))
         return self._waiting(i.campus_id, o.created_at, i.order_ref, joined, is_overdue)
 
     def _waiting(

@@ -9,13 +9,22 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from payments.ledger import FLOORED, Entry, changes, check_floors
-from payments.money import Fen
+from payments.money import Fen, Party
 from payments.port import EntryView, StatementLine
 from payments.store import tables as t
 from payments.store.rows import IntentRow, to_record
 
 _e = t.entries.c
 _VIEW = tuple(_e[name] for name in EntryView.__struct_fields__)
+
+
+_PARTIES = ("runner", "campus", "platform")
+_GROUPS = ("bank", "student", "escrow", "runner", "campus", "returning", "debt", "owed")
+
+
+def _group(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """What stands before an account's colon; the whole of one without."""
+    return sa.case(*((column.like(f"{group}:%"), sa.literal_column(f"'{group}'")) for group in _GROUPS), else_=column)
 
 
 class Books:
@@ -109,26 +118,48 @@ class Books:
         query = sa.select(*_VIEW).where(_e.order_ref == order_ref).order_by(_e.seq)
         return [to_record(EntryView, row) for row in self._connection.execute(query)]
 
-    def by_attempt(self) -> dict[str, dict[str, Fen]]:
-        """For every attempt: kind → sum."""
-        query = sa.select(_e.attempt_id, _e.kind, sa.func.sum(_e.amount_fen)).group_by(_e.attempt_id, _e.kind)
-        result: dict[str, dict[str, Fen]] = {}
-        for attempt_id, kind, sum_fen in self._connection.execute(query):
-            result.setdefault(attempt_id, {})[kind] = Fen(int(sum_fen))
+    def captured_by(self, intent_id: str) -> dict[tuple[Party, str], int]:
+        """What each receiver got of an intent's money: captured, less what it left to others as a subsidy's payer."""
+        query = sa.select(_e.debit, _e.credit, _e.amount_fen).where(
+            _e.intent_id == intent_id, _e.kind.in_(["capture", "subsidy_borne"])
+        )
+        result: dict[tuple[Party, str], int] = {}
+        for debit, credit, amount_fen in self._connection.execute(query):
+            for account, sign in ((credit, 1), (debit, -1)):
+                party, _, account_ref = account.partition(":")
+                if party in _PARTIES:
+                    key = (party, account_ref or account)
+                    result[key] = result.get(key, 0) + sign * amount_fen
         return result
 
-    def sums_of_campus(self, campus_id: str) -> dict[tuple[str, str], Fen]:
-        """(kind, group of the credited account) → sum; the group is what stands before the colon."""
-        query = (
-            sa.select(_e.kind, _e.credit, sa.func.sum(_e.amount_fen))
-            .where(_e.campus_id == campus_id, _e.kind.in_(["hold", "capture", "release", "refund"]))
-            .group_by(_e.kind, _e.credit)
+    def split_of(self, attempt_id: str, account: str) -> str:
+        """The number of the split by which an account was paid its part of an order."""
+        query = sa.select(_e.ref).where(
+            _e.attempt_id == attempt_id, _e.kind == "capture", _e.credit == account, _e.ref.like(f"{attempt_id}S%")
         )
-        result: dict[tuple[str, str], Fen] = {}
-        for kind, credit, sum_fen in self._connection.execute(query):
-            key = (kind, credit.partition(":")[0])
-            result[key] = Fen(result.get(key, 0) + int(sum_fen))
+        return str(self._connection.execute(query.order_by(_e.seq.desc()).limit(1)).scalar_one())
+
+    def by_attempt(self) -> dict[str, dict[tuple[str, str, str], Fen]]:
+        """For every attempt: (kind, debited group, credited group) → sum; a group is what stands before the colon."""
+        names = (_e.attempt_id, _e.kind, _group(_e.debit), _group(_e.credit))
+        query = sa.select(*names, sa.func.sum(_e.amount_fen)).group_by(*names)
+        result: dict[str, dict[tuple[str, str, str], Fen]] = {}
+        for attempt_id, kind, debit, credit, sum_fen in self._connection.execute(query):
+            result.setdefault(attempt_id, {})[kind, debit, credit] = Fen(int(sum_fen))
         return result
+
+    def transferred(self, account: str) -> dict[str, Fen]:
+        """What was transferred to persons through an institution, by number."""
+        query = sa.select(_e.ref, _e.amount_fen).where(_e.credit == account, _e.kind == "transfer")
+        return {ref: Fen(amount_fen) for ref, amount_fen in self._connection.execute(query)}
+
+    def sums_of_campus(self, campus_id: str) -> dict[tuple[str, str, str], Fen]:
+        """(kind, debited group, credited group) → sum of a campus's entries."""
+        names = (_e.kind, _group(_e.debit), _group(_e.credit))
+        query = sa.select(*names, sa.func.sum(_e.amount_fen)).where(_e.campus_id == campus_id).group_by(*names)
+        return {
+            (kind, debit, credit): Fen(int(sum_fen)) for kind, debit, credit, sum_fen in self._connection.execute(query)
+        }
 
     def _sum(self, condition: sa.ColumnElement[bool]) -> int:
         total = sa.select(sa.func.coalesce(sa.func.sum(_e.amount_fen), 0)).where(condition)

@@ -9,10 +9,12 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from payments.account import AccountEvent
 from payments.port import AnyEvent
 from payments.store import tables as t
 
 _event = msgspec.json.Decoder(AnyEvent)
+_account_event = msgspec.json.Decoder(AccountEvent)
 
 
 class Inbox:
@@ -52,17 +54,28 @@ class Outbox:
         values = {"id": event.id, "intent_id": event.intent_id, "body": msgspec.json.encode(event).decode()}
         self._connection.execute(sa.insert(t.outbox).values(**values))
 
+    def add_of_account(self, event: AccountEvent) -> None:
+        values = {"id": event.id, "intent_id": "", "body": msgspec.json.encode(event).decode()}
+        self._connection.execute(sa.insert(t.outbox).values(**values))
+
     def waiting(self, limit: int) -> list[AnyEvent]:
-        """Unacknowledged events, oldest first."""
+        """Unacknowledged events of intents, oldest first."""
+        rows = self._waiting(t.outbox.c.intent_id != "", limit)
+        return [msgspec.structs.replace(_event.decode(body), seq=seq) for seq, body in rows]
+
+    def waiting_of_accounts(self, limit: int) -> list[AccountEvent]:
+        """Unacknowledged events of withdrawals, oldest first."""
+        rows = self._waiting(t.outbox.c.intent_id == "", limit)
+        return [msgspec.structs.replace(_account_event.decode(body), seq=seq) for seq, body in rows]
+
+    def _waiting(self, condition: sa.ColumnElement[bool], limit: int) -> list[tuple[int, str]]:
         query = (
             sa.select(t.outbox.c.seq, t.outbox.c.body)
-            .where(t.outbox.c.acknowledged_at.is_(None))
+            .where(t.outbox.c.acknowledged_at.is_(None), condition)
             .order_by(t.outbox.c.seq)
             .limit(limit)
         )
-        return [
-            msgspec.structs.replace(_event.decode(row.body), seq=row.seq) for row in self._connection.execute(query)
-        ]
+        return [(row.seq, row.body) for row in self._connection.execute(query)]
 
     def acknowledge(self, event_ids: Iterable[str], now: datetime) -> None:
         ids = list(event_ids)

@@ -8,7 +8,6 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from payments.money import Fen
 from payments.store import tables as t
 from payments.store.intents import is_any_due, lease_due
 from payments.store.rows import Instruction, to_record
@@ -40,9 +39,9 @@ class Instructions:
         """Everything of a kind that is not done."""
         return self._select(sa.and_(t.instructions.c.due_at.is_not(None), t.instructions.c.kind == kind))
 
-    def refunds_asked_fen(self, intent_id: str) -> Fen:
-        """What refunds of captured money, done or not, add up to."""
-        return Fen(sum(row.amount_fen for row in self.of(intent_id) if row.kind == "refund"))
+    def of_subject(self, subject: str) -> list[Instruction]:
+        """What was told for one refund or withdrawal, oldest first."""
+        return self._select(sa.and_(t.instructions.c.subject == subject, t.instructions.c.subject != ""))
 
     def save(self, instruction: Instruction) -> None:
         """Write it and let go of the lease."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from payments.store.m_money import MONEY
 from payments.store.m_reconcile import RECONCILE
 from payments.store.m_risk import RISK
 from payments.store.m_timeline import TIMELINE
@@ -138,4 +139,4 @@ FIRST = (
     """,
 )
 
-MIGRATIONS: list[tuple[str, ...]] = [FIRST, VAULT, RISK, TIMELINE, RECONCILE]
+MIGRATIONS: list[tuple[str, ...]] = [FIRST, VAULT, RISK, TIMELINE, RECONCILE, MONEY]

@@ -34,6 +34,16 @@ _BILLED = tuple(name for name in Billed.__struct_fields__ if name != "flow_fen")
 #: SQLite's oldest bound on the parameters of one statement, less some.
 _CHUNK = 900
 
+_e = t.entries.c
+#: A captured part moves when it is split: a merchant's under that number, a runner's when it is withdrawn.
+_IS_ON_BILL = sa.and_(
+    _e.kind.in_(BOOKED_KINDS),
+    sa.or_(
+        _e.kind != "capture",
+        sa.and_(_e.credit.not_like("runner:%"), _e.credit.not_like("owed:%"), _e.ref.like(_e.attempt_id + "S%")),
+    ),
+)
+
 
 class Reconciliations:
     """The reconciliation of one transaction."""
@@ -177,13 +187,7 @@ class Reconciliations:
     def booked_fen(self, key: Key) -> Fen:
         """What our books say of one movement, by its own number or by its order's."""
         refs = {key[1], *self._refs_of([key[1]])}
-        return Fen(
-            sum(
-                row.amount_fen
-                for row in self._of(refs, t.entries.c.kind.in_(BOOKED_KINDS))
-                if key in (row.key, row.order_key)
-            )
-        )
+        return Fen(sum(row.amount_fen for row in self._of(refs, _IS_ON_BILL) if key in (row.key, row.order_key)))
 
     def _refs_of(self, attempt_ids: Collection[str]) -> set[str]:
         """The numbers of everything that was done with these attempts."""
@@ -196,7 +200,7 @@ class Reconciliations:
 
     def _moves(self, channel: str) -> sa.ColumnElement[bool]:
         of_channel = sa.exists().where(t.attempts.c.id == t.entries.c.attempt_id, t.attempts.c.channel == channel)
-        return sa.and_(t.entries.c.kind.in_(BOOKED_KINDS), of_channel)
+        return sa.and_(_IS_ON_BILL, of_channel)
 
     def _of(self, refs: Collection[str], condition: sa.ColumnElement[bool]) -> tuple[Booked, ...]:
         c = t.entries.c

@@ -15,7 +15,12 @@ from payments.port import HoldState
 
 R = TypeVar("R", bound=msgspec.Struct)
 
-InstructionKind = Literal["split", "release", "refund", "refund_duplicate"]
+#: split: a settlement's parts to their receivers · withdraw: a runner's part, when it is withdrawn · release: the rest
+#: of a hold to the payer · give_back: a part of what is not split · refund: what was split, at the merchant's expense ·
+#: take_back: a receiver's part back into the hold · transfer: from the merchant to a person.
+InstructionKind = Literal[
+    "split", "release", "refund", "refund_duplicate", "withdraw", "give_back", "take_back", "transfer"
+]
 
 
 class IntentRow(Intent, frozen=True, kw_only=True):
@@ -41,7 +46,8 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     """Something the institution is told to do with money, repeated under the same number until it is done.
 
     The same number always goes with the same receivers; ``finished`` are the accounts among them whose outcome is
-    booked. ``is_reported``: somebody was told that it does not go smoothly; once is enough.
+    booked. ``is_reported``: somebody was told that it does not go smoothly; once is enough. ``subject``: the refund or
+    the withdrawal that it belongs to, or "". ``undoes``: the number of the split that a take_back undoes.
     """
 
     id: str
@@ -58,6 +64,8 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     is_done: bool = False
     is_reported: bool = False
     tries: int = 0
+    subject: str = ""
+    undoes: str = ""
 
 
 def to_record(kind: type[R], values: Iterable[Any]) -> R:

@@ -106,6 +106,8 @@ instructions = sa.Table(
     sa.Column("is_done", sa.Boolean),
     sa.Column("is_reported", sa.Boolean),
     sa.Column("tries", sa.Integer),
+    sa.Column("subject", sa.Text),
+    sa.Column("undoes", sa.Text),
     sa.Column("created_at", Instant),
     sa.Column("due_at", Instant),
     sa.Column("lease_until", Instant),

@@ -121,7 +121,7 @@ def _fill(made: Ledgers) -> None:
     )
     made.sql(
         "sandbox_bank",
-        "INSERT INTO orders VALUES ('a1','ord_1','paid',700,0,600,100,0), ('a2','ord_2','paid',500,0,0,500,0),"
+        "INSERT INTO orders VALUES ('a1','ord_1','paid',700,500,100,100,0), ('a2','ord_2','paid',500,0,0,500,0),"
         " ('a3','ord_3','paid',400,400,0,0,0), ('a4','ord_4','paid',300,300,0,0,0)",
     )
 
@@ -170,6 +170,13 @@ def test_right_books_are_right(ledgers: Ledgers) -> None:
         ),
         ("payments", "UPDATE entries SET amount_fen = 600 WHERE seq = 8", FLOOR, "student:x was at -100"),
         ("sandbox_bank", "UPDATE orders SET split_fen = 500 WHERE out_no = 'a1'", MIRROR, "a1: we have"),
+        ("sandbox_bank", "UPDATE orders SET frozen_fen = 499 WHERE out_no = 'a1'", MIRROR, "a1: we have"),
+        (
+            "payments",
+            "INSERT INTO entries VALUES (20,'i1','ord_1','a1','runner:r2','bank:s',500,'withdraw')",
+            MIRROR,
+            "a1: we have",
+        ),
         ("sandbox_bank", "DELETE FROM orders WHERE out_no = 'a3'", MIRROR, "a3: we have"),
         ("payments", "DELETE FROM intents WHERE id = 'i3'", INTENTS, "ord_3 (carrying) has 0 intents"),
         ("payments", "INSERT INTO intents VALUES ('i9','ord_9',1,'open','held')", INTENTS, "ord_9, which is no order"),
@@ -198,6 +205,27 @@ def test_money_given_back_after_the_division(ledgers: Ledgers) -> None:
     )
     ledgers.sql("dispatch", "UPDATE orders SET captured_fen = 550, refunded_fen = 50 WHERE id = 'ord_1'")
     ledgers.sql("sandbox_bank", "UPDATE orders SET refunded_fen = 50 WHERE out_no = 'a1'")
+    assert ledgers.faults() == {}
+
+
+def test_a_subsidised_order_whose_runner_has_withdrawn_and_whose_campus_gave_back(ledgers: Ledgers) -> None:
+    ledgers.sql(
+        "payments",
+        "INSERT INTO entries VALUES (19,'i1','ord_1','a1','debt:platform','escrow:i1',40,'subsidy'),"
+        " (20,'i1','ord_1','a1','escrow:i1','platform',40,'capture'),"
+        " (21,'i1','ord_1','a1','platform','debt:platform',40,'subsidy_borne'),"
+        " (22,'i1','ord_1','a1','debt:platform','escrow:i1',60,'subsidy'),"
+        " (23,'i1','ord_1','a1','escrow:i1','owed:runner:r2',60,'capture'),"
+        " (24,'i1','ord_1','a1','runner:r2','bank:s',450,'withdraw'),"
+        " (25,'i1','ord_1','a1','runner:r2','returning:i1',50,'refund_due'),"
+        " (26,'i1','ord_1','a1','platform','returning:i1',20,'take_back'),"
+        " (27,'i1','ord_1','a1','returning:i1','student:x',70,'refund'),"
+        " (28,'i1','ord_1','a1','student:x','bank:s',70,'pay_out')",
+    )
+    ledgers.sql("dispatch", "UPDATE orders SET captured_fen = 530, refunded_fen = 70 WHERE id = 'ord_1'")
+    ledgers.sql(
+        "sandbox_bank", "UPDATE orders SET frozen_fen = 0, split_fen = 530, returned_fen = 170 WHERE out_no = 'a1'"
+    )
     assert ledgers.faults() == {}
 
 

@@ -196,9 +196,9 @@ async def test_a_wallet_counts_each_fen_once(world: World) -> None:
     wallet = await go_on_duty.wallet(world.ctx, runner)
     assert [line.at_ms for line in wallet.pending] == [delivered_ms + DAY_S * 1000]
     await world.pass_time(DAY_S)
-    assert (await world.order(order_id)).status == "confirmed", "the institution has not confirmed the split"
+    assert (await world.order(order_id)).status == "confirmed", "the institution has not confirmed the campus's part"
     wallet = await go_on_duty.wallet(world.ctx, runner)
-    assert (wallet.pending_fen, wallet.available_fen) == (pay, 0)
+    assert (wallet.pending_fen, wallet.available_fen) == (0, pay), "the runner's is theirs, and waits to be withdrawn"
 
 
 async def test_a_type_that_was_taken_off_the_list_is_still_carried_out(home: World) -> None:

@@ -47,26 +47,26 @@ async def test_a_release_whose_reply_is_lost_happens_once(desk: Desk) -> None:
 
 
 async def test_a_closed_receiver_is_told_and_paid_under_another_number(desk: Desk) -> None:
-    await desk.fault("split_fails", "a", count=2, value="runner")
+    await desk.fault("split_fails", "a", count=2, value="campus")
     await desk.open_and_pay()
-    await desk.settle("a", runner=700, campus=50, platform=150)
+    await desk.settle("a", runner=50, campus=700, platform=150)
     view = await desk.view()
     assert (view.hold_state, view.captured_fen) == ("capturing", 200)
-    assert (await desk.payments.balances("run")).pending_fen == 700
+    assert (await desk.payments.balances("nu")).pending_fen == 700
     failed = (await desk.told())[-1]
     assert isinstance(failed, PayoutFailed)
-    assert (failed.party, failed.account_ref, failed.reason) == ("runner", "run", "receiver_account_abnormal")
+    assert (failed.party, failed.account_ref, failed.reason) == ("campus", "nu", "receiver_account_abnormal")
     await desk.advance(60, step_s=5)
     assert await desk.kinds() == ["IntentReady", "Paid", "PayoutFailed", "Settled"]
-    assert (await desk.payments.balances("run")).available_fen == 700
+    assert (await desk.payments.balances("nu")).available_fen == 700
     await desk.assert_books()
 
 
 async def test_a_pending_receiver_is_asked_about_under_the_same_number(desk: Desk) -> None:
-    await desk.fault("split_pending", "a", value="runner")
+    await desk.fault("split_pending", "a", value="platform")
     await desk.fault("split_fails", "a", value="campus")
     await desk.open_and_pay()
-    await desk.settle("a", runner=700, campus=50, platform=150)
+    await desk.settle("a", runner=150, campus=50, platform=700)
     assert (await desk.view()).captured_fen == 150
     await desk.advance(60, step_s=5)
     assert (await desk.view()).captured_fen == 900
@@ -77,7 +77,7 @@ async def test_a_split_whose_reply_is_lost_happens_once(desk: Desk) -> None:
     await desk.fault("split_lost", "a")
     await desk.open_and_pay()
     await desk.settle()
-    assert (await desk.view()).captured_fen == 0
+    assert (await desk.view()).captured_fen == 800
     await desk.advance(10, step_s=5)
     assert (await desk.view()).captured_fen == 1000
     await desk.assert_books()
@@ -86,7 +86,8 @@ async def test_a_split_whose_reply_is_lost_happens_once(desk: Desk) -> None:
 async def test_a_refund_that_fails_is_tried_again(desk: Desk) -> None:
     await desk.fault("refund_fails", "a")
     await desk.open_and_pay()
-    await desk.settle()
+    await desk.settle("a", runner=1000, campus=0, platform=0)
+    await desk.withdraw("w1", 1000)
     await desk.refund("a", 100)
     assert (await desk.view()).refunded_fen == 0
     await desk.advance(10, step_s=5)
@@ -167,9 +168,10 @@ async def test_money_out_that_is_not_answered_is_told_once_and_goes_on(mute_desk
     for name in "abc":
         await desk.open(name, channels=("sandbox",))
         await desk.pay(name)
-    await desk.settle("c")
+    await desk.settle("c", runner=1000, campus=0, platform=0)
+    await desk.withdraw("w1", 1000)
     mute.is_mute = True
-    await desk.settle("a", runner=600, campus=0, platform=100)
+    await desk.settle("a", runner=600, campus=100, platform=100)
     await desk.release("b")
     await desk.refund("c", 100)
     await desk.advance(100, step_s=5)

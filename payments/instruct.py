@@ -1,0 +1,86 @@
+"""Instructions to the institution: how each kind is told, and what the answer makes true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from payments import captures, ledger, refunds, withdrawals
+from payments.booking import Booking
+from payments.channels.base import Channel
+from payments.outcomes import MoneyAnswer, SplitAnswer
+from payments.store.rows import Instruction
+
+#: What a transfer may need of who gets it.
+PAYEE = ("openid", "name", "alipay_user_id", "alipay_login")
+
+
+async def tell_institution(channel: Channel, order: Instruction, payee: Mapping[str, str]) -> SplitAnswer | MoneyAnswer:
+    """Ask for it, or ask again: the same number moves money once."""
+    match order.kind:
+        case "split" | "withdraw":
+            return await channel.split(order.attempt_id, order.id, order.receivers)
+        case "refund":
+            return await channel.refund(order.attempt_id, order.id, order.amount_fen)
+        case "take_back":
+            (receiver,) = order.receivers
+            return await channel.take_back(order.attempt_id, order.id, order.undoes, receiver)
+        case "transfer":
+            (receiver,) = order.receivers
+            return await channel.transfer(order.id, receiver.account_ref, payee, order.amount_fen)
+        case _:
+            return await channel.give_back(order.attempt_id, order.id, order.amount_fen)
+
+
+def no_answer(order: Instruction) -> SplitAnswer | MoneyAnswer:
+    """What is known when the institution says nothing in time."""
+    if order.kind in ("split", "withdraw"):
+        return SplitAnswer(reason="timeout")
+    return MoneyAnswer(standing="no_answer", reason="timeout")
+
+
+def book_answer(booking: Booking, order: Instruction, answer: SplitAnswer | MoneyAnswer) -> None:
+    """What the institution's answer makes true of an instruction as it stands now."""
+    match answer:
+        case SplitAnswer(receivers=()):
+            booking.try_later(order, answer.reason, is_failure=False)
+        case SplitAnswer() if order.kind == "withdraw":
+            withdrawals.reported(booking, order, answer.receivers)
+        case SplitAnswer():
+            captures.split_reported(booking, order, answer.receivers)
+        case MoneyAnswer(standing="done"):
+            _done(booking, order)
+        case MoneyAnswer(standing="failed") if order.kind == "take_back":
+            refunds.not_taken_back(booking, order, answer.reason)
+        case MoneyAnswer(standing="failed") if order.kind == "refund":
+            refunds.not_borne(booking, order, answer.reason)
+        case MoneyAnswer():
+            booking.try_later(order, answer.reason, is_failure=answer.standing == "failed")
+
+
+def _done(booking: Booking, order: Instruction) -> None:
+    match order.kind:
+        case "give_back" | "refund":
+            refunds.paid_back(booking, order)
+            return
+        case "take_back":
+            refunds.taken_back(booking, order)
+            return
+        case "release":
+            booking.given_back(order)
+        case "transfer":
+            _transferred(booking, order)
+        case _:
+            booking.duplicate_back(order)
+    booking.finish(order)
+
+
+def _transferred(booking: Booking, order: Instruction) -> None:
+    (receiver,) = order.receivers
+    entries = ledger.transfer(
+        channel=order.channel,
+        account_ref=receiver.account_ref,
+        attempt_id=order.attempt_id,
+        number=order.id,
+        amount_fen=order.amount_fen,
+    )
+    booking.uow.books.post(booking.uow.intents.require(order.intent_id), entries, booking.now)
