@@ -149,7 +149,7 @@ def _add_upkeep(commands: Commands) -> None:
     about = "Check the set-up and say what to do; exit code 1 when something fails."
     doctor = _command(commands, "doctor", about)
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
-    about = "Create accounts for a load test; refused unless every channel is the sandbox."
+    about = "Create accounts for a load test; refused where real money may move."
     load = _command(commands, "load-accounts", about)
     load.add_argument("--students", type=int, default=100, help="(%(default)s)")
     load.add_argument("--runners", type=int, default=20, help="(%(default)s)")

@@ -12,12 +12,22 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def test_a_burst_is_accepted_paid_and_booked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = ["payments", "--orders", "12", "--within-s", "0.2", "--workers", "1", "--data-dir", str(tmp_path / "d")]
-    assert main(told) == 0
+    told = "payments --only burst --orders 12 --within-s 0.2 --workers 1 --data-dir".split()
+    assert main([*told, str(tmp_path / "d")]) == 0
     printed = capsys.readouterr().out
     assert "accepted 12, with a credential 12, paid 12" in printed
     assert "orders and payment intents match one to one: 12 checked, 0 faults" in printed
     assert "CPU ms per payment" in printed and "FAULT" not in printed
+
+
+def test_a_stalled_provider_holds_nobody_up_and_nobody_is_charged_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ["payments", "--only", "stalled", "--rehearsed", "12", "--over-s", "3", "--workers", "1"]
+    assert main([*told, "--data-dir", str(tmp_path / "d")]) == 0
+    printed = capsys.readouterr().out
+    assert "paid 12, not paid 0.00 %; shown by channel: wechat_spare 12" in printed
+    assert "charged for good: 12 orders 1 times" in printed and "FAULT" not in printed
 
 
 @pytest.mark.parametrize(
