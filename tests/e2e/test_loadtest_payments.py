@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def test_a_burst_is_accepted_paid_and_booked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = "payments --only burst --orders 12 --within-s 0.2 --workers 1 --data-dir".split()
+    told = ["payments", "--only", "burst", "--orders", "12", "--within-s", "0.2", "--workers", "1", "--data-dir"]
     assert main([*told, str(tmp_path / "d")]) == 0
     printed = capsys.readouterr().out
     assert "accepted 12, with a credential 12, paid 12" in printed
@@ -32,7 +32,13 @@ def test_a_stalled_provider_holds_nobody_up_and_nobody_is_charged_twice(
 
 @pytest.mark.parametrize(
     ("told", "field"),
-    [(["--orders", "0"], "--orders"), (["--within-s", "-1"], "--within-s"), (["--workers", "0"], "--workers")],
+    [
+        (["--orders", "0"], "--orders"),
+        (["--within-s", "-1"], "--within-s"),
+        (["--workers", "0"], "--workers"),
+        (["--only", "noon"], "--only"),
+        (["--rehearsed", "0"], "--rehearsed"),
+    ],
 )
 def test_a_wrong_number_is_named(told: list[str], field: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["payments", *told]) == 2
