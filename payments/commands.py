@@ -19,6 +19,7 @@ from payments.store.money_rows import SubsidyRow
 from payments.store.rows import IntentRow
 
 _LONGEST_TEXT = 256
+_LONGEST_PROOF = 4096
 #: Coupons and vouchers of one order.
 _MOST_SUBSIDIES = 8
 _INSTITUTION_NUMBER = re.compile(r"[0-9A-Za-z_\-]{6,32}")
@@ -88,6 +89,10 @@ def _check_open(command: OpenIntent, channels: Collection[str]) -> None:
         raise ValueError(f"channels: no such channel {unknown[0]!r}")
     if command.expires_at.tzinfo is None:
         raise ValueError("expires_at: needs a time zone")
+    for name in ("device_id", "ip", "challenge_token"):
+        said = getattr(command, name)
+        if said is not None and not 0 < len(said) <= _LONGEST_PROOF:
+            raise ValueError(f"{name}: 1 to {_LONGEST_PROOF} characters")
     if len(command.subsidies) > _MOST_SUBSIDIES:
         raise ValueError(f"subsidies: {_MOST_SUBSIDIES} at most")
     for subsidy in command.subsidies:

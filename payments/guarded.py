@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 
 from payments.booking import Booking
+from payments.money import MAX_INTENT_FEN
 from payments.port import AnyCommand, PaymentsError
 from payments.risk import Challenge, RiskCase, RiskRequest, RiskStanding, RuleBook
 from payments.risk_desk import ChallengeFailed, CodeVerifier, RiskDesk, Verifier
@@ -20,6 +21,9 @@ from payments.vault import Vault
 #: What one account may entrust at once, and how long one secret may be.
 MOST_SECRETS = 16
 LONGEST_SECRET = 1024
+#: A face service's proof may be a signed text.
+LONGEST_TOKEN = 4096
+_LONGEST_NAME = 256
 
 
 class NotSetUp(PaymentsError):
@@ -79,10 +83,15 @@ class GuardedPayments:
     # -- the port ---------------------------------------------------------------------------------------------------
 
     async def assess_risk(self, request: RiskRequest) -> RiskStanding:
-        return await self._risk().assess(request)
+        desk = self._risk()
+        _check_request(request)
+        return await desk.assess(request)
 
     async def answer_challenge(self, intent_id: str, token: str) -> RiskStanding:
-        return await self._risk().answer(intent_id, token)
+        desk = self._risk()
+        if len(token) > LONGEST_TOKEN:
+            raise ChallengeFailed("too long for a proof")
+        return await desk.answer(intent_id, token)
 
     async def risk_cases(
         self, campus_id: str, limit: int = 50, before_seq: int | None = None, only_open: bool = False
@@ -135,6 +144,20 @@ class GuardedPayments:
         if self._guards is None:
             raise NotSetUp("vault")
         return self._guards.vault
+
+
+def _check_request(request: RiskRequest) -> None:
+    """ValueError names what cannot be."""
+    if request.kind == "pay":
+        raise ValueError("kind: a payment is judged when its intent is opened")
+    if type(request.amount_fen) is not int or not 0 <= request.amount_fen <= MAX_INTENT_FEN:
+        raise ValueError("amount_fen: not an amount within the bound")
+    for name in ("ref", "campus_id", "account"):
+        if not 0 < len(getattr(request, name)) <= _LONGEST_NAME:
+            raise ValueError(f"{name}: 1 to {_LONGEST_NAME} characters")
+    for name in ("device", "ip", "card", "group", "incident"):
+        if len(getattr(request, name) or "") > _LONGEST_NAME:
+            raise ValueError(f"{name}: at most {_LONGEST_NAME} characters")
 
 
 def _check_secrets(account_ref: str, secrets: Mapping[str, str]) -> None:

@@ -49,6 +49,7 @@ MOST_ANSWERS = 5
 #: Coupons are counted by the day of this offset from UTC.
 DAY_OFFSET = timedelta(hours=8)
 MOST_CASES = 500
+LONGEST_REASON = 1000
 
 
 class ChallengeFailed(PaymentsError):
@@ -305,8 +306,8 @@ class RiskDesk:
 
     async def review(self, verdict_id: str, *, is_released: bool, by: str, reason: str) -> RiskStanding:
         """Somebody decides on what is challenged or held. Deciding the same again changes nothing. ReviewRefused."""
-        if not by.strip() or not reason.strip():
-            raise ReviewRefused("who decides, and why?")
+        if not 0 < len(by.strip()) <= LONGEST_REASON or not 0 < len(reason.strip()) <= LONGEST_REASON:
+            raise ReviewRefused(f"who decides, and why, in at most {LONGEST_REASON} characters?")
         standing: Standing = "released" if is_released else "refused"
 
         def act(uow: UnitOfWork) -> RiskStanding:

@@ -219,6 +219,8 @@ MALFORMED: list[tuple[AnyCommand, str]] = [
     (_open_command(channels=()), "channels"),
     (_open_command(channels=("sandbox", "sandbox")), "channels"),
     (_open_command(channels=("shells",)), "channels"),
+    (_open_command(device_id=""), "device_id"),
+    (_open_command(challenge_token="x" * 5000), "challenge_token"),
     (_open_command(expires_at=datetime(2026, 3, 2)), "expires_at"),  # noqa: DTZ001
     (Settle(id="c", intent_id="i", shares=(), at=datetime(2026, 3, 2)), "at"),  # noqa: DTZ001
     (
@@ -347,6 +349,13 @@ async def test_what_is_objected_to_waits_for_a_proof_or_a_review(desk: GuardedDe
     assert await desk.kinds("d") == ["RiskJudged", "RiskJudged"]
     asked = RiskRequest(kind="coupon", ref="c1", campus_id="nu", account="student", amount_fen=300, incident="outage")
     assert (await desk.payments.assess_risk(asked)).decision == "allow"
+    for wrong, field in (({"kind": "pay"}, "kind"), ({"amount_fen": -1}, "amount_fen"), ({"ref": ""}, "ref")):
+        with pytest.raises(ValueError, match=field):
+            await desk.payments.assess_risk(msgspec.structs.replace(asked, **wrong))
+    with pytest.raises(ValueError, match="incident"):
+        await desk.payments.assess_risk(msgspec.structs.replace(asked, incident="x" * 300))
+    with pytest.raises(ChallengeFailed, match="too long"):
+        await desk.payments.answer_challenge("int_d", "x" * 5000)
     again = msgspec.structs.replace(asked, ref="c2")
     assert (await desk.payments.assess_risk(again)).code == "coupon_again"
 

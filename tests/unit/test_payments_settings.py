@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from payments.assembly import assemble, certificates_of, vault_of
+from payments.assembly import assemble, certificates_of, guards_of, utc_now, vault_of
 from payments.channel_settings import KINDS, config_type, field_names, kind_of
 from payments.doctor import examine, main, masked
 from payments.key_files import make_keys, read_keys, read_secret
+from payments.port import OpenIntent, Release
 from payments.settings import Settings, SettingsError, read_settings, setting_fields
 from payments.ulid import new_id
 from tests.payments_keys import certificate, pem, pfx, private_pem, public_pem
@@ -164,6 +165,42 @@ async def test_channels_are_assembled_as_they_are_set_up(secret: Path, tmp_path:
     await payments.entrust("run", {"openid": "o1", "name": "n"})
     assert await payments.find_account("run") == {"openid": "o1", "name": "n"}
     for channel in payments._channels.values():
+        await channel.stop()
+    await payments.stop()
+
+
+async def test_what_channels_ask_of_the_books_is_answered(tmp_path: Path) -> None:
+    payments = assemble(read_settings({"PAYMENTS_DATA_DIR": str(tmp_path)}, env_file=None))
+    await payments.start()
+    at = utc_now()
+    await payments.submit(
+        OpenIntent(
+            id="open", intent_id="int_a", campus_id="nu", order_ref="ord_a", payer_ref="p", amount_fen=500,
+            description="", channels=("sandbox",), expires_at=at + timedelta(minutes=5),
+        )
+    )  # fmt: skip
+    while await payments.work():
+        pass
+    view = await payments.view("int_a")
+    assert view is not None and view.credential is not None and payments.bank is not None
+    written = await payments.first_written(view.attempts[0].attempt_id)
+    assert written is not None and written >= at
+    assert await payments.bank.pay(view.credential["token"]) == "paid"
+    await payments.submit(Release(id="release", intent_id="int_a", reason="x"))
+    [order] = await payments._store.read(lambda uow: uow.instructions.of("int_a"))
+    assert await payments.first_written(order.id) == order.created_at
+    await payments.stop()
+
+
+async def test_live_payments_have_neither_a_bank_nor_a_demonstration_of_faces(secret: Path) -> None:
+    settings = read_settings(live(secret, PAYMENTS_CHANNELS="wechat"), env_file=None)
+    assert guards_of(settings).face is None
+    payments = assemble(settings)
+    await payments.migrate()
+    assert payments.bank is None
+    await payments.entrust("run", {"openid": "o1"})
+    for channel in payments._channels.values():
+        assert await channel._money._find_account("run") == {"openid": "o1"}  # type: ignore[attr-defined]
         await channel.stop()
     await payments.stop()
 
