@@ -169,7 +169,7 @@ async def test_a_kill_loses_nothing_that_was_said(tmp_path: Path, commands: list
         await until(lambda: merchant.heard, "the callback of a student's payment")
         await asyncio.to_thread(first.end, signal.SIGKILL)
         await native.stop()
-    second = await asyncio.to_thread(Command, state)
+    second = await asyncio.to_thread(Command, state, *written)
     commands.append(second)
     books = await asyncio.to_thread(second.ask, "/admin/books")
     assert [(o["number"], o["times_charged"], o["paid_fen"]) for o in books["orders"]] == [("ATTEMPT1", 1, 1000)]

@@ -18,7 +18,7 @@ from payments.channels.signing_keys import public_key
 from payments.simulator.books import OrderBook
 from payments.simulator.house import House, Plan
 from payments.simulator.wechat_words import BEIJING
-from tests.simulator_house import Caller, merchant_server, running, state_with_keys, until, wrong
+from tests.simulator_house import Caller, admin, merchant_server, running, state_with_keys, until, wrong
 
 NOWHERE = "http://127.0.0.1:1/notify"
 REFUNDS, SPLITS = "/v3/refund/domestic/refunds", "/v3/profitsharing"
@@ -289,6 +289,43 @@ async def test_a_days_bill_is_there_when_the_day_is_over(caller: Caller, house: 
         ["`商家转账退回", "`收入", "`5.00"],
     ]
     assert lines[-1] == "`4,`2,`15.00,`2,`8.00"
+
+
+async def test_an_order_is_shown_with_all_that_became_of_it(caller: Caller, house: House) -> None:
+    order = await paid(caller, settle_info={"profit_sharing": True})
+    words = {"appid": caller.given["appid"], "type": "MERCHANT_ID", "relation_type": "PARTNER", "account": "1900000109"}
+    words["name"] = signing.encrypt_field(public_key("public_key", caller.given["public_key"]), "平台公司")
+    await caller.ask("POST", f"{SPLITS}/receivers/add", words, key_named=caller.given["public_key_id"])
+    split = {
+        "appid": caller.given["appid"],
+        "transaction_id": order.charges[0].transaction_id,
+        "out_order_no": "S1",
+        "receivers": [{"type": "MERCHANT_ID", "account": "1900000109", "amount": 300, "description": "平台"}],
+        "unfreeze_unsplit": False,
+    }
+    await caller.ask("POST", f"{SPLITS}/orders", split)
+    key = f"/admin/orders/wechat/{caller.given['mchid']}/ORDER001"
+    _, under_way = await admin(house, key)
+    assert under_way["splits"][0]["parts"][0]["standing"] == "pending"
+    await until(lambda: not house.books.unfinished(), "the split")
+    back = {"out_order_no": "S1", "return_mchid": "1900000109", "amount": 50, "description": "退"}
+    wrong(house, "return_failed count=1", "refund_closed count=1")
+    for number in ("B1", "B2"):
+        await caller.ask("POST", f"{SPLITS}/return-orders", back | {"out_return_no": number})
+    refund = {"out_trade_no": "ORDER001", "amount": {"refund": 100, "total": 1000}}
+    for number in ("R1", "R2"):
+        await caller.ask("POST", REFUNDS, refund | {"out_refund_no": number})
+    await until(lambda: not house.books.unfinished(), "the refunds")
+    _, whole = await admin(house, key)
+    assert [(r["number"], r["standing"]) for r in whole["refunds"]] == [("R1", "closed"), ("R2", "done")]
+    assert [(p["account"], p["standing"]) for p in whole["splits"][0]["parts"]] == [("1900000109", "done")]
+    assert [(r["number"], r["is_done"]) for r in whole["returns"]] == [("B1", False), ("B2", True)]
+    counted = ("paid_fen", "refunded_fen", "split_fen", "taken_back_fen", "frozen_fen", "times_charged")
+    assert [whole[name] for name in counted] == [1000, 100, 300, 50, 650, 1]
+    house.set_clock(rate=1, calendar_rate=1, now_ms=round((house.clock.now() + timedelta(days=1)).timestamp() * 1000))
+    day = order.opened_at.astimezone(BEIJING).date()
+    lines = await download(caller, f"/v3/bill/fundflowbill?bill_date={day}")
+    assert [line.split(",")[3] for line in lines[1:-2]] == ["`交易", "`分账", "`分账回退", "`退款"]
 
 
 async def download(caller: Caller, target: str) -> list[str]:
