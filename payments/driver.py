@@ -76,11 +76,14 @@ class Driver:
         self._running: set[asyncio.Task[None]] = set()
 
     async def work(self) -> int:
-        """Take on what is due and wait a moment for it; how many things were taken on or are still under way."""
-        taken = await self._take_on(min(BATCH, MOST_AT_ONCE - len(self._running)))
+        """Take on what is due and wait a moment for it; how many things were under way. What ended in this pass may
+        have made others due, so 0 means that there was nothing to do at all."""
+        before = len(self._running)
+        await self._take_on(min(BATCH, MOST_AT_ONCE - before))
+        under_way = len(self._running)
         if self._running:
             await asyncio.wait(self._running, timeout=PASS_S)
-        return taken + len(self._running)
+        return max(before, under_way)
 
     async def stop(self) -> None:
         """Give up what is under way: its leases run out, and whoever drives next goes on from the rows."""
@@ -88,7 +91,7 @@ class Driver:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _take_on(self, limit: int) -> int:
+    async def _take_on(self, limit: int) -> None:
         now = self._now()
         until = now + self._steps.lease
 
@@ -100,13 +103,12 @@ class Driver:
         if limit <= 0 or not await self._store.read(
             lambda uow: uow.intents.is_any_due(now) or uow.instructions.is_any_due(now)
         ):
-            return 0
+            return
         intents, instructions = await self._store.run(take)
         for name in intents:
             self._begin(name, self.drive_intent(name, until))
         for name in instructions:
             self._begin(name, self.drive_instruction(name))
-        return len(intents) + len(instructions)
 
     def _begin(self, name: str, driving: Awaitable[None]) -> None:
         async def guarded() -> None:
