@@ -8,7 +8,8 @@ import msgspec
 
 from payments.simulator.alipay_account import INSTITUTION, Account, params_of
 from payments.simulator.alipay_bills import BillDesk
-from payments.simulator.alipay_money import Frozen, Money, RefundQuery, Settle, SettleQuery, Transfer, TransferQuery
+from payments.simulator.alipay_frozen import Frozen, FrozenMoney
+from payments.simulator.alipay_money import Money, RefundQuery, Settle, SettleQuery, Transfer, TransferQuery
 from payments.simulator.alipay_notices import Notices
 from payments.simulator.alipay_orders import PAGES, Orders, Subject
 from payments.simulator.alipay_words import Denied, denied, page, parsed
@@ -48,7 +49,8 @@ class AlipayProtocol:
         self._orders = Orders(room.desk, self._account)
         self._money = Money(room.desk, self._account, self._orders)
         self._bills = BillDesk(room.desk, self._account)
-        self._notices = Notices(room.desk, self._account, self._orders, self._money)
+        self._frozen = FrozenMoney(room.desk, self._account)
+        self._notices = Notices(room.desk, self._account, self._orders, self._money, self._frozen)
         self._methods = self._table()
 
     def settings(self, base_url: str, backup_url: str) -> Mapping[str, str]:
@@ -73,6 +75,8 @@ class AlipayProtocol:
             "alipay.fund.trans.common.query": self._transfer_query,
             "alipay.fund.auth.operation.detail.query": self._frozen_query,
             "alipay.fund.auth.order.unfreeze": self._unfreeze,
+            "alipay.fund.auth.operation.cancel": self._cancel_freeze,
+            "alipay.trade.pay": self._pay,
             "alipay.data.dataservice.bill.downloadurl.query": self._bill,
         }
 
@@ -197,14 +201,25 @@ class AlipayProtocol:
         number = transfer.opened.key.number if transfer else ""
         return self._asked("transfer_query", lambda: self._money.transfer_query(transfer), number)
 
-    def _frozen_query(self, params: Params, _: Call) -> Asked:
+    def _frozen_order(self, params: Params) -> tuple[Frozen, OrderBook | None]:
         wish = parsed(params.get("biz_content", ""), Frozen)
-        order = self._money.find_frozen(wish)
-        return self._about("query", order, lambda: self._money.frozen_query(wish, order), wish.out_order_no)
+        return wish, self._frozen.find(wish)
+
+    def _frozen_query(self, params: Params, _: Call) -> Asked:
+        wish, order = self._frozen_order(params)
+        return self._about("query", order, lambda: self._frozen.query(wish, order), wish.out_order_no)
 
     def _unfreeze(self, params: Params, _: Call) -> Asked:
-        order = self._money.find_frozen(parsed(params.get("biz_content", ""), Frozen))
-        return self._about("refund", order, lambda: self._money.unfreeze(params["biz_content"], order))
+        _wish, order = self._frozen_order(params)
+        return self._about("refund", order, lambda: self._frozen.unfreeze(params["biz_content"], order))
+
+    def _cancel_freeze(self, params: Params, _: Call) -> Asked:
+        wish, order = self._frozen_order(params)
+        return self._about("close", order, lambda: self._frozen.cancel(order), wish.out_order_no)
+
+    def _pay(self, params: Params, _: Call) -> Asked:
+        trade, number = self._order(params)
+        return self._asked("debit", lambda: self._frozen.capture(params["biz_content"], trade), number)
 
     def _bill(self, params: Params, call: Call) -> Asked:
         return self._asked("bill", lambda: self._bills.where(params.get("biz_content", ""), call.base_url))

@@ -13,6 +13,7 @@ from payments.channels.china import BEIJING, beijing_text
 from payments.money import yuan
 from payments.simulator import bills
 from payments.simulator.alipay_account import INSTITUTION, Account
+from payments.simulator.alipay_money import refund_number
 from payments.simulator.alipay_orders import FREEZE
 from payments.simulator.alipay_words import Denied, parsed, said
 from payments.simulator.desk import Desk
@@ -157,7 +158,7 @@ def _trade_line(trade: bills.Trade) -> str:
             *(nothing, nothing, nothing, nothing, nothing),
             "",
             *(nothing, nothing),
-            f"{refund.opened.number}\t" if refund else "",
+            f"{refund_number(refund)}\t" if refund else "",
             nothing,
             nothing,
             "",

@@ -1,4 +1,4 @@
-"""Money that leaves at the simulated Alipay: refunds, splits to receivers, transfers; frozen money that is let go."""
+"""Money that leaves at the simulated Alipay: refunds, splits to receivers, and transfers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from payments.channels.china import beijing_text
 from payments.money import yuan
 from payments.simulator import events
 from payments.simulator.alipay_account import INSTITUTION, Account
-from payments.simulator.alipay_orders import FREEZE, Orders, Subject, buyer_id
+from payments.simulator.alipay_orders import Orders, Subject, buyer_id
 from payments.simulator.alipay_words import Denied, fen, parsed, refused, said
 from payments.simulator.books import OrderBook, RefundBook, SplitBook, TransferBook
 from payments.simulator.desk import Desk, Refusal
@@ -101,16 +101,6 @@ class TransferQuery(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str = ""
 
 
-class Frozen(msgspec.Struct, frozen=True, kw_only=True):
-    """What was frozen, by Alipay's number or the merchant's; ``out_request_no`` is the freezing's or unfreezing's."""
-
-    auth_no: str = ""
-    out_order_no: str = ""
-    out_request_no: str = ""
-    amount: str | float = "0.00"
-    remark: str = ""
-
-
 class Money:
     """Every instruction moves money once, however often it is sent."""
 
@@ -126,13 +116,14 @@ class Money:
         wish = parsed(text, _Refund)
         trade = self._orders.trade(order, "refund")
         amount_fen = fen(wish.refund_amount, "refund_amount")
-        number = wish.out_request_no or trade.key.number
         if not wish.out_request_no and amount_fen != trade.paid_fen:
             raise Denied("ACQ.INVALID_PARAMETER", "out_request_no: 部分退款时必传")
+        asked = wish.out_request_no or trade.key.number
+        number = self._refund_number(trade, asked)
         is_known = number in trade.refunds
         if not is_known:
             self._take_back(trade, number, wish.refund_royalty_parameters)
-        refund = self._desk.refund(trade, number, amount_fen, takes_s=0.0)
+        refund = self._desk.refund(trade, number, amount_fen, takes_s=0.0, terms={"out_request_no": asked})
         if isinstance(refund, Refusal):
             raise refused(refund, different="ACQ.REFUND_REQUEST_INCONSISTENT")
         self._desk.work()
@@ -149,6 +140,11 @@ class Money:
             }
         )
 
+    def _refund_number(self, trade: OrderBook, asked: str) -> str:
+        """By what number the books know a refund: the merchant's own is unique for a trade alone."""
+        holder = self._desk.books.order_of("refund", INSTITUTION, self._account.seller_id, asked)
+        return asked if holder is None or holder is trade else f"{asked}@{trade.key.number}"
+
     def _take_back(self, trade: OrderBook, number: str, parts: tuple[_Royalty, ...]) -> None:
         """Receivers give their parts back first, where the merchant says so."""
         for at, part in enumerate(parts):
@@ -164,7 +160,7 @@ class Money:
     def refund_query(self, wish: RefundQuery, order: OrderBook | None) -> Answer:
         """A refund that is done; of any other one Alipay says nothing but that it was asked."""
         trade = self._orders.trade(order, "refund_query")
-        refund = trade.refunds.get(wish.out_request_no)
+        refund = trade.refunds.get(self._refund_number(trade, wish.out_request_no))
         if refund is None or refund.standing != "done":
             return said({})
         return said(self._refund_words(trade, refund))
@@ -172,7 +168,7 @@ class Money:
     def _refund_words(self, trade: OrderBook, refund: RefundBook) -> dict[str, Any]:
         return {
             **self._names(trade),
-            "out_request_no": refund.opened.number,
+            "out_request_no": refund_number(refund),
             "refund_amount": yuan(refund.opened.amount_fen),
             "total_amount": yuan(trade.paid_fen),
             "refund_status": "REFUND_SUCCESS",
@@ -341,52 +337,7 @@ class Money:
             "trans_date": beijing_text(transfer.moved_at or transfer.opened_at),
         }
 
-    # -- frozen money -------------------------------------------------------------------------------------------------
 
-    def find_frozen(self, wish: Frozen) -> OrderBook | None:
-        """The freezing of that number."""
-        books = self._desk.books
-        if wish.auth_no:
-            order = books.order_of_transaction(INSTITUTION, wish.auth_no)
-        else:
-            order = books.order(OrderKey(INSTITUTION, self._account.seller_id, wish.out_order_no))
-        return None if order is None or order.opened.kind != FREEZE else order
-
-    def frozen_query(self, wish: Frozen, order: OrderBook | None) -> Answer:
-        """One operation: the freezing itself, or an unfreezing."""
-        if order is None or self._desk.is_hidden(order, "query"):
-            raise Denied("AUTH_ORDER_NOT_EXIST", "支付宝资金授权订单不存在")
-        refund = order.refunds.get(wish.out_request_no)
-        if refund is None and wish.out_request_no not in ("", order.opened.terms["out_request_no"]):
-            raise Denied("AUTH_OPERATION_NOT_EXIST", "支付宝资金操作流水不存在")
-        return said(self.frozen_words(order, refund))
-
-    def frozen_words(self, order: OrderBook, refund: RefundBook | None = None) -> dict[str, Any]:
-        """An operation as a query and a notification show it."""
-        stands = {"open": "INIT", "paid": "SUCCESS", "closed": "CLOSED"}[order.standing(self._desk.clock.now())]
-        if refund is not None:
-            stands = {"pending": "INIT", "done": "SUCCESS"}.get(refund.standing, "CLOSED")
-        return {
-            "auth_no": order.opened.terms["transaction_id"],
-            "out_order_no": order.key.number,
-            "out_request_no": refund.opened.number if refund else order.opened.terms["out_request_no"],
-            "operation_type": "UNFREEZE" if refund else "FREEZE",
-            "amount": yuan(refund.opened.amount_fen if refund else order.paid_fen or order.opened.amount_fen),
-            "status": stands,
-            "order_title": order.opened.description,
-            "rest_amount": yuan(order.frozen_fen),
-            "payer_user_id": buyer_id(order.charges[0].payer) if order.charges else None,
-        }
-
-    def unfreeze(self, text: str, order: OrderBook | None) -> Answer:
-        """Let so much of it go; the same again moves nothing."""
-        wish = parsed(text, Frozen)
-        if order is None:
-            raise Denied("AUTH_ORDER_NOT_EXIST", "支付宝资金授权订单不存在")
-        if not wish.out_request_no:
-            raise Denied("isv.missing-param", "out_request_no", "40001")
-        refund = self._desk.refund(order, wish.out_request_no, fen(wish.amount, "amount"), takes_s=0.0)
-        if isinstance(refund, Refusal):
-            raise refused(refund, too_much="ORDER_AMOUNT_NOT_ENOUGH", not_paid="ORDER_ALREADY_CLOSED")
-        self._desk.work()
-        return said(self.frozen_words(order, refund))
+def refund_number(refund: RefundBook) -> str:
+    """The merchant's own number of a refund."""
+    return refund.opened.terms.get("out_request_no", refund.opened.number)

@@ -13,7 +13,8 @@ from payments.channels.china import BEIJING, beijing_text
 from payments.money import yuan
 from payments.simulator import events
 from payments.simulator.alipay_account import INSTITUTION, Account
-from payments.simulator.alipay_money import Money
+from payments.simulator.alipay_frozen import FrozenMoney
+from payments.simulator.alipay_money import Money, refund_number
 from payments.simulator.alipay_orders import FREEZE, Orders, buyer_id
 from payments.simulator.books import NoticeBook, OrderBook
 from payments.simulator.desk import Desk
@@ -28,11 +29,12 @@ SPLIT, TRANSFER = "alipay.trade.order.settle.notify", "alipay.fund.trans.order.c
 class Notices:
     """Events in, letters out."""
 
-    def __init__(self, desk: Desk, account: Account, orders: Orders, money: Money) -> None:
+    def __init__(self, desk: Desk, account: Account, orders: Orders, money: Money, frozen: FrozenMoney) -> None:
         self._desk = desk
         self._account = account
         self._orders = orders
         self._money = money
+        self._frozen = frozen
 
     def of(self, event: AnyEvent) -> Sequence[NoticeQueued]:
         """The notices of an event."""
@@ -41,17 +43,17 @@ class Notices:
             case events.Charged():
                 order = books.orders[event.key]
                 if order.opened.kind == FREEZE:
-                    return self._about(FROZEN, order, self._strings(self._money.frozen_words(order)))
+                    return self._about(FROZEN, order, self._strings(self._frozen.words(order)))
                 return self._about(TRADE, order, {**self._trade(order), "trade_status": "TRADE_SUCCESS"})
             case events.RefundEnded() if event.standing == "done":
                 order = books.orders[event.key]
                 refund = order.refunds[event.number]
                 if order.opened.kind == FREEZE:
-                    words = self._money.frozen_words(order, refund)
+                    words = self._frozen.words(order, refund)
                     return self._about("fund_auth_unfreeze", order, self._strings(words))
                 at = refund.ended_at or self._desk.clock.now()
                 more = {
-                    "out_biz_no": event.number,
+                    "out_biz_no": refund_number(refund),
                     "refund_fee": yuan(order.refunded_fen),
                     "gmt_refund": f"{beijing_text(at)}.{at.microsecond // 1000:03d}",
                 }
