@@ -42,6 +42,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     can_transfer: bool = False
     #: Whether it makes a bill of each day.
     has_bills: bool = False
+    #: Whose part of a split certainly stands on its bill: a part that stays with the merchant moves nothing there.
+    billed_parts: tuple[Party, ...] = ()
     #: The most that one order may cost there, as configured; None: no limit.
     limit_fen: Fen | None = None
     #: What it must know of the payer, as keys of ``OrderToCreate.payer``: ``openid``, ``client_ip``, ``auth_code`` …

@@ -72,13 +72,15 @@ class Billed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Booked(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of ours that moved money at the institution."""
+    """One entry of ours that moved money at the institution. ``is_billed``: it certainly stands on a bill; what a
+    receiver has who is the merchant itself may not."""
 
     kind: BillKind
     number: str
     attempt_id: str
     amount_fen: Fen
     at: datetime
+    is_billed: bool = True
 
     @property
     def key(self) -> Key:
@@ -280,11 +282,15 @@ class _Books:
         return Fen(sum(row.amount_fen for row in self._of(key)))
 
     def fen_before(self, key: Key, until: datetime) -> Fen:
-        return Fen(sum(row.amount_fen for row in self._of(key) if row.at < until))
+        """What must be on a bill by now."""
+        return Fen(sum(row.amount_fen for row in self._of(key) if row.at < until and row.is_billed))
 
     def within(self, span: tuple[datetime, datetime]) -> list[Booked]:
         """One row of each movement, some of which happened in that time."""
-        firsts = (next((row for row in rows if span[0] <= row.at < span[1]), None) for rows in self._rows.values())
+        firsts = (
+            next((row for row in rows if span[0] <= row.at < span[1] and row.is_billed), None)
+            for rows in self._rows.values()
+        )
         return [row for row in firsts if row is not None]
 
     def _of(self, key: Key) -> list[Booked]:

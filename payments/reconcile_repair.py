@@ -154,8 +154,9 @@ def _orders(item: WorkItemView, uow: UnitOfWork) -> list[Instruction]:
     order = uow.instructions.get(item.number)
     if order is not None:
         return [order]
+    kinds = ("split", "withdraw") if item.what == "split" else ("take_back",)
     return [
-        each for each in uow.instructions.of(item.intent_id) if (each.attempt_id, each.kind) == (item.number, item.what)
+        each for each in uow.instructions.of(item.intent_id) if each.attempt_id == item.number and each.kind in kinds
     ]
 
 

@@ -223,7 +223,7 @@ class Reconciler:
             span = begin, span[1]
         numbers = {name for line in lines for name in (line.number, line.attempt_id)}
         orders = {line.number for line in lines if line.kind != "paid" and line.number == line.attempt_id}
-        ours = rows.ours(run.channel, numbers, orders, span)
+        ours = rows.ours(self._channels[run.channel].shape, numbers, orders, span)
         numbers |= {name for row in ours.booked for name in (row.number, row.attempt_id)}
         other = rows.other_days(run.channel, run.day, numbers)
         mine = of_this_channel(run.channel, lines, ours)

@@ -109,6 +109,7 @@ class EduPayChannel:
             can_split=True,
             takes_back_from=("campus", "platform"),
             has_bills=True,
+            billed_parts=merchant.billed_parts,
             limit_fen=merchant.limit_fen,
             needs=("contract_id",),
             expiry_margin_s=DEBIT_MARGIN_S,

@@ -81,6 +81,7 @@ def shape(
         can_transfer=can_transfer,
         takes_back_from=takes_back_from,
         has_bills=True,
+        billed_parts=("runner", "campus", "platform"),
     )
 
 

@@ -100,6 +100,7 @@ class WechatChannel:
             can_split=True,
             takes_back_from=takes_back_from,
             has_bills=True,
+            billed_parts=config.billed_parts,
             limit_fen=config.limit_fen,
             needs=NEEDS[config.trade_type],
             expiry_max_s=LIFE_S[config.trade_type],

@@ -16,6 +16,7 @@ from payments.channels.rsa_signing import check_nobody_else_reads
 from payments.channels.signing_keys import BadSetting
 from payments.channels.wechat_signing import ALGORITHM, PUBLIC_KEY_PREFIX, PlatformKeys
 from payments.money import Fen
+from payments.port import Party
 
 TradeType = Literal["jsapi", "native", "h5", "app"]
 #: team: the runner's part stays with the merchant, which is the runners' own team · personal: it is split to the
@@ -91,6 +92,13 @@ class WechatConfig(msgspec.Struct, frozen=True, kw_only=True):
     def merchant(self) -> str:
         """Whose orders they are: the sub-merchant's, where there is one."""
         return self.sub_mchid or self.mchid
+
+    @property
+    def billed_parts(self) -> tuple[Party, ...]:
+        """Whose parts are split off for certain; what a vault knows of the others may be the merchant itself."""
+        has_runner = self.runner_payout == "personal"
+        has_platform = self.accounts.get("platform", self.merchant) != self.merchant
+        return (*(("runner",) if has_runner else ()), *(("platform",) if has_platform else ()))
 
     @property
     def legal_shape(self) -> str:

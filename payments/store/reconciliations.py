@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from payments.money import Fen
+from payments.outcomes import Capabilities
+from payments.port import Party
 from payments.reconcile import (
     BOOKED_KINDS,
     AttemptFacts,
@@ -158,17 +160,22 @@ class Reconciliations:
     # -- our side -------------------------------------------------------------------------------------------------
 
     def ours(
-        self, channel: str, numbers: Collection[str], orders: Collection[str], span: tuple[datetime, datetime]
+        self,
+        shape: Capabilities,
+        numbers: Collection[str],
+        orders: Collection[str],
+        span: tuple[datetime, datetime],
     ) -> Ours:
         """What we know of these numbers, and every movement of the channel in that time and of these ``orders``
         (attempts that the bill names instead of what was done with them)."""
-        happened = sa.select(t.entries.c.ref).distinct().where(self._moves(channel), *_within(span))
+        moves = self._moves(shape.code)
+        happened = sa.select(t.entries.c.ref).distinct().where(moves, *_within(span))
         refs = {*numbers, *self._connection.execute(happened).scalars()}
         refs |= self._refs_of(orders)
         return Ours(
             attempts=self._attempts(numbers),
             instructions=self._instructions(numbers),
-            booked=self._of(refs, self._moves(channel)),
+            booked=self._of(refs, moves, shape.billed_parts),
         )
 
     def sums(self, channel: str, span: tuple[datetime, datetime]) -> Sums:
@@ -187,7 +194,7 @@ class Reconciliations:
     def booked_fen(self, key: Key) -> Fen:
         """What our books say of one movement, by its own number or by its order's."""
         refs = {key[1], *self._refs_of([key[1]])}
-        return Fen(sum(row.amount_fen for row in self._of(refs, _IS_ON_BILL) if key in (row.key, row.order_key)))
+        return Fen(sum(row.amount_fen for row in self._of(refs, _IS_ON_BILL, ()) if key in (row.key, row.order_key)))
 
     def _refs_of(self, attempt_ids: Collection[str]) -> set[str]:
         """The numbers of everything that was done with these attempts."""
@@ -202,13 +209,17 @@ class Reconciliations:
         of_channel = sa.exists().where(t.attempts.c.id == t.entries.c.attempt_id, t.attempts.c.channel == channel)
         return sa.and_(_IS_ON_BILL, of_channel)
 
-    def _of(self, refs: Collection[str], condition: sa.ColumnElement[bool]) -> tuple[Booked, ...]:
+    def _of(
+        self, refs: Collection[str], condition: sa.ColumnElement[bool], billed_parts: Collection[Party]
+    ) -> tuple[Booked, ...]:
         c = t.entries.c
         rows = (
             row
             for chunk in _chunks(refs)
             for row in self._connection.execute(
-                sa.select(c.kind, c.ref, c.attempt_id, c.amount_fen, c.at).where(c.ref.in_(chunk), condition)
+                sa.select(c.kind, c.ref, c.attempt_id, c.amount_fen, c.at, c.debit, c.credit).where(
+                    c.ref.in_(chunk), condition
+                )
             )
         )
         return tuple(
@@ -218,6 +229,7 @@ class Reconciliations:
                 attempt_id=row.attempt_id,
                 amount_fen=Fen(row.amount_fen),
                 at=row.at,
+                is_billed=BOOKED_KINDS[row.kind] in ("paid", "refunded") or _party(row) in billed_parts,
             )
             for row in rows
         )
@@ -299,6 +311,12 @@ class Reconciliations:
         c = r.work_items.c
         query = sa.select(*_ITEM).where(condition).order_by(c.found_at, c.id).limit(limit)
         return [to_record(WorkItemView, row) for row in self._connection.execute(query)]
+
+
+def _party(row: Any) -> str:
+    """Who got a part, or gave it back."""
+    account: str = row.credit if row.kind == "capture" else row.debit
+    return account.partition(":")[0]
 
 
 def _within(span: tuple[datetime, datetime]) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:

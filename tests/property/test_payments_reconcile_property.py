@@ -61,9 +61,9 @@ SPLIT_DAMAGES: dict[str, tuple[MismatchKind, Cause]] = {
     "not_billed": ("state_differs", "missing"),
     "doubled": ("amount_differs", "amount"),
 }
-#: What looks odd and is not: another channel's business on the bill of the same merchant, and a debit without an
-#: answer that was reversed.
-SOUND = ("of_other_channel", "reversed")
+#: What looks odd and is not: another channel's business on the bill of the same merchant, a debit without an answer
+#: that was reversed, and a part of a split that stays with the merchant itself.
+SOUND = ("of_other_channel", "reversed", "half_stays")
 
 
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +143,7 @@ class Books:
                 ours = ours[:1]
             case "not_billed":
                 theirs = []
-            case "half_billed":
+            case "half_billed" | "half_stays" if it.kind == "split":
                 theirs = theirs[:1]
             case "less_billed":
                 theirs = [it.amount_fen - 1]
@@ -162,7 +162,7 @@ class Books:
                 ),
                 flow_fen,
             ))  # fmt: skip
-        for fen in ours:
+        for place, fen in enumerate(ours):
             self.booked.append(
                 Booked(
                     kind=it.kind,
@@ -170,6 +170,7 @@ class Books:
                     attempt_id=it.attempt_id,
                     amount_fen=Fen(fen),
                     at=there_at + timedelta(seconds=it.skew_s),
+                    is_billed=not (it.damage == "half_stays" and it.kind == "split" and place == 1),
                 )
             )
         if it.damage not in ("", *SOUND):
