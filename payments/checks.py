@@ -85,11 +85,15 @@ async def compare_mirror(store: Store, channel: OpenBooks) -> list[Difference]:
     theirs = {book.attempt_id: book for book in await channel.books()}
     transferred = await channel.transfers()
 
+    # Where a withdrawn part is transferred, the split before it only reaches the merchant.
+    is_transferred = channel.shape.transfers_withdrawals
+    kinds = ("transfer", "withdraw") if is_transferred else ("transfer",)
+
     def ours(uow: UnitOfWork) -> tuple[Mapping[str, Sums], dict[str, Fen], Fen]:
         by_attempt = uow.books.by_attempt()
         mine = {attempt.id for attempt in uow.attempts.with_money() if attempt.channel == code}
         sums = {name: kinds for name, kinds in by_attempt.items() if name in mine}
-        return sums, uow.books.transferred(bank(code)), uow.books.balance_fen(bank(code))
+        return sums, uow.books.transferred(bank(code), kinds), uow.books.balance_fen(bank(code))
 
     booked, our_transfers, mirror_fen = await store.read(ours)
     found: list[Difference] = []
@@ -103,7 +107,8 @@ async def compare_mirror(store: Store, channel: OpenBooks) -> list[Difference]:
         if ours_fen != theirs_fen:
             found.append(Difference(what="transfer", subject=number, ours_fen=ours_fen, theirs_fen=theirs_fen))
     # What it keeps for all the others: not what went back to payers, and not what persons were paid.
-    paid_fen = sum(_sum(sums, "withdraw") for sums in booked.values()) + sum(transferred.values())
+    split_fen = 0 if is_transferred else sum(_sum(sums, "withdraw") for sums in booked.values())
+    paid_fen = split_fen + sum(transferred.values())
     kept_fen = Fen(sum(book.paid_fen - book.returned_fen - book.refunded_fen for book in theirs.values()) - paid_fen)
     if -mirror_fen != kept_fen:
         found.append(Difference(what="kept", subject=bank(code), ours_fen=Fen(-mirror_fen), theirs_fen=kept_fen))

@@ -199,7 +199,7 @@ class Driver:
     async def _instruct(self, order: Instruction) -> SplitAnswer | MoneyAnswer:
         channel = self._channels[order.channel]
         payee: Mapping[str, str] = {}
-        if order.kind == "transfer":
+        if instruct.is_to_person(order, channel.shape):
             payee = await self._reveal(order.receivers[0].account_ref, instruct.PAYEE)
         number = self.health.begin(order.channel, order.kind)
         answer: SplitAnswer | MoneyAnswer | None = None

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from payments import captures, ledger, refunds, withdrawals
 from payments.booking import Booking
 from payments.channels.base import Channel
-from payments.outcomes import MoneyAnswer, SplitAnswer
+from payments.outcomes import Capabilities, MoneyAnswer, ReceiverOutcome, SplitAnswer
 from payments.store.rows import Instruction
 
 #: What a transfer may need of who gets it.
 PAYEE = ("openid", "name", "alipay_user_id", "alipay_login")
 
 
+def is_to_person(order: Instruction, shape: Capabilities) -> bool:
+    """Whether a person is paid by a transfer, so that it has to be known where to."""
+    return order.kind == "transfer" or (order.kind == "withdraw" and shape.transfers_withdrawals)
+
+
 async def tell_institution(channel: Channel, order: Instruction, payee: Mapping[str, str]) -> SplitAnswer | MoneyAnswer:
     """Ask for it, or ask again: the same number moves money once."""
     match order.kind:
+        case "withdraw" if channel.shape.transfers_withdrawals:
+            return await _split_and_transfer(channel, order, payee)
         case "split" | "withdraw":
             return await channel.split(order.attempt_id, order.id, order.receivers)
         case "refund":
@@ -29,6 +37,23 @@ async def tell_institution(channel: Channel, order: Instruction, payee: Mapping[
             return await channel.transfer(order.id, receiver.account_ref, payee, order.amount_fen)
         case _:
             return await channel.give_back(order.attempt_id, order.id, order.amount_fen)
+
+
+async def _split_and_transfer(channel: Channel, order: Instruction, payee: Mapping[str, str]) -> SplitAnswer:
+    """First the part is the merchant's, then the person's; asked again, what was done is done already."""
+    answer = await channel.split(order.attempt_id, order.id, order.receivers)
+    if not answer.receivers or any(outcome.standing != "paid" for outcome in answer.receivers):
+        return answer
+    (receiver,) = order.receivers
+    moved = await channel.transfer(order.id, receiver.account_ref, payee, order.amount_fen)
+    if moved.standing == "done":
+        return answer
+    # Refused for certain, it is available again: the next withdrawal has its own number.
+    standing: Literal["closed", "pending"] = "closed" if moved.standing == "failed" else "pending"
+    outcome = ReceiverOutcome(
+        party=receiver.party, account_ref=receiver.account_ref, standing=standing, reason=moved.reason
+    )
+    return SplitAnswer(receivers=(outcome,), reason=moved.reason)
 
 
 def no_answer(order: Instruction) -> SplitAnswer | MoneyAnswer:

@@ -40,6 +40,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     confirms_by_query: bool = False
     #: Whether it pays a person from the merchant's own money.
     can_transfer: bool = False
+    #: Whether a runner's withdrawn part goes to the merchant by the split, and to the person by a transfer after it.
+    transfers_withdrawals: bool = False
     #: Whether it makes a bill of each day.
     has_bills: bool = False
     #: Whose part of a split certainly stands on its bill: a part that stays with the merchant moves nothing there.

@@ -164,6 +164,7 @@ def _shape(config: AlipayConfig) -> Capabilities:
         # A freeze may be begun until its end, and takes as long again.
         expiry_margin_s=float(config.expiry_margin_s + (config.longest_s if config.product == "freeze" else 0)),
         can_split=config.parts_paid_by != "nobody",
+        can_transfer=bool(config.app_certificate),
         # A bill shows what is taken, and nothing of what is frozen and unfrozen.
         has_bills=config.product != "freeze",
         limit_fen=config.limit_fen,

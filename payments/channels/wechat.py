@@ -99,6 +99,8 @@ class WechatChannel:
             can_close=True,
             can_split=True,
             takes_back_from=takes_back_from,
+            can_transfer=bool(config.transfer_scene_id),
+            transfers_withdrawals=config.runner_payout == "transfer",
             has_bills=True,
             billed_parts=config.billed_parts,
             limit_fen=config.limit_fen,

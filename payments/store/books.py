@@ -148,9 +148,9 @@ class Books:
             result.setdefault(attempt_id, {})[kind, debit, credit] = Fen(int(sum_fen))
         return result
 
-    def transferred(self, account: str) -> dict[str, Fen]:
-        """What was transferred to persons through an institution, by number."""
-        query = sa.select(_e.ref, _e.amount_fen).where(_e.credit == account, _e.kind == "transfer")
+    def transferred(self, account: str, kinds: Sequence[str]) -> dict[str, Fen]:
+        """What persons were paid through an institution by entries of these kinds, by number."""
+        query = sa.select(_e.ref, _e.amount_fen).where(_e.credit == account, _e.kind.in_(kinds))
         return {ref: Fen(amount_fen) for ref, amount_fen in self._connection.execute(query)}
 
     def sums_of_campus(self, campus_id: str) -> dict[tuple[str, str, str], Fen]:

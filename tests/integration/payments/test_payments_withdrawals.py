@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from payments.account import ReviewWithdrawal, Withdraw, WithdrawalEvent, WithdrawalFailed, WithdrawalHeld, Withdrawn
+from payments.channels.sandbox import shape
 from payments.money import Fen
 from payments.port import (
     CommandRefused,
@@ -284,6 +285,27 @@ async def test_who_pays_at_once_leaves_nothing_to_withdraw(tmp_path: Path) -> No
         with pytest.raises(WithdrawalRefused, match="at most what is available, in fen 0"):
             await desk.withdraw("w1", 100)
         await desk.assert_books()
+
+
+async def test_where_withdrawals_are_transferred_the_split_comes_first(tmp_path: Path) -> None:
+    by_transfer = msgspec.structs.replace(shape("sandbox"), transfers_withdrawals=True)
+    async with sqlite_desk(tmp_path, [by_transfer]) as desk:
+        await desk.open("a", channels=("sandbox",))
+        await desk.pay("a")
+        await desk.settle("a", runner=800, campus=50, platform=150)
+        await desk.fault("transfer_lost", count=2)
+        await desk.withdraw("w1", 300)
+        assert (await desk.payments.balances("run")).withdrawing_fen == 300
+        await desk.advance(60, step_s=5)
+        assert (await desk.payments.balances("run")).withdrawn_fen == 300
+        assert list((await desk.bank.transfers("sandbox")).values()) == [300]
+        await desk.assert_books()
+        await desk.fault("split_pending", "a")
+        await desk.withdraw("w2", 100)
+        assert len(await desk.bank.transfers("sandbox")) == 1, "nothing is transferred before it is the merchant's"
+        await desk.fault("transfer_fails")
+        await desk.advance(10, step_s=5)
+        assert (await desk.payments.balances("run")).available_fen == 500
 
 
 @pytest.mark.parametrize(
