@@ -268,10 +268,6 @@ class Books:
         """What the merchant was or is to be told of an order or a transfer."""
         return self._notices_of.get(key, [])
 
-    def receivers_of(self, institution: str, merchant: str) -> int:
-        """How many receivers a merchant has."""
-        return sum(1 for key in self.receivers if key[:2] == (institution, merchant))
-
     def unfinished(self) -> list[tuple[OrderBook, RefundBook | SplitBook]]:
         """Refunds and splits that the provider is still working on."""
         found: list[tuple[OrderBook, RefundBook | SplitBook]] = []

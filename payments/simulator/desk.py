@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Literal
 
 import msgspec
 
-from payments.simulator import events
+from payments.simulator import events, rules
 from payments.simulator.books import (
     MAX_CONTRACTS,
     MAX_ORDERS,
@@ -26,47 +25,8 @@ from payments.simulator.books import (
 from payments.simulator.clock import Clock
 from payments.simulator.events import OrderKey, Part
 from payments.simulator.faults import Fault, FaultName, FaultPlan
-
-#: How long a provider works on a refund, a split or a transfer, in its own seconds.
-WORK_S = 2.0
-#: Refunds of one order, and parts of one split.
-MAX_REFUNDS = 50
-MAX_PARTS = 50
-#: Splits of one order, returns of one order.
-MAX_SPLITS = 50
-#: Longer than this nothing stays frozen.
-FROZEN_AT_MOST = timedelta(days=30)
-REFUND_WITHIN = timedelta(days=365)
-
-RefusalCode = Literal[
-    "absent",
-    "different",
-    "paid",
-    "not_paid",
-    "closed",
-    "full",
-    "too_much",
-    "too_many",
-    "too_old",
-    "not_enough",
-    "not_split",
-    "unfrozen",
-    "no_receiver",
-    "over_cap",
-    "not_returnable",
-    "no_contract",
-    "insufficient",
-    "not_cancellable",
-]
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """Why not; a protocol module has its own word for each code."""
-
-    code: RefusalCode
-
-
-PayResult = Literal["paid", "already_paid", "closed", "insufficient"]
+from payments.simulator.rules import FROZEN_AT_MOST, WORK_S, PayResult
+from payments.simulator.rules import Refusal as Refusal
 
 
 class Desk:
@@ -170,7 +130,8 @@ class Desk:
             refund = holder.refunds[number]
             is_same = holder.key == order.key and refund.opened.amount_fen == amount_fen
             return refund if is_same else Refusal("different")
-        why = self._why_no_refund(order, amount_fen)
+        balance_fen = self.books.balance_fen(order.key.institution, order.key.merchant)
+        why = rules.why_no_refund(order, amount_fen, self.clock.now(), balance_fen)
         if why is not None:
             return Refusal(why)
         late = self._fault("refund_pending", order, "refund")
@@ -191,20 +152,6 @@ class Desk:
         )
         return order.refunds[number]
 
-    def _why_no_refund(self, order: OrderBook, amount_fen: int) -> RefusalCode | None:
-        if not order.charges:
-            return "not_paid"
-        if self.clock.now() - order.charges[0].at > REFUND_WITHIN:
-            return "too_old"
-        if len(order.refunds) >= MAX_REFUNDS:
-            return "too_many"
-        if not 0 < amount_fen <= order.paid_fen - order.refunding_fen:
-            return "too_much"
-        from_balance_fen = max(0, amount_fen - order.frozen_fen)
-        if from_balance_fen > self.books.balance_fen(order.key.institution, order.key.merchant):
-            return "not_enough"
-        return None
-
     # -- splits -------------------------------------------------------------------------------------------------------
 
     def split(
@@ -224,7 +171,9 @@ class Desk:
             split = holder.splits[number]
             is_same = holder.key == order.key and [_who(p) for p in split.opened.parts] == [_who(p) for p in parts]
             return split if is_same and split.opened.is_last == is_last else Refusal("different")
-        why = self._why_no_split(order, parts, cap_permille)
+        place = (order.key.institution, order.key.merchant)
+        is_known = all((*place, part.kind, part.account) in self.books.receivers for part in parts)
+        why = rules.why_no_split(order, parts, cap_permille, is_known=is_known)
         if why is not None:
             return Refusal(why)
         late = self._fault("split_pending", order, "split" if parts else "unfreeze")
@@ -251,25 +200,6 @@ class Desk:
         fate = msgspec.structs.replace(parts[unlucky], ends_as="closed", reason="ACCOUNT_ABNORMAL")
         return tuple(fate if part is parts[unlucky] else part for part in parts)
 
-    def _why_no_split(self, order: OrderBook, parts: Sequence[Part], cap_permille: int) -> RefusalCode | None:
-        if not order.charges:
-            return "not_paid"
-        if not order.opened.is_split:
-            return "not_split"
-        if order.is_unfrozen:
-            return "unfrozen"
-        if len(parts) > MAX_PARTS or len(order.splits) >= MAX_SPLITS:
-            return "too_many"
-        total_fen = sum(part.amount_fen for part in parts)
-        if total_fen > order.frozen_fen or any(part.amount_fen <= 0 for part in parts):
-            return "too_much"
-        if (order.splitting_fen - order.taken_back_fen + total_fen) * 1000 > order.paid_fen * cap_permille:
-            return "over_cap"
-        place = (order.key.institution, order.key.merchant)
-        if any((*place, part.kind, part.account) not in self.books.receivers for part in parts):
-            return "no_receiver"
-        return None
-
     def take_back(
         self,
         order: OrderBook,
@@ -294,7 +224,7 @@ class Desk:
             return Refusal("not_returnable")
         if not 0 < amount_fen <= split.received_fen(account):
             return Refusal("too_much")
-        if len(order.returns) >= MAX_REFUNDS:
+        if len(order.returns) >= rules.MAX_REFUNDS:
             return Refusal("too_many")
         is_failing = self._fault("return_failed", order, "take_back") is not None
         self.books.book(

@@ -15,7 +15,7 @@ from payments.simulator.admin import Administration
 from payments.simulator.books import Books
 from payments.simulator.channels import build
 from payments.simulator.clock import ClockTerms, ScaledClock
-from payments.simulator.desk import WORK_S, Desk
+from payments.simulator.desk import Desk
 from payments.simulator.door import REQUEST_BYTES, Door
 from payments.simulator.events import AnyEvent, NoticeQueued, OrderKey
 from payments.simulator.faults import Fault, FaultPlan
@@ -24,6 +24,7 @@ from payments.simulator.keys import KeyRing
 from payments.simulator.notifier import Notifier
 from payments.simulator.page import Pages
 from payments.simulator.people import Habits, People
+from payments.simulator.rules import WORK_S
 
 log = logging.getLogger(__name__)
 
