@@ -130,7 +130,7 @@ class House:
         try:
             for name in self._ports:
                 await self.open_port(name)
-        except PortTaken:
+        except (PortTaken, OSError):
             await self.stop()
             raise
         await self.notifier.start()

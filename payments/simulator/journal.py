@@ -30,6 +30,9 @@ class Journal:
         """Without a path it lives in memory."""
         target = ":memory:" if path is None else str(path)
         try:
+            if path is not None and not path.exists():
+                # There will be private keys in it, if nobody's real ones.
+                path.touch(mode=0o600)
             self._file = sqlite3.connect(target, isolation_level=None, timeout=1.0)
             self._file.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._file.execute("PRAGMA journal_mode = WAL")
@@ -38,7 +41,7 @@ class Journal:
             # Two simulators on one file would each believe its own half: the lock is taken now, not at the first order.
             self._file.execute("BEGIN EXCLUSIVE")
             self._file.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise JournalUnreadable(f"{target}: {error}") from error
 
     def append(self, at: datetime, *events: AnyEvent) -> None:

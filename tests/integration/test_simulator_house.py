@@ -364,7 +364,10 @@ async def test_a_house_that_cannot_start_says_why(tmp_path: Path) -> None:
     strange.write_text("not a database, but long enough to be looked at " * 100)
     with pytest.raises(JournalUnreadable):
         House(Plan(state=strange))
+    with pytest.raises(JournalUnreadable, match="nowhere"):
+        House(Plan(state=tmp_path / "nowhere" / "state.db"))
     old = Journal(tmp_path / "old.db")
+    assert (tmp_path / "old.db").stat().st_mode & 0o077 == 0, "keys are nobody else's business"
     old._file.execute('INSERT INTO journal (at_us, event) VALUES (1, \'{"what":"bygone"}\')')
     old.close()
     with pytest.raises(JournalUnreadable, match="another version"):
