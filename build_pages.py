@@ -11,9 +11,10 @@ VENDOR = ROOT / "dispatch" / "web" / "static" / "vendor"
 
 TAKEN = {
     "leaflet": ("dist/leaflet.js", "dist/leaflet-src.esm.js", "dist/leaflet.css", "dist/images", "LICENSE"),
+    "qrcode-generator": ("dist/qrcode.mjs",),
     "swagger-ui": ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "LICENSE", "NOTICE"),
 }
-PACKAGES = {"leaflet": "leaflet", "swagger-ui": "swagger-ui-dist"}
+PACKAGES = {"leaflet": "leaflet", "qrcode-generator": "qrcode-generator", "swagger-ui": "swagger-ui-dist"}
 
 
 def missing_files() -> list[str]:
