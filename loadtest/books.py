@@ -48,21 +48,26 @@ class _Postgres:
 
 
 class Books:
-    """Dispatch's, the payment module's and the sandbox institution's books of one server, read-only."""
+    """Dispatch's, the payment module's and the sandbox institution's books of one server, read-only. ``has_bank``: not
+    where other institutions keep the money."""
 
-    def __init__(self, folder: Path | None = None, database_url: str = "", payments_url: str = "") -> None:
+    def __init__(
+        self, folder: Path | None = None, database_url: str = "", payments_url: str = "", *, has_bank: bool = True
+    ) -> None:
         self._all: list[_Database] = []
         if database_url.startswith("postgresql"):
             money = payments_url or database_url
             self._dispatch = self._open(_Postgres(database_url, "public"))
             self._payments = self._open(_Postgres(money, "payments"))
-            self._bank = self._open(_Postgres(money, "sandbox_bank"))
+            if has_bank:
+                self._bank = self._open(_Postgres(money, "sandbox_bank"))
             return
         if folder is None:
             raise ValueError("give the server's data folder, or the URL of its database")
         self._dispatch = self._open(_Sqlite(folder / "dispatch.db"))
         self._payments = self._open(_Sqlite(folder / "payments.db"))
-        self._bank = self._open(_Sqlite(folder / "sandbox_bank.db"))
+        if has_bank:
+            self._bank = self._open(_Sqlite(folder / "sandbox_bank.db"))
 
     def _open(self, database: _Database) -> _Database:
         self._all.append(database)
@@ -120,7 +125,7 @@ class Books:
         return {str(row["attempt_id"]) for row in rows if not row["is_done"]}
 
     def attempts(self) -> list[Row]:
-        return self._payments.rows("SELECT id, intent_id, state FROM attempts ORDER BY id")
+        return self._payments.rows("SELECT id, intent_id, channel, state, amount_fen FROM attempts ORDER BY id")
 
     # --- the institution
 

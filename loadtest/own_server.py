@@ -136,6 +136,13 @@ class OwnServer:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
+    async def kill(self) -> None:
+        """End all of its processes at once, as a power cut would."""
+        process = self._process
+        assert process is not None, "started before it is killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
     def last_log(self, lines: int = 30) -> str:
         if not self.log_path.exists():
             return "(no log)"

@@ -7,26 +7,30 @@ import asyncio
 from pathlib import Path
 
 from ..open_files import raise_open_files
-from . import burst, rehearsal
+from . import burst, killed, rehearsal
 
-PARTS = ("burst", *rehearsal.TROUBLES)
+Outcome = burst.Outcome | rehearsal.Outcome | killed.Outcome
+
+PARTS = ("burst", *rehearsal.TROUBLES, "killed")
+#: Without being asked for by name.
+USUAL = PARTS[:-1]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command may be told."""
     parser.add_argument(
         "--only",
-        default=",".join(PARTS),
-        help=f"which parts, with commas between: {', '.join(PARTS)} (all). burst: all order within a moment, on the "
-        "demonstration's channel; the others: over two simulated providers, the first of which is well, stalled, or "
-        "fails at 23 of 100 calls",
+        default=",".join(USUAL),
+        help=f"which parts, with commas between: {', '.join(PARTS)} (%(default)s). burst: all order within a moment, "
+        "on the demonstration's channel; the others: over two simulated providers, the first of which is well, stalled, or "
+        "fails at 23 of 100 calls; killed: both fail at random, and the server is killed every few seconds",
     )
     parser.add_argument("--orders", type=int, default=1000, help="of the burst, one by each student (%(default)s)")
     parser.add_argument("--within-s", type=float, default=1.0, help="seconds in which all tap (%(default)g)")
     parser.add_argument("--rehearsed", type=int, default=300, help="orders of each of the other parts (%(default)s)")
     parser.add_argument("--over-s", type=float, default=60.0, help="seconds in which those come (%(default)g)")
     parser.add_argument("--workers", type=int, default=2, help="web workers of its own server (%(default)s)")
-    parser.add_argument("--database-url", default="", help="PostgreSQL for the burst's server (SQLite)")
+    parser.add_argument("--database-url", default="", help="PostgreSQL for the server of burst and killed (SQLite)")
     parser.add_argument("--data-dir", type=Path, help="folder of its own servers (temporary ones)")
     parser.add_argument("--seed", type=int, default=1)
 
@@ -48,10 +52,13 @@ def run(told: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def _played(part: str, told: argparse.Namespace, folder: Path | None) -> burst.Outcome | rehearsal.Outcome:
+def _played(part: str, told: argparse.Namespace, folder: Path | None) -> Outcome:
     if part == "burst":
         wanted = burst.Options(told.orders, told.within_s, told.workers, told.seed, told.database_url, folder)
         return asyncio.run(burst.burst(wanted))
+    if part == "killed":
+        hard = killed.Options(told.orders, told.over_s, told.workers, told.seed, told.database_url, folder)
+        return asyncio.run(killed.kill_and_compare(hard))
     asked = rehearsal.Options(part, told.rehearsed, told.over_s, told.workers, told.seed, folder)
     return asyncio.run(rehearsal.rehearse(asked))
 
