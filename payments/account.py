@@ -46,6 +46,8 @@ class Withdraw(Told, frozen=True, kw_only=True, tag="Withdraw"):
     amount_fen: int
     requested_at: datetime
     risk: str = ""
+    #: The one-time code that its person confirmed, where the amount needs one.
+    code_id: str = ""
 
 
 class ReviewWithdrawal(Told, frozen=True, kw_only=True, tag="ReviewWithdrawal"):

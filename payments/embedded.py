@@ -155,6 +155,7 @@ class EmbeddedPayments(GuardedPayments, UpkeptPayments):
 
         def apply(uow: UnitOfWork) -> None:
             booking = Booking(uow, self._now(), self._new_id)
+            self.require_code(uow, command)
             commands.apply(booking, command, self._shapes)
             if of_intent is not None:
                 self.screen(booking, of_intent, is_proved=is_proved)

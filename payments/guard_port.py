@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from payments.risk import RiskCase, RiskRequest, RiskStanding
-from payments.second_factor_act import Act, CodeSent
+from payments.second_factor_act import Act, CodeSent, GivenCode
 
 
 class GuardPort(Protocol):
@@ -29,9 +29,12 @@ class GuardPort(Protocol):
     async def ask_code(self, act: Act) -> CodeSent:
         """Send a one-time code that allows this act. CodesExhausted, ChallengeFailed."""
 
-    async def entrust(self, account_ref: str, secrets: Mapping[str, str]) -> dict[str, str]:
+    async def confirm_code(self, act: Act, given: GivenCode) -> None:
+        """The person gave the code back; within the hour one command may name its ``code_id``. CodeWrong."""
+
+    async def entrust(self, account_ref: str, secrets: Mapping[str, str], code_id: str = "") -> dict[str, str]:
         """Keep what calls need of an account (``openid``, ``bank_account`` …) in the vault; the token of each.
-        Channels are told what was entrusted last."""
+        Channels are told what was entrusted last. Another account to be paid to needs a code; SecondFactorNeeded."""
 
     async def forget(self, account_ref: str) -> int:
         """Remove everything that was entrusted of an account; how many secrets."""

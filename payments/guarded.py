@@ -8,14 +8,15 @@ from datetime import datetime
 
 import msgspec
 
+from payments.account import AccountCommand, Withdraw
 from payments.booking import Booking
 from payments.money import MAX_INTENT_FEN
-from payments.port import AnyCommand, PaymentsError
+from payments.port import AnyCommand, PaymentsError, Refund
 from payments.risk import Challenge, RiskCase, RiskRequest, RiskStanding, RuleBook
 from payments.risk_desk import ChallengeFailed, CodeVerifier, RiskDesk, Verifier
 from payments.second_factor import SecondFactor, SendCode
 from payments.second_factor_act import Act, CodeSent, GivenCode, Thresholds
-from payments.store.unit_of_work import Store
+from payments.store.unit_of_work import Store, UnitOfWork
 from payments.vault import Vault
 
 #: What one account may entrust at once, and how long one secret may be.
@@ -24,6 +25,8 @@ LONGEST_SECRET = 1024
 #: A face service's proof may be a signed text.
 LONGEST_TOKEN = 4096
 _LONGEST_NAME = 256
+#: Where an account is paid to: another one needs a one-time code.
+PAYOUT_KINDS = ("bank_account", "payout_openid", "alipay_user_id", "mchid")
 
 
 class NotSetUp(PaymentsError):
@@ -108,12 +111,25 @@ class GuardedPayments:
             raise ChallengeFailed("no way to send codes is set up")
         return await self._second_factor.ask(act)
 
-    async def entrust(self, account_ref: str, secrets: Mapping[str, str]) -> dict[str, str]:
+    async def confirm_code(self, act: Act, given: GivenCode) -> None:
+        if self._second_factor is None:
+            raise ChallengeFailed("no way to send codes is set up")
+        await self._second_factor.confirm(act, given)
+
+    async def entrust(self, account_ref: str, secrets: Mapping[str, str], code_id: str = "") -> dict[str, str]:
         vault, now = self._vault(), self._now()
         _check_secrets(account_ref, secrets)
-        return await self._store.run(
-            lambda uow: {kind: vault.tokenize(uow, kind, account_ref, secret, now) for kind, secret in secrets.items()}
-        )
+        # The very same call may come again; the code allows no other one.
+        call = f"entrust:{vault.fingerprint(account_ref, repr(sorted(secrets.items())))}"
+
+        def keep(uow: UnitOfWork) -> dict[str, str]:
+            had = vault.newest(uow, account_ref, PAYOUT_KINDS)
+            if any(kind in had and had[kind] != secret for kind, secret in secrets.items()):
+                act = Act(kind="change_payout_account", account_ref=account_ref)
+                self._use_code(uow, act, code_id, call)
+            return {kind: vault.tokenize(uow, kind, account_ref, secret, now) for kind, secret in secrets.items()}
+
+        return await self._store.run(keep)
 
     async def forget(self, account_ref: str) -> int:
         return await self._store.run(lambda uow: uow.vault.forget(account_ref))
@@ -127,13 +143,28 @@ class GuardedPayments:
         vault = self._guards.vault
         return await self._store.read(lambda uow: vault.newest(uow, payer_ref, names))
 
-    async def check_second_factor(self, act: Act, given: GivenCode | None) -> None:
-        """Use a code up for an act that needs one; for one that needs none, nothing. SecondFactorNeeded, CodeWrong."""
+    def require_code(self, uow: UnitOfWork, command: AnyCommand | AccountCommand) -> None:
+        """Use up the code of a command that needs one, in its transaction; else nothing. SecondFactorNeeded, CodeWrong:
+        nothing of the command is stored then."""
+        match command:
+            case Withdraw():
+                act = Act(kind="withdraw", account_ref=command.account_ref, amount_fen=command.amount_fen)
+                self._use_code(uow, act, command.code_id, command.id)
+            case Refund(operator=operator) if operator:
+                act = Act(
+                    kind="operator_refund",
+                    account_ref=operator,
+                    amount_fen=command.amount_fen,
+                    target=command.intent_id,
+                )
+                self._use_code(uow, act, command.code_id, command.id)
+
+    def _use_code(self, uow: UnitOfWork, act: Act, code_id: str, command_id: str) -> None:
         if self._guards is None or not self._guards.thresholds.apply_to(act):
             return
         if self._second_factor is None:
             raise NotSetUp("this needs a one-time code, and no way to send one is set up")
-        await self._second_factor.check(act, given)
+        self._second_factor.use(uow, act, code_id, command_id)
 
     def _risk(self) -> RiskDesk:
         if self._desk is None:

@@ -119,6 +119,8 @@ class Refund(Command, frozen=True, kw_only=True, tag="Refund"):
     refund_id: str
     amount_fen: int
     reason: str
+    operator: str = ""  # who decided it, where a person did; that needs a one-time code of theirs
+    code_id: str = ""
 
 
 AnyCommand = OpenIntent | Settle | Release | Refund
@@ -236,8 +238,7 @@ class Suspicious(Event, frozen=True, kw_only=True, tag="Suspicious"):
 
 
 class RiskJudged(Event, frozen=True, kw_only=True, tag="RiskJudged"):
-    """Risk objects to an intent, so nobody can pay it: until the challenge is met, until somebody reviewed it (and
-    called the payer), or at all. Comes again with "allow" when it may go on."""
+    """Risk objects to an intent: nobody can pay it until the challenge is met, somebody reviewed it, or at all."""
 
     verdict_id: str
     decision: Decision

@@ -16,6 +16,8 @@ from payments.store.unit_of_work import Store, UnitOfWork
 CODE_LIFE_S = 300.0
 DIGITS = 6
 MOST_TRIES = 5
+#: How long a code that was given back may wait for its command, which may have to queue.
+CONFIRMED_S = 3600.0
 #: Codes that an account is sent within an hour.
 MOST_PER_HOUR = 10
 #: Hashes are kept this long after they expired, so that a used code is told from one that never was.
@@ -91,15 +93,46 @@ class SecondFactor:
         if not await self._store.run(lambda uow: self._is_right(uow, act, given)):
             raise CodeWrong(act.kind)
 
+    async def confirm(self, act: Act, given: GivenCode) -> None:
+        """The person gave the code back; within the hour one command may use it for this act. CodeWrong."""
+
+        def confirm(uow: UnitOfWork) -> bool:
+            row = self._taken(uow, act, given)
+            if row is not None and row.confirmed_at is None:
+                now = self._now()
+                uow.codes.confirm(row.id, now, now + timedelta(seconds=CONFIRMED_S))
+            return row is not None
+
+        if not await self._store.run(confirm):
+            raise CodeWrong(act.kind)
+
+    def use(self, uow: UnitOfWork, act: Act, code_id: str, command_id: str) -> None:
+        """Use a confirmed code up in the transaction of its command; the same command again is still allowed.
+        SecondFactorNeeded, CodeWrong."""
+        row = uow.codes.get(code_id) if code_id else None
+        if row is None or row.confirmed_at is None:
+            raise SecondFactorNeeded(act.kind)
+        if row.act_hash != act.hashed():
+            raise CodeWrong(act.kind)
+        if row.used_for == command_id:
+            return
+        if self._now() >= row.expires_at or not uow.codes.use(row.id, self._now(), command_id):
+            raise CodeWrong(act.kind)
+
     def _is_right(self, uow: UnitOfWork, act: Act, given: GivenCode) -> bool:
+        row = self._taken(uow, act, given)
+        return row is not None and uow.codes.use(row.id, self._now())
+
+    def _taken(self, uow: UnitOfWork, act: Act, given: GivenCode) -> CodeRow | None:
+        """The row, when the code is right for this act and in time; a try is used up in any case."""
         row = uow.codes.get(given.code_id)
         if row is None or not uow.codes.take_try(row.id, MOST_TRIES):
-            return False
+            return None
         # All is compared before anything is said, so that time tells nothing either.
         is_code = hmac.compare_digest(self._hash(row.salt, given.code).encode(), row.code_hash.encode())
         is_act = hmac.compare_digest(act.hashed().encode(), row.act_hash.encode())
         is_young = self._now() < row.expires_at
-        return is_code and is_act and is_young and uow.codes.use(row.id, self._now())
+        return row if is_code and is_act and is_young else None
 
     def _hash(self, salt: str, digits: str) -> str:
         return hmac.new(self._salt_key, f"code\n{salt}\n{digits}".encode(), hashlib.sha256).hexdigest()

@@ -45,6 +45,10 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 return True
 
 
+#: Nothing needs a code.
+NO_CODES = Thresholds(withdraw_from_fen=None, operator_refund_from_fen=None, change_payout_account=False)
+
+
 class CodeSent(msgspec.Struct, frozen=True, kw_only=True):
     """A code is on its way; it comes back together with this id."""
 

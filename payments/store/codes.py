@@ -24,6 +24,8 @@ class CodeRow(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     tries: int = 0
     used_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    used_for: str | None = None
 
 
 _COLUMNS = [t.c[name] for name in CodeRow.__struct_fields__]
@@ -54,12 +56,16 @@ class Codes:
         )
         return changed.rowcount == 1
 
-    def use(self, code_id: str, now: datetime) -> bool:
+    def use(self, code_id: str, now: datetime, used_for: str = "") -> bool:
         """Use the code up; False when it was used before."""
         changed = self._connection.execute(
-            sa.update(t).where(t.c.id == code_id, t.c.used_at.is_(None)).values(used_at=now)
+            sa.update(t).where(t.c.id == code_id, t.c.used_at.is_(None)).values(used_at=now, used_for=used_for)
         )
         return changed.rowcount == 1
+
+    def confirm(self, code_id: str, now: datetime, expires_at: datetime) -> None:
+        """Its person gave it back."""
+        self._connection.execute(sa.update(t).where(t.c.id == code_id).values(confirmed_at=now, expires_at=expires_at))
 
     def purge(self, before: datetime) -> int:
         """Remove what expired before; how many."""

@@ -55,3 +55,9 @@ RISK = (
     "CREATE INDEX one_time_codes_account ON one_time_codes (account_ref, created_at)",
     "CREATE INDEX one_time_codes_age ON one_time_codes (expires_at)",
 )
+
+#: A code is confirmed by its person first, and then used by the one command that it allows.
+CODES = (
+    "ALTER TABLE one_time_codes ADD COLUMN confirmed_at BIGINT",
+    "ALTER TABLE one_time_codes ADD COLUMN used_for TEXT",
+)

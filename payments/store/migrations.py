@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from payments.store.m_money import MONEY
 from payments.store.m_reconcile import RECONCILE
-from payments.store.m_risk import RISK
+from payments.store.m_risk import CODES, RISK
 from payments.store.m_timeline import TIMELINE
 from payments.store.m_vault import VAULT
 
@@ -139,4 +139,4 @@ FIRST = (
     """,
 )
 
-MIGRATIONS: list[tuple[str, ...]] = [FIRST, VAULT, RISK, TIMELINE, RECONCILE, MONEY]
+MIGRATIONS: list[tuple[str, ...]] = [FIRST, VAULT, RISK, TIMELINE, RECONCILE, MONEY, CODES]

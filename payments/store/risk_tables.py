@@ -47,4 +47,6 @@ one_time_codes = sa.Table(
     sa.Column("expires_at", Instant),
     sa.Column("tries", sa.Integer),
     sa.Column("used_at", Instant),
+    sa.Column("confirmed_at", Instant),
+    sa.Column("used_for", sa.Text),
 )

@@ -29,8 +29,8 @@ from payments.port import (
 )
 from payments.risk import RiskRequest
 from payments.risk_desk import ChallengeFailed, ReviewRefused
-from payments.second_factor import MOST_PER_HOUR, CodesExhausted
-from payments.second_factor_act import Act
+from payments.second_factor import MOST_PER_HOUR, CodesExhausted, CodeWrong
+from payments.second_factor_act import Act, GivenCode
 from tests.payments_desk import START, Desk
 from tests.payments_guards import GuardedDesk
 from tests.payments_remote import RemoteDesk
@@ -369,6 +369,9 @@ async def test_secrets_and_codes(desk: GuardedDesk) -> None:
     act = Act(kind="withdraw", account_ref="run", amount_fen=50_000)
     sent = await desk.payments.ask_code(act)
     assert desk.messages[-1][0] == act and sent.expires_at > desk.at
+    await desk.payments.confirm_code(act, GivenCode(code_id=sent.code_id, code=desk.messages[-1][1]))
+    with pytest.raises(CodeWrong):
+        await desk.payments.confirm_code(act, GivenCode(code_id="none", code="1"))
     for _ in range(MOST_PER_HOUR - 1):
         await desk.payments.ask_code(act)
     with pytest.raises(CodesExhausted):

@@ -10,12 +10,14 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from payments.account import Withdraw
 from payments.channels.sandbox import shape
 from payments.guarded import NotSetUp
 from payments.money import Fen
-from payments.port import RiskJudged, SwitchRefused, UnknownIntent
+from payments.port import Refund, RiskJudged, SwitchRefused, UnknownIntent, WithdrawalRefused
 from payments.risk import RiskRequest, RuleBook, read_rules
 from payments.risk_desk import KEPT_DAYS, MOST_ANSWERS, ChallengeFailed, DemoFace, ReviewRefused
+from payments.second_factor import CONFIRMED_S, CodeWrong, SecondFactorNeeded
 from payments.second_factor_act import Act, GivenCode
 from payments.store.risk_tables import risk_verdicts
 from tests.payments_desk import sqlite_desk
@@ -266,10 +268,78 @@ async def test_secrets_are_entrusted_and_revealed_for_a_call(desk: GuardedDesk) 
 
 
 async def test_a_second_factor_is_asked_for_what_needs_one(desk: GuardedDesk) -> None:
+    asked = Withdraw(id="w1", campus_id="nu", account_ref="run", amount_fen=20_000, requested_at=desk.at)
+    with pytest.raises(SecondFactorNeeded):
+        await desk.payments.submit(asked)
     act = Act(kind="withdraw", account_ref="run", amount_fen=20_000)
+    given = await _code(desk, act)
+    with pytest.raises(SecondFactorNeeded):
+        await desk.payments.submit(msgspec.structs.replace(asked, code_id=given.code_id))
+    with pytest.raises(CodeWrong):
+        await desk.payments.confirm_code(act, msgspec.structs.replace(given, code="x"))
+    for _ in range(2):
+        await desk.payments.confirm_code(act, given)
+    allowed = msgspec.structs.replace(asked, code_id=given.code_id)
+    for other in ({"amount_fen": 20_001}, {"account_ref": "somebody"}):
+        with pytest.raises(CodeWrong):
+            await desk.payments.submit(msgspec.structs.replace(allowed, **other))
+    # Refused for another reason, the command leaves nothing behind: the code is good still.
+    with pytest.raises(WithdrawalRefused):
+        await desk.payments.submit(allowed)
+    await desk.ask("a", 30_000)
+    await desk.pay("a")
+    await desk.settle("a", runner=29_999, campus=0, platform=1)
+    for _ in range(2):
+        await desk.payments.submit(allowed)
+    await desk.settle_down()
+    assert (await desk.payments.balances("run")).withdrawn_fen == 20_000
+    with pytest.raises(CodeWrong):
+        await desk.payments.submit(msgspec.structs.replace(allowed, id="w2"))
+    await desk.withdraw("w3", 9_999)
+    assert (await desk.payments.balances("run")).withdrawn_fen == 29_999
+    await desk.assert_books()
+
+
+async def test_a_confirmed_code_waits_an_hour_for_its_command(desk: GuardedDesk) -> None:
+    act = Act(kind="operator_refund", account_ref="operator", amount_fen=100, target="int_a")
+    await desk.ask("a", 1000)
+    await desk.pay("a")
+    asked = Refund(id="r", intent_id="int_a", refund_id="refund-1", amount_fen=100, reason="cold", operator="operator")
+    with pytest.raises(SecondFactorNeeded):
+        await desk.payments.submit(asked)
+    for waits_s, fits in ((CONFIRMED_S, False), (CONFIRMED_S - 1, True)):
+        given = await _code(desk, act)
+        await desk.payments.confirm_code(act, given)
+        desk.at += timedelta(seconds=waits_s)
+        command = msgspec.structs.replace(asked, code_id=given.code_id)
+        if fits:
+            await desk.payments.submit(command)
+        else:
+            with pytest.raises(CodeWrong):
+                await desk.payments.submit(command)
+    await desk.settle_down()
+    assert (await desk.view("a")).refunded_fen + (await desk.view("a")).released_fen == 100
+
+
+async def test_another_account_to_be_paid_to_needs_a_code(desk: GuardedDesk) -> None:
+    first = await desk.payments.entrust("run", {"bank_account": "6222", "name": "n"})
+    assert await desk.payments.entrust("run", {"bank_account": "6222"}) == {"bank_account": first["bank_account"]}
+    with pytest.raises(SecondFactorNeeded):
+        await desk.payments.entrust("run", {"bank_account": "6333"})
+    act = Act(kind="change_payout_account", account_ref="run")
+    given = await _code(desk, act)
+    await desk.payments.confirm_code(act, given)
+    desk.at += timedelta(seconds=1)
+    for _ in range(2):
+        await desk.payments.entrust("run", {"bank_account": "6333"}, given.code_id)
+    with pytest.raises(CodeWrong):
+        await desk.payments.entrust("run", {"bank_account": "6444"}, given.code_id)
+    assert (await desk.payments.reveal("run", ("bank_account",)))["bank_account"] == "6333"
+
+
+async def _code(desk: GuardedDesk, act: Act) -> GivenCode:
     sent = await desk.payments.ask_code(act)
-    await desk.payments.check_second_factor(act, GivenCode(code_id=sent.code_id, code=desk.messages[-1][1]))
-    await desk.payments.check_second_factor(Act(kind="withdraw", account_ref="run", amount_fen=19_999), None)
+    return GivenCode(code_id=sent.code_id, code=desk.messages[-1][1])
 
 
 async def test_without_guards_nobody_is_judged_and_nothing_is_kept(tmp_path: Path) -> None:
@@ -278,7 +348,6 @@ async def test_without_guards_nobody_is_judged_and_nothing_is_kept(tmp_path: Pat
         assert (await desk.view("a")).credential is not None
         assert await desk.payments.risk_cases("nu") == []
         assert await desk.payments.reveal("student", ("openid",)) == {}
-        await desk.payments.check_second_factor(Act(kind="withdraw", account_ref="run"), None)
         for call in (
             desk.payments.entrust("a", {"openid": "x"}),
             desk.payments.assess_risk(RiskRequest(kind="pay", ref="1", campus_id="nu", account="a", amount_fen=1)),
@@ -286,8 +355,13 @@ async def test_without_guards_nobody_is_judged_and_nothing_is_kept(tmp_path: Pat
         ):
             with pytest.raises(NotSetUp):
                 await call
-        with pytest.raises(ChallengeFailed):
-            await desk.payments.ask_code(Act(kind="pay", account_ref="a"))
+        act = Act(kind="pay", account_ref="a")
+        for needs_codes in (
+            desk.payments.ask_code(act),
+            desk.payments.confirm_code(act, GivenCode(code_id="", code="")),
+        ):
+            with pytest.raises(ChallengeFailed):
+                await needs_codes
 
 
 def test_the_demonstration_of_faces_is_not_for_real_money() -> None:
@@ -306,7 +380,7 @@ async def test_without_somebody_to_verify_a_challenge_waits_for_a_review(tmp_pat
         with pytest.raises(ChallengeFailed, match="nobody"):
             await desk.payments.answer_challenge(intent_id, "x")
         with pytest.raises(NotSetUp):
-            await desk.payments.check_second_factor(Act(kind="change_payout_account", account_ref="r"), None)
+            await desk.withdraw("w", 50_000)
         [case] = await desk.payments.risk_cases("nu")
         await desk.payments.review_risk(case.id, True, "operator", "knows him")
         await desk.settle_down()
