@@ -38,7 +38,7 @@ REPEATABLE = frozenset(
         "submit", "events", "acknowledge", "view", "switch_channel", "callback", "balances", "statement", "totals",
         "channels", "timeline", "book", "assess_risk", "risk_cases", "entrust", "forget", "reconciliations",
         "reconcile", "differences", "open_items", "take_item", "close_item", "differences_csv", "open_items_csv",
-        "reconciliations_csv", "alarms", "ghosts",
+        "reconciliations_csv", "alarms", "ghosts", "confirm_code",
     }
 )  # fmt: skip
 
