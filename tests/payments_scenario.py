@@ -24,7 +24,7 @@ ORDERS = {
     "a": ("plain", "settle"),
     "b": ("[sandbox:release_fails]", "release"),
     "c": ("nobody pays", "release"),
-    "d": ("[sandbox:declined][sandbox:split_fails=runner]", "settle_and_refund"),
+    "d": ("[sandbox:declined][sandbox:split_fails=campus]", "settle_and_refund"),
 }
 
 
@@ -61,6 +61,9 @@ async def play(desk: Desk) -> None:
         else:
             await desk.settle(name, runner=600, campus=100, platform=200)
     await desk.advance(120, step_s=10)
+    # Out of both orders, of the second in part; the bank's answer to one of them is lost.
+    await desk.fault("split_lost", "a")
+    await desk.withdraw("w1", 700)
     await desk.refund("d", 250)
     await desk.advance(120, step_s=10)
 
@@ -90,6 +93,9 @@ async def main(url: str, bank_url: str, offset_s: float, commits: int) -> None:
             "differences": [difference.what for difference in await desk.payments.check()],
             "holds": {name: (await desk.view(name)).hold_state for name in ORDERS},
             "kinds": {name: await desk.kinds(name) for name in ORDERS},
+            "runner": await desk.payments.balances("run"),
+            "withdrawals": await desk.payments.withdrawals(),
+            "refunds": await desk.payments.refunds(),
             "books": {name: await desk.payments.book(f"ord_{name}") for name in ORDERS},
         }
     sys.stdout.buffer.write(msgspec.json.encode(report))
