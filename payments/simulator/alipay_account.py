@@ -94,6 +94,8 @@ class Account:
             "environment": "simulator",
             "base_url": base_url,
             "algorithm": signing.ALGORITHM,
+            # Any product will do; this is the one that needs no page of ours.
+            "product": "qr",
             "app_id": self.app_id,
             "seller_id": self.seller_id,
             "app_private_key": self._app.private_pem,

@@ -194,10 +194,18 @@ class Orders:
     def find(self, subject: Subject) -> OrderBook | None:
         """The trade of that number, and a code that nobody scanned as well."""
         if subject.trade_no:
-            order = self._desk.books.order_of_transaction(INSTITUTION, subject.trade_no)
+            order = self._of_trade_no(subject.trade_no)
         else:
             order = self._desk.books.order(OrderKey(INSTITUTION, self._account.seller_id, subject.out_trade_no))
         return None if order is None or order.opened.kind == FREEZE else order
+
+    def _of_trade_no(self, trade_no: str) -> OrderBook | None:
+        paid = self._desk.books.order_of_transaction(INSTITUTION, trade_no)
+        if paid is not None:
+            return paid
+        # A trade has its number before it is paid; the books find only what is paid by it.
+        orders = self._desk.books.orders.values()
+        return next((order for order in orders if order.opened.terms.get("transaction_id") == trade_no), None)
 
     def trade(self, order: OrderBook | None, operation: str) -> OrderBook:
         """The order, where Alipay knows a trade of it; Denied."""

@@ -71,8 +71,9 @@ class Account:
         if why is not None:
             return why
         nonce = call.headers[signing.NONCE.lower()]
-        for old in [old for old, at_s in self._nonces.items() if at_s < wall_s - NONCE_S]:
-            del self._nonces[old]
+        # The oldest comes first.
+        while self._nonces and next(iter(self._nonces.values())) < wall_s - NONCE_S:
+            del self._nonces[next(iter(self._nonces))]
         if nonce in self._nonces or len(self._nonces) >= MAX_NONCES:
             return "replayed"
         self._nonces[nonce] = wall_s

@@ -134,7 +134,7 @@ OPERATIONS = (
     "notify",
 )
 
-_CODE = re.compile(r"[A-Z0-9_.]{1,64}")
+_CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 #: So many rules may stand at a time.
 MAX_RULES = 500
@@ -204,7 +204,7 @@ def checked(fault: Fault) -> Fault:
             raise BadFault(f"{fault.fault} value={fault.value}: a whole number from {least} to {most}")
     elif fault.fault in _WORDS:
         if not _CODE.fullmatch(fault.word):
-            raise BadFault(f"{fault.fault} code={fault.value}: capital letters, digits, dots and underscores")
+            raise BadFault(f"{fault.fault} code={fault.value}: letters, digits, dots, - and _")
     elif fault.value:
         raise BadFault(f"{fault.fault} takes no value: it {MEANINGS[fault.fault]}")
     return fault

@@ -60,6 +60,7 @@ class Account:
         self.mer_id = room.keys.number("unionpay/mer_id", "777290", 9)
         self._merchant = room.keys.pair("unionpay/merchant", f"merchant {self.mer_id}")
         self._merchant_key = self._merchant.private_key.public_key()
+        self._merchant_cert_id = str(self._merchant.certificate.serial_number)
         self._issuer = room.keys.pair("unionpay/issuer", "simulated issuer")
         self._signer = self._signing_key()
         self._directory: TemporaryDirectory[str] | None = None
@@ -92,9 +93,7 @@ class Account:
         """The code with which a merchant's request is refused; None when it is proved."""
         if params.get("merId") != self.mer_id:
             return "31"
-        if params.get("version") != signing.VERSION or params.get("certId") != str(
-            self._merchant.certificate.serial_number
-        ):
+        if params.get("version") != signing.VERSION or params.get("certId") != self._merchant_cert_id:
             return "11"
         return None if signing.is_signed(params, self._merchant_key) else "11"
 
@@ -114,6 +113,8 @@ class Account:
             "base_url": base_url,
             "file_url": base_url + FILES,
             "algorithm": f"{signing.VERSION}/{signing.SIGN_METHOD}",
+            # Any product will do; this is the one that a browser can pay.
+            "product": "page",
             "mer_id": self.mer_id,
             "sign_pfx": str(self._key_file()),
             "sign_pfx_password": PASSWORD,

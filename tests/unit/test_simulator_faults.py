@@ -49,7 +49,7 @@ def test_a_rule_is_read_as_it_is_written() -> None:
         ("error status=200", "whole number from 400 to 599"),
         ("refund_pending s=-1", "whole number from 0 to 1000000"),
         ("drop_after value=1", "takes no value"),
-        ("refuse code=no", "capital letters"),
+        ("refuse code=a/b", "letters, digits"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_reason(text: str, why: str) -> None:

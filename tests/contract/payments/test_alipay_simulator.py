@@ -82,6 +82,8 @@ async def test_a_code_is_made_scanned_paid_told_refunded(one: Rig, sdk: AliPay) 
     till = await one.till({"kind": "qr", "code_url": made["qr_code"]})
     waiting = await call(sdk.api_alipay_trade_query, out_trade_no=number)
     assert (waiting["trade_status"], waiting["total_amount"]) == ("WAIT_BUYER_PAY", "10.00")
+    assert await call(sdk.api_alipay_trade_query, trade_no=waiting["trade_no"]) == waiting
+    assert (await call(sdk.api_alipay_trade_query, trade_no="1"))["sub_code"] == "ACQ.TRADE_NOT_EXIST"
     assert await one.pay(till) == "paid"
     paid = await call(sdk.api_alipay_trade_query, trade_no=waiting["trade_no"])
     assert (paid["trade_status"], paid["out_trade_no"]) == ("TRADE_SUCCESS", number)
@@ -230,6 +232,21 @@ async def test_frozen_money_is_captured_once_and_split(frozen: Rig) -> None:
     assert (trade.refunded_fen, book.refunded_fen) == (50, 100)
 
 
+async def test_a_freeze_is_taken_back_whole(frozen: Rig) -> None:
+    book = await frozen.paid()
+    assert await frozen.channel.close(frozen.number) == "asked"
+    assert (await frozen.channel.query(frozen.number)).standing == "closed"
+    assert (book.refunded_fen, book.frozen_fen) == (1000, 0)
+    assert await frozen.channel.close(frozen.number) == "asked"
+    assert book.refunded_fen == 1000
+    sdk = sdk_of(frozen)
+    for method in ("order.unfreeze", "operation.cancel", "operation.detail.query"):
+        content = {"out_order_no": "NOBODY", "out_request_no": "X", "amount": "1"}
+        assert (await call(sdk.server_api, f"alipay.fund.auth.{method}", content))["sub_code"] == "AUTH_ORDER_NOT_EXIST"
+    content = {"out_order_no": frozen.number, "amount": "1"}
+    assert (await call(sdk.server_api, "alipay.fund.auth.order.unfreeze", content))["sub_code"] == "isv.missing-param"
+
+
 async def test_a_capture_is_for_what_is_frozen(frozen: Rig) -> None:
     sdk = sdk_of(frozen)
     book = await frozen.paid()
@@ -354,6 +371,14 @@ async def test_a_transfer_arrives_once(one: Rig) -> None:
     for _ in range(2):
         assert (await one.channel.transfer(one.number, "runner", to, Fen(5000))).standing == "done"
     assert one.house.books.balance_fen("alipay", one.config.seller_id) == before_fen - 5000
+    sdk = sdk_of(one)
+    method, query = "alipay.fund.trans.uni.transfer", "alipay.fund.trans.common.query"
+    order_id = (await call(sdk.server_api, query, {"out_biz_no": one.number}))["order_id"]
+    assert (await call(sdk.server_api, query, {"order_id": order_id}))["status"] == "SUCCESS"
+    assert (await call(sdk.server_api, query, {"out_biz_no": "NOBODY"}))["sub_code"] == "ORDER_NOT_EXIST"
+    content = {"out_biz_no": "T1", "trans_amount": "1.00", "product_code": "TRANS_ACCOUNT_NO_PWD"}
+    for payee in ({"identity": "x", "identity_type": "OTHER"}, {"identity": "x", "identity_type": "ALIPAY_LOGON_ID"}):
+        assert (await call(sdk.server_api, method, {**content, "payee_info": payee}))["code"] == "40004"
     wrong(one.house, "transfer_failed count=1", "drop_after op=transfer skip=1 count=2")
     assert (await one.channel.transfer(f"{one.number}B", "runner", to, Fen(5000))).standing == "failed"
     assert (await one.channel.transfer(f"{one.number}C", "runner", to, Fen(5000))).standing == "no_answer"
@@ -411,6 +436,28 @@ async def test_a_state_is_kept_over_a_restart(one: Rig, tmp_path: Any) -> None:
         assert (await made.channel.query("KEEPING1")).standing == "unpaid", "scanned is scanned"
         await made.channel.stop()
     one.server.channel = one.channel
+
+
+async def test_what_the_fault_plan_says_is_said(one: Rig, sdk: AliPay) -> None:
+    for code, expected in (
+        ("20000", ("20000", "isp.unknow-error")),
+        ("SYSTEM_ERROR", ("40004", "ACQ.SYSTEM_ERROR")),
+        ("isv.app-call-limited", ("40002", "isv.app-call-limited")),
+    ):
+        wrong(one.house, f"refuse op=query code={code} count=1")
+        said = await call(sdk.api_alipay_trade_query, out_trade_no="x")
+        assert (said["code"], said["sub_code"]) == expected
+    assert (await admin(one.house, "/admin/rotate/alipay", "POST", {}))[1] == {"serial": ""}
+
+
+async def test_messages_may_have_an_address_of_their_own(tmp_path: Any, one: Rig) -> None:
+    gateway = {"app_gateway": one.server.url}
+    async with rig("alipay_qr", tmp_path, options=gateway, parts_paid_by="alipay", accounts=ACCOUNTS) as made:
+        assert (
+            await made.channel.transfer("TRANSFER1", "runner", {"alipay_user_id": "2088000000000002"}, Fen(100))
+        ).standing == "done"
+        await until(lambda: one.server.heard, "the message about the transfer")
+        assert forms(one)[0]["msg_method"] == "alipay.fund.trans.order.changed"
 
 
 async def test_an_unknown_option_is_refused() -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
+from payments.channel_settings import read_channel
 from payments.channels.china import BEIJING
 from payments.money import Fen
 from payments.outcomes import Bill, Declined, Issued, MoneyNotice, NotIssued, Succeeded, Unknown
@@ -234,6 +235,41 @@ async def test_a_callback_may_come_before_the_answer(any_rig: Rig) -> None:
     assert [notice.attempt_id for notice in any_rig.server.paid(any_rig.number)] == [any_rig.number], (
         "it is there already"
     )
+
+
+async def test_callbacks_may_come_late_and_in_another_order(any_rig: Rig) -> None:
+    wrong(any_rig.house, "notice_late s=500 count=1", f"notice_reordered order={any_rig.number}B count=1")
+    await any_rig.paid()
+    other = f"{any_rig.number}B"
+    await any_rig.paid(other)
+    await until(lambda: any_rig.server.paid(any_rig.number) and any_rig.server.paid(other), "both callbacks")
+    assert (await any_rig.channel.query(other)).standing == "paid"
+
+
+# -- clocks and certificates ----------------------------------------------------------------------------------------
+
+
+async def test_a_clock_that_is_wrong_proves_nothing_false(any_rig: Rig) -> None:
+    await any_rig.paid()
+    wrong(any_rig.house, "clock_skewed op=query s=900 count=1")
+    # Where an answer is dated it is refused; the others have no date to be wrong.
+    assert (await any_rig.channel.query(any_rig.number)).standing in ("no_answer", "paid")
+    assert (await any_rig.channel.query(any_rig.number)).standing == "paid"
+
+
+async def test_a_new_certificate_changes_nothing(any_rig: Rig) -> None:
+    wrong(any_rig.house, "certificate_rotated op=query count=1")
+    await any_rig.paid()
+    for _ in range(2):
+        assert (await any_rig.channel.query(any_rig.number)).standing == "paid"
+
+
+async def test_what_the_simulator_says_is_a_configuration(any_rig: Rig) -> None:
+    told = dict(any_rig.house.settings()[any_rig.institution])
+    variables = {f"PAYMENTS_{any_rig.institution.upper()}_{name.upper()}": text for name, text in told.items()}
+    variables[f"PAYMENTS_{any_rig.institution.upper()}_NOTIFY_URL"] = any_rig.server.url
+    setting, faults = read_channel(any_rig.institution, variables, "simulator")
+    assert setting is not None, faults
 
 
 # -- money out ------------------------------------------------------------------------------------------------------
