@@ -39,6 +39,7 @@ REPEATABLE = frozenset(
         "channels", "timeline", "book", "assess_risk", "risk_cases", "entrust", "forget", "reconciliations",
         "reconcile", "differences", "open_items", "take_item", "close_item", "differences_csv", "open_items_csv",
         "reconciliations_csv", "alarms", "ghosts", "confirm_code",
+        "withdrawals", "refunds", "account_events",
     }
 )  # fmt: skip
 

@@ -84,7 +84,8 @@ class PaymentsServer:
         fault = self._gate.fault_of(request.headers, request.method, request.raw_path, body)
         if fault is not None:
             # One word for all of them: who cannot sign learns nothing of keys and clocks.
-            log.warning("a call of %s was turned away: %s", request.path, fault)
+            # The raw path has no line ends that could be taken for another line of the log.
+            log.warning("a call of %s was turned away: %s", request.raw_path[:200], fault)
             return web.Response(status=503 if fault == "busy" else 401, text="not proved\n")
         status, answer = await self._take(request.match_info["method"], body)
         headers = sign_answer(self._keys, request.headers[KEY], request.headers[NONCE], status, answer)

@@ -109,7 +109,7 @@ def _setting(env: str, read: Callable[[str], Any], default: Any, about: str) -> 
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
     """What one payments process was told."""
 
@@ -145,6 +145,9 @@ class Settings:
     webhook_secret_file: Path | None = _setting("WEBHOOK_SECRET_FILE", _path, None, "signs them")
     log_level: str = _setting("LOG_LEVEL", _one_of(*LEVELS), "info", "least important message; debug is not for live")
     channels: tuple[ChannelSetting, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Settings({self.environment}, {', '.join(self.channel_names)})"
 
     @property
     def effective_database_url(self) -> str:

@@ -267,6 +267,7 @@ def test_a_live_start_needs_nothing_more(secret: Path) -> None:
     settings = read_settings(live(secret), env_file=None)
     assert settings.is_live and vault_of(settings).current == "v2"
     assert settings.channels[0].config.api_v3_key == API_KEY
+    assert repr(settings) == "Settings(live, wechat)"
 
 
 def test_all_faults_are_told_at_once(secret: Path) -> None:
