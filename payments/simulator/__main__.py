@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     add("--option", action="append", default=[], metavar="CHANNEL.NAME=VALUE", help="e.g. wechat.split_permille=1000")
     add("--settings", type=Path, metavar="FILE", help="write what a merchant configures there, as JSON (mode 600)")
     add("--env", type=Path, metavar="FILE", help="the same as variables for the payments of this project (mode 600)")
+    add("--notify", metavar="URL", default="", help="where callbacks go, for --env; {channel} in it is the channel")
     return made
 
 
@@ -148,14 +149,16 @@ def as_json(settings: Mapping[str, Mapping[str, str]]) -> str:
     return msgspec.json.format(msgspec.json.encode(settings)).decode() + "\n"
 
 
-def as_variables(settings: Mapping[str, Mapping[str, str]]) -> str:
-    """For a ``.env``: a key on one line, with its line ends as two characters."""
+def as_variables(settings: Mapping[str, Mapping[str, str]], notify: str = "") -> str:
+    """For a ``.env``: a key on one line, with its line ends as two characters. ``notify``: where callbacks go."""
     lines = [f"PAYMENTS_ENVIRONMENT=simulator\nPAYMENTS_CHANNELS={','.join(settings)}"]
     for channel, values in settings.items():
         for name, value in values.items():
             if value and name != "environment":
                 text = value.strip().replace("\n", "\\n")
                 lines.append(f"PAYMENTS_{channel.upper()}_{name.upper()}='{text}'")
+        if notify:
+            lines.append(f"PAYMENTS_{channel.upper()}_NOTIFY_URL='{notify.replace('{channel}', channel)}'")
     return "\n".join(lines) + "\n"
 
 
@@ -173,7 +176,7 @@ def _greeting(house: House) -> str:
     return "\n".join(lines)
 
 
-async def serve(plan: Plan, settings: Path | None = None, env: Path | None = None) -> None:
+async def serve(plan: Plan, settings: Path | None = None, env: Path | None = None, notify: str = "") -> None:
     """Until SIGINT or SIGTERM. The two files are written once it listens."""
     house = House(plan)
     ended = asyncio.Event()
@@ -184,7 +187,7 @@ async def serve(plan: Plan, settings: Path | None = None, env: Path | None = Non
         if settings is not None:
             write_private(settings, as_json(house.settings()))
         if env is not None:
-            write_private(env, as_variables(house.settings()))
+            write_private(env, as_variables(house.settings(), notify))
         print(_greeting(house), flush=True)
         await ended.wait()
     finally:
@@ -201,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         made.error(str(error))
     try:
-        asyncio.run(serve(plan, given.settings, given.env))
+        asyncio.run(serve(plan, given.settings, given.env, given.notify))
     except (UnknownChannel, BadOption) as error:
         made.error(str(error))
     except (PortTaken, JournalUnreadable, OSError) as error:

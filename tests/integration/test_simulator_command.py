@@ -144,14 +144,13 @@ def commands() -> Iterator[list[Command]]:
 async def test_a_kill_loses_nothing_that_was_said(tmp_path: Path, commands: list[Command]) -> None:
     state, settings = state_with_keys(tmp_path), tmp_path / "settings.json"
     async with merchant_server() as merchant:
-        written = ("--settings", str(settings), "--env", str(tmp_path / "payments.env"))
+        written = ("--settings", str(settings), "--env", str(tmp_path / "payments.env"), "--notify", merchant.url)
         first = await asyncio.to_thread(Command, state, *written, "--students", "1", "--think", "0")
         commands.append(first)
         given = json.loads(settings.read_bytes())["wechat"]
         assert stat.S_IMODE(os.stat(settings).st_mode) == 0o600
         assert given["base_url"] == first.url
         told = {name: value or "" for name, value in dotenv_values(tmp_path / "payments.env").items()}
-        told["PAYMENTS_WECHAT_NOTIFY_URL"] = merchant.url
         channel, wrong = read_channel("wechat", told, told["PAYMENTS_ENVIRONMENT"])
         assert channel is not None and not wrong
         read_keys(channel.config)
