@@ -15,7 +15,7 @@ from payments.simulator import events
 from payments.simulator.alipay_account import INSTITUTION, Account
 from payments.simulator.alipay_words import Denied, fen, moment, moved, parsed, refused, said, span
 from payments.simulator.books import OrderBook
-from payments.simulator.desk import Desk, Refusal
+from payments.simulator.desk import HELD_BY_PAYER, Desk, Refusal
 from payments.simulator.events import OrderKey
 from payments.simulator.protocol import Answer
 
@@ -127,7 +127,7 @@ class Orders:
             expires_at=self._desk.clock.now() + life,
             is_split=True,
             params=params,
-            terms={"out_request_no": wish.out_request_no},
+            terms={"out_request_no": wish.out_request_no, HELD_BY_PAYER: "1"},
         )
 
     def _order(

@@ -28,6 +28,9 @@ from payments.simulator.faults import Fault, FaultName, FaultPlan
 from payments.simulator.rules import FROZEN_AT_MOST, WORK_S, PayResult
 from payments.simulator.rules import Refusal as Refusal
 
+#: A term of orders whose money was frozen where it is, and never came to the merchant.
+HELD_BY_PAYER = "held_by_payer"
+
 
 class Desk:
     """One provider house: books, clock and fault plan. All of it is plain and immediate."""
@@ -333,7 +336,8 @@ class Desk:
         return self._thaw() + self._finish()
 
     def _thaw(self) -> int:
-        """What was frozen for too long is the merchant's without its asking."""
+        """What was frozen for too long is the merchant's without its asking; where it stayed on the payer's own
+        account, it is the payer's."""
         freezings, now = self.books.freezings, self.clock.now()
         thawed = 0
         while freezings and now - freezings[0][0] >= FROZEN_AT_MOST:
@@ -341,6 +345,11 @@ class Desk:
             if order.is_unfrozen:
                 continue
             number = f"thawed-{order.charges[0].transaction_id}"
+            if HELD_BY_PAYER in order.opened.terms:
+                if order.frozen_fen > 0:
+                    self.refund(order, number, order.frozen_fen, takes_s=0.0)
+                    thawed += 1
+                continue
             self.books.book(
                 events.SplitOpened(
                     key=order.key,

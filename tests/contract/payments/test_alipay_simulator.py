@@ -247,6 +247,15 @@ async def test_a_freeze_is_taken_back_whole(frozen: Rig) -> None:
     assert (await call(sdk.server_api, "alipay.fund.auth.order.unfreeze", content))["sub_code"] == "isv.missing-param"
 
 
+async def test_what_is_frozen_for_too_long_is_the_payers_again(frozen: Rig) -> None:
+    book = await frozen.paid()
+    later = frozen.house.clock.now() + timedelta(days=31)
+    frozen.house.set_clock(rate=frozen.house.plan.rate, calendar_rate=1, now_ms=round(later.timestamp() * 1000))
+    await until(lambda: book.refunded_fen == 1000, "the end of the freeze")
+    assert (book.frozen_fen, book.unfrozen_fen) == (0, 0)
+    await until(lambda: len(frozen.server.heard) == 2, "its notification")
+
+
 async def test_a_capture_is_for_what_is_frozen(frozen: Rig) -> None:
     sdk = sdk_of(frozen)
     book = await frozen.paid()
