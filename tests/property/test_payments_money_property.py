@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from payments.account import ReviewWithdrawal
 from payments.channels.sandbox import shape
-from payments.money import Fen
+from payments.money import Fen, Party
 from payments.outcomes import Receiver
 from payments.port import PaymentsError, Settle, Share, Subsidy
 from payments.settlement import by_weight
@@ -70,7 +70,7 @@ def test_every_fen_reaches_somebody_once_on_postgresql(
 async def _play(url: str, bank_url: str, coupon_fen: int, payer: str, actions: list[tuple[object, ...]]) -> None:
     shapes = (shape("sandbox", can_transfer=coupon_fen % 2 == 0), shape("sandbox_backup"))
     async with Desk(url, bank_url, shapes, TERMS) as desk:
-        party = "campus" if payer == "campus" else "platform"
+        party: Party = "campus" if payer == "campus" else "platform"
         account = "nu" if payer == "campus" else "platform"
         for name in NAMES:
             fen = coupon_fen if name == "a" else 0

@@ -15,8 +15,8 @@ from tests.payments_desk import START
 _INTENT = (
     "INSERT INTO intents (id, campus_id, order_ref, payer_ref, amount_fen, description, channels, expires_at, phase,"
     " hold_state, paid_attempt, is_suspicious, is_settling, captured_fen, released_fen, refunded_fen, reason,"
-    " created_at) VALUES (:id, 'nu', :ref, 'stu', 1000, '', '[\"sandbox\"]', :at, 'open', :hold, :attempt, FALSE, TRUE, :captured,"
-    " 0, :refunded, '', :at)"
+    " created_at) VALUES (:id, 'nu', :ref, 'stu', 1000, '', '[\"sandbox\"]', :at, 'open', :hold, :attempt, FALSE, TRUE,"
+    " :captured, 0, :refunded, '', :at)"
 )
 _ATTEMPT = (
     "INSERT INTO attempts (id, intent_id, number, channel, state, amount_fen, created_at, changed_at, expires_at,"

@@ -9,9 +9,12 @@ import pytest
 
 from payments.account import RefundPart
 from payments.channels.sandbox import shape
-from payments.port import CommandRefused, Refunded, RefundOverdue, Released, Settled
+from payments.money import Fen
+from payments.port import CommandRefused, Refund, Refunded, RefundOverdue, Released, Settled
 from payments.terms import DAY_S
 from tests.payments_desk import Desk, sqlite_desk
+
+AGAIN = Refund(id="other", intent_id="int_a", refund_id="refund-a-1", amount_fen=5, reason="")
 
 
 @pytest.fixture
@@ -179,7 +182,7 @@ async def test_a_refund_that_takes_too_long_is_told_once_and_goes_on(desk: Desk)
     await desk.advance(3600)
     (refund,) = await desk.payments.refunds(is_open=False)
     assert refund.state == "done" and refund.done_at is not None
-    assert refund.parts == (RefundPart(path="borne", party="runner", account_ref="run", amount_fen=100),)
+    assert refund.parts == (RefundPart(path="borne", party="runner", account_ref="run", amount_fen=Fen(100)),)
     await desk.assert_books()
 
 
@@ -209,7 +212,7 @@ async def test_refunds_are_refused_where_there_is_nothing(desk: Desk) -> None:
     await desk.pay()
     await desk.refund("a", 100)
     with pytest.raises(CommandRefused, match="exists already"):
-        await desk.payments.submit(_again())
+        await desk.payments.submit(AGAIN)
     for turn in range(2, 49):
         await desk.refund("a", 1, turn=turn)
     with pytest.raises(CommandRefused, match="as often as the institution allows"):
@@ -217,9 +220,3 @@ async def test_refunds_are_refused_where_there_is_nothing(desk: Desk) -> None:
     await desk.release()
     assert (await desk.view()).hold_state == "released"
     await desk.assert_books()
-
-
-def _again() -> object:
-    from payments.port import Refund
-
-    return Refund(id="other", intent_id="int_a", refund_id="refund-a-1", amount_fen=5, reason="")
