@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from payments.alarms import (
     AlarmView,
     Certificate,
     Facts,
+    Flow,
     GhostHour,
     Limits,
     OpenBreaker,
@@ -104,9 +105,10 @@ class Watch:
 
     def _facts(self, now: datetime, uow: UnitOfWork) -> Facts:
         limits, rows = self._limits, uow.alarms
+        flows = rows.flows(now, timedelta(seconds=limits.quiet_s), timedelta(seconds=limits.time_to_pay_s))
         return Facts(
-            hours=self._hours(uow),
-            flows=rows.flows(now, timedelta(seconds=limits.quiet_s), timedelta(seconds=limits.time_to_pay_s)),
+            hours=self._hours(flows, rows.open()),
+            flows=flows,
             suspicious=rows.suspicious(),
             ghosts=self._newest_ghosts(uow, now),
             refused_callbacks=_refused(uow, now - HOUR),
@@ -118,9 +120,10 @@ class Watch:
             refunds=rows.overdue_refunds(now - timedelta(seconds=limits.refund_s)),
         )
 
-    def _hours(self, uow: UnitOfWork) -> list[ServiceHours]:
+    def _hours(self, flows: Iterable[Flow], open_alarms: Iterable[AlarmView]) -> list[ServiceHours]:
+        """The hours of every campus where something happens, or is quiet already."""
         known = {hours.campus_id: hours for hours in self._sources.hours()}
-        for campus_id in uow.alarms.campuses():
+        for campus_id in {*(flow.campus_id for flow in flows), *(alarm.campus_id for alarm in open_alarms)} - {""}:
             known.setdefault(campus_id, ServiceHours(campus_id=campus_id))
         return [known[campus_id] for campus_id in sorted(known)]
 

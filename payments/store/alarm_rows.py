@@ -22,8 +22,9 @@ MOST_CLOSED = 2000
 #: So many deliveries wait at most; when more come, the oldest ones are dropped.
 MOST_DELIVERIES = 1000
 WEEK = timedelta(days=7)
-#: Holds that still have money.
-_HOLDING = ("held", "capturing", "releasing", "release_failed")
+_IS_SUSPICIOUS = sa.text(r.SUSPICIOUS)
+_IS_HOLDING = sa.text(r.HOLDING)
+_IS_UNFINISHED = sa.text(r.UNFINISHED)
 
 #: Instructions after which money is with its payer again.
 _TO_PAYERS = ("refund", "release", "refund_duplicate", "give_back", "take_back")
@@ -62,10 +63,6 @@ class AlarmRows:
         return [to_record(AlarmView, row) for row in self._connection.execute(query)]
 
     # -- facts ----------------------------------------------------------------------------------------------------
-
-    def campuses(self) -> list[str]:
-        """Every campus that an intent was opened for."""
-        return list(self._connection.execute(sa.select(t.intents.c.campus_id).distinct()).scalars())
 
     def flows(self, now: datetime, within: timedelta, time_to_pay: timedelta) -> list[Flow]:
         """What the payers of each campus did; whoever has only just begun is not counted."""
@@ -120,7 +117,7 @@ class AlarmRows:
     def suspicious(self) -> list[Waiting]:
         """Suspicious payments, per campus."""
         c = t.intents.c
-        return self._waiting(c.campus_id, c.created_at, c.order_ref, t.intents, c.is_suspicious)
+        return self._waiting(c.campus_id, c.created_at, c.order_ref, t.intents, _IS_SUSPICIOUS)
 
     def old_holds(self, before: datetime) -> list[Waiting]:
         """Money that came in before that and is held still, per campus."""
@@ -136,14 +133,14 @@ class AlarmRows:
             c.created_at,
             c.order_ref,
             t.intents,
-            sa.and_(c.hold_state.in_(_HOLDING), c.created_at < before, paid_before),
+            sa.and_(_IS_HOLDING, c.created_at < before, paid_before),
         )
 
     def overdue_refunds(self, before: datetime) -> list[Waiting]:
         """Money that was to be back with its payer and is not, per campus."""
         o, i = t.instructions.c, t.intents.c
         joined = t.instructions.join(t.intents, o.intent_id == i.id)
-        is_overdue = sa.and_(sa.not_(o.is_done), o.created_at < before, o.kind.in_(_TO_PAYERS))
+        is_overdue = sa.and_(_IS_UNFINISHED, o.created_at < before, o.kind.in_(_TO_PAYERS))
         return self._waiting(i.campus_id, o.created_at, i.order_ref, joined, is_overdue)
 
     def _waiting(
@@ -152,7 +149,7 @@ class AlarmRows:
         at: sa.Column[Any],
         name: sa.Column[Any],
         source: sa.FromClause,
-        condition: sa.ColumnElement[bool] | sa.Column[Any],
+        condition: sa.ColumnElement[bool] | sa.TextClause,
     ) -> list[Waiting]:
         query = (
             sa.select(of, sa.func.count().label("number"), sa.func.min(at, type_=at.type).label("oldest_at"))

@@ -51,7 +51,8 @@ class Outbox:
         self._connection = connection
 
     def add(self, event: AnyEvent) -> None:
-        values = {"id": event.id, "intent_id": event.intent_id, "body": msgspec.json.encode(event).decode()}
+        """Put an event about an intent, or an alarm (which is about none), on offer."""
+        values = {"id": event.id, "intent_id": event.intent_id or "alarm", "body": msgspec.json.encode(event).decode()}
         self._connection.execute(sa.insert(t.outbox).values(**values))
 
     def add_of_account(self, event: AccountEvent) -> None:
@@ -59,7 +60,7 @@ class Outbox:
         self._connection.execute(sa.insert(t.outbox).values(**values))
 
     def waiting(self, limit: int) -> list[AnyEvent]:
-        """Unacknowledged events of intents, oldest first."""
+        """Unacknowledged events of intents and alarms, oldest first."""
         rows = self._waiting(t.outbox.c.intent_id != "", limit)
         return [msgspec.structs.replace(_event.decode(body), seq=seq) for seq, body in rows]
 

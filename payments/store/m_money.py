@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from payments.store.reconcile_tables import UNFINISHED
+
 #: Days of 86 400 s, in microseconds: how long after payment a runner's part is paid at the latest.
 _PAY_WITHIN_US = 25 * 86_400_000_000
 _REFUND_WITHIN_US = 86_400_000_000
@@ -45,6 +47,7 @@ MONEY = (
     "CREATE INDEX instructions_due ON instructions (due_at) WHERE due_at IS NOT NULL",
     "CREATE INDEX instructions_intent ON instructions (intent_id)",
     "CREATE INDEX instructions_subject ON instructions (subject) WHERE subject <> ''",
+    f"CREATE INDEX instructions_unfinished ON instructions (created_at) WHERE {UNFINISHED}",
     """
     CREATE TABLE subsidies (
         intent_id TEXT NOT NULL REFERENCES intents (id),

@@ -6,6 +6,11 @@ import sqlalchemy as sa
 
 from payments.store.tables import Instant, Json, metadata
 
+#: What the watch asks for every minute, in the words of the partial indexes that answer it.
+SUSPICIOUS = "is_suspicious"
+HOLDING = "hold_state IN ('held', 'capturing', 'releasing', 'release_failed')"
+UNFINISHED = "NOT is_done"
+
 reconciliations = sa.Table(
     "reconciliations",
     metadata,
