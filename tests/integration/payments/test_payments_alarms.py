@@ -292,5 +292,6 @@ async def test_alarm_events_are_whole(room: Room) -> None:
     )
     assert delivery.id == event.id
     assert msgspec.json.decode(delivery.body, type=Alarm).kind == "certificate_expires"
+    assert await room.desk.payments.account_events() == []
     await room.desk.payments.acknowledge([event.id])
     assert await room.desk.payments.events() == []
