@@ -56,7 +56,8 @@ def _keys_made() -> Path:
 
 
 class Server(Merchant):
-    """A merchant's server that answers as the channel would: a callback is accepted, unless a test refuses it."""
+    """A merchant's server that answers as the channel would: a callback that is proved is accepted, unless a test
+    refuses it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,8 +67,9 @@ class Server(Merchant):
 
     async def _hear(self, request: web.Request) -> web.Response:
         self.heard.append((dict(request.headers), await request.read()))
-        self.refusals, is_accepted = max(0, self.refusals - 1), self.refusals == 0
-        reply = self.channel.reply(is_accepted=is_accepted)
+        is_believed = not isinstance(self.channel.read_callback(*self.heard[-1]), BadNotice)
+        self.refusals, is_refused = max(0, self.refusals - 1), self.refusals > 0
+        reply = self.channel.reply(is_accepted=is_believed and not is_refused)
         return web.Response(status=reply.status, body=reply.body)
 
     def notices(self) -> list[Any]:
@@ -140,8 +142,9 @@ class Rig:
         self.number = f"ATTEMPT{self._tests:04d}"
 
     def is_told(self, number: str = "") -> bool:
-        """Whether the merchant has heard everything about the order."""
-        return all(notice.is_heard for notice in self.house.books.notices_of(self.book(number).key))
+        """Whether the merchant has heard everything about the order, as far as the provider goes on."""
+        notices = self.house.books.notices_of(self.book(number).key)
+        return all(notice.is_heard or notice.due_at_s is None for notice in notices)
 
     # -- what a payer does --------------------------------------------------------------------------------------------
 
