@@ -191,7 +191,9 @@ async def test_what_is_refused_says_why(one: Rig, sdk: AliPay) -> None:
     assert await code("alipay.trade.query", {"out_trade_no": "x"}, timestamp="2001-01-01 00:00:00") == (
         "isv.invalid-timestamp"
     )
+    assert await code("alipay.trade.query", {"out_trade_no": "x"}, timestamp="soon") == "isv.invalid-timestamp"
     assert await code("alipay.trade.query", {"out_trade_no": "x"}, charset="gbk") == "isv.invalid-charset"
+    assert await code("alipay.trade.query", "not JSON") == "isv.invalid-parameter"
     bill = "alipay.data.dataservice.bill.downloadurl.query"
     assert await code(bill, {"bill_type": "trade", "bill_date": "2001-01-01"}) == "isp.bill_not_exist"
     assert await code(bill, {"bill_type": "trade", "bill_date": "soon"}) == "isv.invalid-parameter"
@@ -201,6 +203,24 @@ async def test_what_is_refused_says_why(one: Rig, sdk: AliPay) -> None:
         await call(stranger.api_alipay_trade_query, out_trade_no="x")
     stolen = sdk_of(one, app_private_key=one.house.protocols["alipay"]._account._own.private_pem)  # type: ignore[attr-defined]
     assert (await call(stolen.api_alipay_trade_query, out_trade_no="x"))["sub_code"] == "isv.invalid-signature"
+
+
+async def test_what_is_no_request_is_answered_too(one: Rig) -> None:
+    async with ClientSession() as session:
+        answer = await (await session.post(f"{one.house.base_url}/gateway.do", data=b"\xff")).read()
+        assert b"isv.missing-app-id" in answer
+        nothing = await (await session.get(f"{one.house.base_url}/alipay/bill?type=other&date=2026-01-01")).text()
+        assert "isp.bill_not_exist" in nothing
+
+
+async def test_a_payer_may_have_a_number_of_their_own(one: Rig, sdk: AliPay) -> None:
+    await one.credential()
+    assert one.house.desk.pay(one.book(), "2088123412341234") == "paid"
+    found = await call(sdk.api_alipay_trade_query, out_trade_no=one.number)
+    assert found["buyer_user_id"] == "2088123412341234"
+    await one.channel.refund(one.number, f"{one.number}R", Fen(1000))
+    again = await call(sdk.api_alipay_trade_cancel, out_trade_no=one.number)
+    assert (again["action"], one.book().refunded_fen) == ("refund", 1000), "there is nothing left to refund"
 
 
 async def test_a_wrong_signature_of_the_simulators_is_seen(one: Rig, sdk: AliPay) -> None:
@@ -350,6 +370,10 @@ async def test_a_refund_may_take_parts_back(one: Rig, sdk: AliPay) -> None:
         assert (said["code"], book.taken_back_fen, book.refunded_fen) == ("10000", 60, 1000), said
     said = await call(sdk.api_alipay_trade_refund, "1.00", **{**ask, "out_request_no": "R2"})
     assert said["sub_code"] == "ACQ.REFUND_ROYALTY_PARAM_ERROR"
+    wrong(one.house, "return_failed count=1")
+    back[0]["amount"] = "0.40"
+    said = await call(sdk.api_alipay_trade_refund, "1.00", **{**ask, "out_request_no": "R3"})
+    assert said["sub_code"] == "ACQ.REFUND_ROYALTY_ERROR"
 
 
 async def test_receivers_are_bound_and_let_go(one: Rig, sdk: AliPay) -> None:
