@@ -20,6 +20,7 @@ class Permission(StrEnum):
     PERSONAL_REVEAL = "personal.reveal"
     AUDIT_READ = "audit.read"
     MONEY_READ = "money.read"
+    MONEY_MANAGE = "money.manage"
     CAMPUS_MANAGE_SETTINGS = "campus.manage_settings"
     CAMPUS_MANAGE = "campus.manage"
 
@@ -33,7 +34,7 @@ GROUPS: dict[Role, frozenset[Permission]] = {
     Role.RUNNER: _STUDENT | {_P.TASKS_CARRY},
     Role.OPERATOR: frozenset({
         _P.ORDERS_READ_ANY, _P.ORDERS_REASSIGN, _P.ACCOUNTS_MANAGE, _P.PERSONAL_REVEAL, _P.AUDIT_READ, _P.MONEY_READ,
-        _P.CAMPUS_MANAGE_SETTINGS,
+        _P.MONEY_MANAGE, _P.CAMPUS_MANAGE_SETTINGS,
     }),
     Role.ADMIN: frozenset(Permission),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from ..model.task import Task, TaskStatus
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
 from .escalate import begin_waiting
+from .money_alerts import alert_order, apply_alarms
 from .order_view import ms
 from .tell import tell
 
@@ -34,12 +35,13 @@ async def apply_payments(ctx: Context) -> int:
             by_order.setdefault(event.order_ref, []).append(event)
     outcomes = await asyncio.gather(*(_apply_in_order(ctx, part) for part in by_order.values()))
     applied = [event_id for part, _ in outcomes for event_id in part]
-    # An alarm is about no order; payments keeps the list of alarms for whoever shows it.
-    applied += [event.id for event in events if not event.order_ref]
+    # An alarm is about no order.
+    alarms, alarm_problem = await apply_alarms(ctx, [event for event in events if not event.order_ref])
+    applied += alarms
     await ctx.payments.acknowledge(applied)
     if applied:
         ctx.announce()
-    problem = next((error for _, error in outcomes if error is not None), None)
+    problem = next((error for _, error in outcomes if error is not None), alarm_problem)
     if problem is not None and not applied:
         raise problem
     return len(applied)
@@ -105,6 +107,8 @@ def _apply(uow: UnitOfWork, order: Order, event: port.AnyEvent) -> None:
                 f"Money of {order.id[-6:]}: {event.reason}",
             )
             tell(uow, EventKind.MONEY_ALERT, order, problem=kind, reason=event.reason)
+        case port.RefundOverdue() | port.HoldExpiring() | port.SubsidyOwed() | port.RiskJudged():
+            alert_order(uow, order, event)
 
 
 def _paid(uow: UnitOfWork, order: Order, event: port.Paid) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import BigInteger, case, func, select, type_coerce
@@ -31,6 +31,18 @@ class WorkedDay(NamedTuple):
     last_at: datetime
 
 
+class PaidDay(NamedTuple):
+    """The orders that were paid since a day began, and what became of their money; when the newest since the day
+    before was paid."""
+
+    orders: int
+    held_fen: Fen
+    captured_fen: Fen
+    released_fen: Fen
+    refunded_fen: Fen
+    last_paid_at: datetime | None
+
+
 class Statistics:
     def __init__(self, scope: CampusScope) -> None:
         self._scope = scope
@@ -45,6 +57,17 @@ class Statistics:
         ).one()  # fmt: skip
         orders, service_fen, on_time = (int(value) for value in row)
         return RunnerDay(orders, Fen(service_fen), on_time, orders - on_time)
+
+    def paid_day(self, day_start: datetime) -> PaidDay:
+        """Payments from ``day_start`` on."""
+        # Nobody takes a day to pay; orders are found by when they were placed.
+        recent = select().where(self._scope.mine(t), t.c.placed_at >= day_start - timedelta(days=1))
+        names = (t.c.held_fen, t.c.captured_fen, t.c.released_fen, t.c.refunded_fen)
+        sums = recent.with_only_columns(func.count(), *(func.coalesce(func.sum(name), 0) for name in names))
+        row = self._sql.execute(sums.where(t.c.paid_at >= day_start)).one()
+        newest = self._sql.execute(recent.with_only_columns(func.max(t.c.paid_at))).scalar_one()
+        orders, held, captured, released, refunded = (int(value) for value in row)
+        return PaidDay(orders, Fen(held), Fen(captured), Fen(released), Fen(refunded), newest)
 
     def days(self, day_start: datetime) -> list[WorkedDay]:
         """Of everybody who has delivered something from ``day_start`` on."""

@@ -102,3 +102,29 @@ class InTime(Request, frozen=True, kw_only=True):
 
     since: Moment | None = None
     until: Moment | None = None
+
+
+class Few(Request, frozen=True, kw_only=True):
+    """The first so many of a list that is short by nature."""
+
+    limit: Limit = 50
+
+
+class Many(Request, frozen=True, kw_only=True):
+    """The first so many of a list that may be long."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 500
+
+
+class InHours(Request, frozen=True, kw_only=True):
+    """The last so many hours."""
+
+    hours: Annotated[int, Meta(ge=1, le=168)] = 24
+
+
+class ListCases(Request, frozen=True, kw_only=True):
+    """Cases of risk, newest first; ``before`` is the ``seq`` of the last case of the page before."""
+
+    limit: Limit = 30
+    before: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    only_open: bool = False

@@ -45,6 +45,7 @@ from ..model import views as vw
 from ..model.timetable_files import MAX_BYTES
 from . import queries as qs
 from . import session_routes as session
+from .money_routes import MONEY_ROUTES
 from .route import CALLBACK_LIMIT, PHOTO_LIMIT, Accepted, Anyone, Call, Raw, Route
 
 _PUBLIC, _SIGNED_IN = Anyone.PUBLIC, Anyone.SIGNED_IN
@@ -309,6 +310,5 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/audit", P.AUDIT_READ,
           lambda c: read_audit.audit(c.ctx, c.me, limit=c.query.limit, before=c.query.before), ov.AuditPage,
           "Who changed what, and why", query=qs.ListAudit),
-    Route("GET", "/money", P.MONEY_READ, lambda c: watch_console.money(c.ctx, c.me), ov.MoneyView,
-          "The campus's money, from the books"),
+    *MONEY_ROUTES,
 )  # fmt: skip

@@ -22,6 +22,8 @@ from dispatch.model.task import TaskStatus
 from dispatch.web.queries import AtVersion, WhyNot
 from dispatch.web.route import Anyone, Route
 from dispatch.web.routes import ROUTES
+from payments.risk import RuleBook
+from tests.money_scene import add_case, add_item, add_run, guard
 
 #: What each route is sent by somebody who may use it; a route that is missing here fails the test.
 
@@ -86,7 +88,12 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "PUT /geofences/{id}": lambda s: {**s.fence, "version": 0},
     "PUT /geofences/{id}/zone": lambda s: {"version": 0, "mode": "grab"},
     "DELETE /geofences/{id}": _nothing,
+    "POST /money/items/{id}/take": _nothing,
+    "POST /money/items/{id}/close": lambda s: {"reason": "the bank was asked"},
+    "POST /money/risk-cases/{id}/review": lambda s: {"is_released": True, "reason": "called the payer"},
 }
+#: A channel's day belongs to all campuses; each is shown what is its own of it.
+SHARED = ("/money/runs/{id}", "/money/runs/{id}/csv")
 #: Walked last: it ends the sessions that the others use.
 LAST = "POST /auth/sign-out"
 EVERYBODY = ("nobody", "student", "other student", "other runner", "carrier", "operator", "foreign operator", "admin")
@@ -131,6 +138,11 @@ class Scene:
         self.fence = {"name": "中心广场", "shape": circle}
         made = await self.house.call("POST", "/geofences", self.fence, who=self.people["operator"])
         self.ids["geofences"] = made.json["id"]
+        guard(self.house.payments, RuleBook(default=()))
+        self.ids["money/runs"] = await add_run(self.house.payments)
+        self.ids["money/items"] = (await add_item(self.house.payments, self.house.campus_id)).id
+        case_id = await add_case(self.house.payments, self.house.campus_id, self.people["student"].id)
+        self.ids["money/risk-cases"] = case_id
 
     async def renew(self, number: int, *, is_credit: bool) -> None:
         """A fresh carried order with an offer and a photo, so that no route lives off what another one did."""
@@ -177,7 +189,7 @@ class Scene:
         await self.house.ctx.store.run(self.house.campus_id, done)
 
     def url(self, route: Route) -> str:
-        kind = route.path.split("/")[1]
+        kind = route.path.split("/{")[0].strip("/")
         named = {"campuses": self.house.campus_id, **self.ids}.get(kind, "x")
         asked = {AtVersion: "?version=0", WhyNot: f"?runner_id={self.people['carrier'].id}"}
         query = asked.get(route.query, "")
@@ -196,7 +208,7 @@ def permitted(route: Route, name: str) -> bool:
 
 def is_theirs(route: Route, name: str) -> bool:
     """Whether the thing in the URL is one that they may touch."""
-    if "{id}" not in route.path or route.needs is Anyone.PUBLIC:
+    if "{id}" not in route.path or route.needs is Anyone.PUBLIC or route.path in SHARED:
         return True
     return name in PARTIES[route.party]
 

@@ -1,0 +1,117 @@
+"""What the campus team does about its money: takes and closes items of reconciliation, decides on risk; all audited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from payments.port import PaymentsError, WithdrawalRefused
+from payments.reconcile_view import WorkItemView
+from payments.risk import RiskCase
+
+from ..access.permissions import Permission
+from ..access.principal import Principal
+from ..model.errors import InvalidInput, NotFound, Refusal, WrongState
+from ..model.money_views import CloseItem, ReviewRisk, RiskCaseView, TakeItem, WorkItem
+from .context import Context
+from .watch_money import case_views, find_item, item_views
+
+_UNKNOWN = frozenset({"unknown_item", "unknown_intent", "unknown_withdrawal", "no_such_run", "unknown_channel"})
+#: Cases are looked through in pages of this size, and no more than so many pages of old ones.
+_PAGE, _PAGES = 500, 20
+
+
+def refusal_of(refused: PaymentsError | ValueError) -> Refusal:
+    """A refusal of payments in the form of this house."""
+    if isinstance(refused, WithdrawalRefused):
+        return InvalidInput(str(refused), field=refused.field, limit=refused.limit)
+    if isinstance(refused, PaymentsError):
+        kind = NotFound if refused.code in _UNKNOWN else WrongState
+        return kind(f"{refused.code}: {refused}", code=refused.code)
+    field, _, why = str(refused).partition(":")
+    return InvalidInput(str(refused), field=field if why and field.isidentifier() else None)
+
+
+@contextmanager
+def payments_refusals() -> Iterator[None]:
+    """What payments refuses inside is this house's refusal outside."""
+    try:
+        yield
+    except (PaymentsError, ValueError) as refused:
+        raise refusal_of(refused) from refused
+
+
+async def take_item(ctx: Context, who: Principal, item_id: str, request: TakeItem) -> WorkItem:
+    """Look into an item oneself."""
+    who.require(Permission.MONEY_MANAGE)
+    before = await find_item(ctx, who, item_id)
+    with payments_refusals():
+        after = await ctx.payments.take_item(item_id, who.account_id, request.instead_of or "")
+    return await _told(ctx, who, "take_work_item", before, after, "")
+
+
+async def close_item(ctx: Context, who: Principal, item_id: str, request: CloseItem) -> WorkItem:
+    """It is settled, and why."""
+    who.require(Permission.MONEY_MANAGE)
+    reason = _said(request.reason)
+    before = await find_item(ctx, who, item_id)
+    with payments_refusals():
+        after = await ctx.payments.close_item(item_id, who.account_id, reason)
+    return await _told(ctx, who, "close_work_item", before, after, reason)
+
+
+async def _told(
+    ctx: Context, who: Principal, action: str, before: WorkItemView, after: WorkItemView, reason: str
+) -> WorkItem:
+    if (before.state, before.handler) != (after.state, after.handler):
+        was, now = _shown(before), _shown(after)
+        await ctx.store.run(
+            who.campus_id, lambda uow: uow.audit.add(who.account_id, action, after.id, reason, was, now)
+        )
+    (view,) = await item_views(ctx, who, [after])
+    return view
+
+
+def _shown(item: WorkItemView) -> dict[str, str | int]:
+    return {
+        "state": item.state, "handler": item.handler, "run_id": item.run_id, "kind": item.kind,
+        "number": item.number, "ours_fen": item.ours_fen, "theirs_fen": item.theirs_fen,
+    }  # fmt: skip
+
+
+async def review_risk(ctx: Context, who: Principal, case_id: str, request: ReviewRisk) -> RiskCaseView:
+    """Let go on what risk holds, or refuse it."""
+    who.require(Permission.MONEY_MANAGE)
+    reason = _said(request.reason)
+    before = await _find_case(ctx, who, case_id)
+    with payments_refusals():
+        await ctx.payments.review_risk(case_id, is_released=request.is_released, by=who.account_id, reason=reason)
+    after = await _find_case(ctx, who, case_id)
+    if before.standing != after.standing:
+        action = "release_risk" if request.is_released else "refuse_risk"
+        was, now = {"standing": before.standing}, {"standing": after.standing, "amount_fen": after.amount_fen}
+        await ctx.store.run(who.campus_id, lambda uow: uow.audit.add(who.account_id, action, case_id, reason, was, now))
+    ctx.announce()
+    (view,) = await case_views(ctx, who, [after])
+    return view
+
+
+async def _find_case(ctx: Context, who: Principal, case_id: str) -> RiskCase:
+    """The case, decided or not; raises :class:`NotFound`, also for another campus's."""
+    for only_open in (True, False):
+        before: int | None = None
+        for _ in range(_PAGES):
+            page = await ctx.payments.risk_cases(who.campus_id, _PAGE, before, only_open)
+            for case in page:
+                if case.id == case_id:
+                    return case
+            if len(page) < _PAGE:
+                break
+            before = page[-1].seq
+    raise NotFound("there is no such case here")
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise InvalidInput("say why", field="reason")
+    return reason.strip()

@@ -1,0 +1,245 @@
+"""What the campus team is answered about money: the day, an order's trace, reconciliation, alarms, risk."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from .operator_views import MoneyView
+from .requests import IdText, Request
+from .views import View
+
+Reason = Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+class TakeItem(Request, frozen=True, kw_only=True):
+    """Look into it oneself, ``instead_of`` whoever has it now."""
+
+    instead_of: IdText | None = None
+
+
+class CloseItem(Request, frozen=True, kw_only=True):
+    """It is settled, and why."""
+
+    reason: Reason
+
+
+class ReviewRisk(Request, frozen=True, kw_only=True):
+    """Let it go on, or refuse it, and why."""
+
+    is_released: bool
+    reason: Reason
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+class MoneyToday(View, frozen=True, kw_only=True):
+    """The orders that were paid since the campus's day began, and what became of their money until now."""
+
+    day_start_ms: int
+    orders: int
+    held_fen: int
+    captured_fen: int
+    released_fen: int
+    refunded_fen: int
+
+
+class ChannelHealth(View, frozen=True, kw_only=True):
+    """A way to pay, which all campuses of a server share. ``ghosts_24h``: payments that no callback told of;
+    ``passed_over``: its operations that are passed over now; ``problems``: kinds of its open alarms."""
+
+    code: str
+    name_zh: str
+    name_en: str
+    is_available: bool
+    is_demo: bool
+    payments_24h: int
+    ghosts_24h: int
+    passed_over: list[str]
+    problems: list[str]
+
+
+class MoneyOverview(View, frozen=True, kw_only=True):
+    """Today at a glance. ``quiet_min``: since the last payment; None outside service hours or before the first one;
+    ``is_quiet``: it is an alarm."""
+
+    today: MoneyToday
+    totals: MoneyView
+    channels: list[ChannelHealth]
+    last_paid_at_ms: int | None
+    quiet_min: int | None
+    is_quiet: bool
+    now_ms: int
+
+
+class MoneyAlarmView(View, frozen=True, kw_only=True):
+    """An open alarm in words, and what to do about it. ``is_everywhere``: it is about no campus in particular."""
+
+    id: str
+    kind: str
+    subject: str
+    step: int
+    times: int
+    opened_at_ms: int
+    told_at_ms: int
+    is_everywhere: bool
+    parameters: dict[str, str | int]
+    text_zh: str
+    text_en: str
+    advice_zh: str
+    advice_en: str
+
+
+class MoneyAlarms(View, frozen=True, kw_only=True):
+    """Newest first."""
+
+    alarms: list[MoneyAlarmView]
+
+
+class CallbackHour(View, frozen=True, kw_only=True):
+    """A channel's payments of an hour; ``ghosts`` were proved by asking or by a bill alone."""
+
+    channel: str
+    begins_at_ms: int
+    payments: int
+    ghosts: int
+
+
+class CallbackTallies(View, frozen=True, kw_only=True):
+    """Newest hour first."""
+
+    hours: list[CallbackHour]
+
+
+class TraceEntry(View, frozen=True, kw_only=True):
+    """One thing that happened to an order's money, without secrets. ``subject``: the attempt's or the instruction's
+    number, or "" for the payment as a whole."""
+
+    seq: int
+    at_ms: int
+    kind: str
+    code: str
+    channel: str
+    subject: str
+    title_zh: str
+    title_en: str
+    facts: dict[str, Any]
+
+
+class TraceView(View, frozen=True, kw_only=True):
+    """Oldest first. ``is_cut``: older entries were left out."""
+
+    order_id: str
+    entries: list[TraceEntry]
+    is_cut: bool
+
+
+class DaySums(View, frozen=True, kw_only=True):
+    paid_fen: int
+    refunded_fen: int
+    split_fen: int
+    taken_back_fen: int
+
+
+class RunView(View, frozen=True, kw_only=True):
+    """One channel's day. The sums and counts are of the channel, so only a server with one campus shows them."""
+
+    id: str
+    channel: str
+    day: str
+    state: str
+    reason: str
+    tries: int
+    lines: int | None
+    mismatches: int | None
+    theirs: DaySums | None
+    ours: DaySums | None
+    ran_at_ms: int | None
+    due_at_ms: int | None
+
+
+class RunList(View, frozen=True, kw_only=True):
+    """The newest day first."""
+
+    runs: list[RunView]
+
+
+class WorkItem(View, frozen=True, kw_only=True):
+    """One difference between a bill and the books, and what was done about it. ``campus_id`` "": nobody knows whose."""
+
+    id: str
+    run_id: str
+    channel: str
+    day: str
+    kind: str
+    cause: str
+    what: str
+    number: str
+    transaction_id: str
+    campus_id: str
+    order_id: str
+    ours_fen: int
+    theirs_fen: int
+    repair: str
+    state: str
+    reason: str
+    handler: str
+    handler_name: str
+    is_mine: bool
+    tries: int
+    found_at_ms: int
+    changed_at_ms: int
+
+
+class RunWithItems(View, frozen=True, kw_only=True):
+    """A run and this campus's differences, repaired or not, oldest first."""
+
+    run: RunView
+    items: list[WorkItem]
+
+
+class WorkItems(View, frozen=True, kw_only=True):
+    """What needs a person, oldest first."""
+
+    items: list[WorkItem]
+
+
+class RiskObjection(View, frozen=True, kw_only=True):
+    code: str
+    decision: str
+    parameters: dict[str, int | str]
+
+
+class RiskCaseView(View, frozen=True, kw_only=True):
+    """A request that was objected to. ``needs_review``: it is held until somebody decides."""
+
+    seq: int
+    id: str
+    at_ms: int
+    kind: str
+    ref: str
+    order_id: str
+    account_id: str
+    account_name: str
+    amount_fen: int
+    decision: str
+    code: str
+    challenge: str
+    objections: list[RiskObjection]
+    standing: str
+    needs_review: bool
+    decided_at_ms: int | None
+    decided_by_name: str
+    decided_because: str
+
+
+class RiskCases(View, frozen=True, kw_only=True):
+    """Newest first; ``next_before`` pages back."""
+
+    cases: list[RiskCaseView]
+    next_before: int | None
