@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,3 +160,8 @@ def test_the_table_of_states_is_whole() -> None:
     assert may_follow("failed", "suspicious")
     assert outward_state(Facts(is_over=True, is_busy=True)) == "failed"
     assert as_markdown().count("\n") == 6
+
+
+def test_the_document_shows_the_table_that_the_code_decides_by() -> None:
+    document = Path(__file__).resolve().parents[2] / "docs" / "PAYMENT_STATES.md"
+    assert as_markdown() in document.read_text(encoding="utf-8")
