@@ -102,7 +102,8 @@ def _fill(made: Ledgers) -> None:
         "payments",
         "INSERT INTO intents VALUES ('i1','ord_1',700,'open','captured'), ('i2','ord_2',500,'cancelled','released'),"
         " ('i3','ord_3',400,'open','held'), ('i4','ord_4',300,'open','held')",
-        "INSERT INTO attempts VALUES ('a1','i1','paid',500), ('a2','i2','paid',500), ('a3','i3','paid',500), ('a4','i4','paid',500)",
+        "INSERT INTO attempts VALUES ('a1','i1','paid',500), ('a2','i2','paid',500), ('a3','i3','paid',500),"
+        " ('a4','i4','paid',500)",
         "INSERT INTO entries VALUES"
         " (1,'i1','ord_1','a1','bank:s','student:x',700,'pay_in'),"
         " (2,'i1','ord_1','a1','student:x','escrow:i1',700,'hold'),"
