@@ -28,7 +28,8 @@ Verdict = Literal["worked", "failed", "neutral"]
 
 
 class BreakerView(msgspec.Struct, frozen=True, kw_only=True):
-    """A breaker as metrics and alarms see it. ``slow``: calls under way for longer than they should be."""
+    """A breaker as metrics and alarms see it. ``slow``: calls under way for longer than they should be;
+    ``open_s``: since it opened, however many probes have failed since."""
 
     channel: str
     operation: str
@@ -51,6 +52,7 @@ class Breaker:
         self._newest: deque[bool] = deque(maxlen=NEWEST)
         self._failures = 0
         self._open_since: float | None = None
+        self._in_trouble_since = 0.0
         self._open_s = OPEN_S
         self._probes: dict[int, float] = {}
         self._promised: deque[float] = deque(maxlen=PROBES)
@@ -127,12 +129,14 @@ class Breaker:
             failures=self._failures,
             under_way=len(self._under_way),
             slow=self.slow(now_s),
-            open_s=0.0 if self._open_since is None else now_s - self._open_since,
+            open_s=0.0 if self._open_since is None else now_s - self._in_trouble_since,
             calls=self._calls,
             failed_calls=self._failed_calls,
         )
 
     def _open(self, now_s: float) -> None:
+        if self._open_since is None:
+            self._in_trouble_since = now_s
         self._open_since = now_s
         self._good_probes = 0
         self._probes.clear()

@@ -111,6 +111,7 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long() -> None:
         open_s = min(2 * open_s, LONGEST_OPEN_S)
         assert breaker.state(now_s + open_s - 0.01) == "open"
     assert open_s == LONGEST_OPEN_S
+    assert breaker.view("a", "create", now_s).open_s == now_s, "since the first time"
     called(breaker, "worked", now_s)
     assert breaker.state(now_s) == "open", "a call that began while it was open is no probe"
 
