@@ -6,6 +6,7 @@ const REMEMBERED = "dispatch.sound";
 /** Frequencies in hertz, played one after the other. */
 const TUNES = {
   money_alert: [220, 220, 220],
+  money_alarm: [220, 220, 220],
   order_late: [440, 330],
   order_placed: [660],
   offer: [660, 880, 990],

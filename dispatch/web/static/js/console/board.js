@@ -77,8 +77,12 @@ export class Board {
     if (runner) Object.assign(runner, { credit: data.credit, credit_level: data.level });
   }
 
-  /** An alert that was just raised. */
+  /** An alert that was just raised, or that needs nobody any more. */
   alarm(alert) {
+    if (alert.is_acknowledged) {
+      this.alerts = this.alerts.filter((known) => known.id !== alert.id);
+      return;
+    }
     if (this.alerts.some((known) => known.id === alert.id)) return;
     this.alerts = [alert, ...this.alerts];
     this.onAlert(alert);

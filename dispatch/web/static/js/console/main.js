@@ -15,6 +15,7 @@ import { Fences } from "./fences.js";
 import { Foresight } from "./foresight.js";
 import { FreshnessView } from "./freshness-view.js";
 import { kpiStrip } from "./kpis.js";
+import { MoneyView } from "./money.js";
 import { OrderPanel } from "./order-panel.js";
 import { PlanPreview } from "./plan-preview.js";
 import { paintQueue } from "./queue.js";
@@ -77,6 +78,13 @@ class Console {
       onClose: () => this.paint(),
       onActed: () => this.board.reload(),
     });
+    this.money = new MoneyView({
+      element: $("#money"),
+      api: this.api,
+      mayManage: this.session.account.permissions.includes("money.manage"),
+      onOrder: (id) => this.choose(id, () => this.change({ tab: "trace" })),
+      onToggle: () => this.paintTop(),
+    });
     this.plans = new PlanPreview({
       element: $("#plan"),
       map: this.map,
@@ -95,7 +103,7 @@ class Console {
       page: "console",
       session: this.session,
       middle: () => kpiStrip(this.board, { filter: this.view.filter, onFilter: (filter) => this.filter(filter) }),
-      extra: () => [this.freshness.view(), this.planButton(), this.fenceButton(), this.soundButton()],
+      extra: () => [this.freshness.view(), this.planButton(), this.moneyButton(), this.fenceButton(), this.soundButton()],
     });
     const paintDots = coalesce(() => {
       const beganAt = performance.now();
@@ -106,7 +114,7 @@ class Console {
     this.viewport = new Viewport({ live, topic, map: this.map, countRunners: () => this.board.runners.size });
     live.follow(topic, {
       onSnapshot: (data) => this.board.load(data),
-      onEvent: (event) => (this.board.apply(event), this.fences.apply(event), this.credit.apply(event)),
+      onEvent: (event) => [this.board, this.fences, this.credit, this.money].forEach((part) => part.apply(event)),
       onPositions: (positions, isCatchingUp) => {
         this.board.move(positions);
         if (!isCatchingUp) this.arrived.push(...positions);
@@ -139,38 +147,21 @@ class Console {
     return permissions.includes("orders.reassign") && this.plans.button(() => this.change({ pane: "map" }));
   }
 
+  moneyButton() {
+    if (!this.session.account.permissions.includes("money.read")) return null;
+    const open = () => (this.change({ pane: "map" }), this.money.toggle());
+    return topButton("money-open", "wallet", t("money.open"), this.money.isOpen, open);
+  }
+
   fenceButton() {
-    const label = t("fence.open");
-    return h(
-      "button",
-      {
-        type: "button",
-        class: "icon-button",
-        id: "fences-open",
-        "aria-label": label,
-        title: label,
-        "aria-pressed": String(this.fences.isOpen),
-        onclick: () => (this.change({ pane: "map" }), this.fences.toggle(), this.paintTop()),
-      },
-      icon("flag"),
-    );
+    const open = () => (this.change({ pane: "map" }), this.fences.toggle(), this.paintTop());
+    return topButton("fences-open", "flag", t("fence.open"), this.fences.isOpen, open);
   }
 
   soundButton() {
     const isOn = isSoundOn();
     const label = t(isOn ? "alerts.sound_off" : "alerts.sound_on");
-    return h(
-      "button",
-      {
-        type: "button",
-        class: "icon-button",
-        "aria-label": label,
-        title: label,
-        "aria-pressed": String(isOn),
-        onclick: () => (setSound(!isOn), this.paintTop()),
-      },
-      icon(isOn ? "bell" : "mute"),
-    );
+    return topButton(null, isOn ? "bell" : "mute", label, isOn, () => (setSound(!isOn), this.paintTop()));
   }
 
   // --- what is looked at
@@ -349,7 +340,7 @@ class Console {
     const isTyping = target.matches("input, select, textarea") || document.querySelector("dialog[open]");
     if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
       if (isTyping) target.blur();
-      else if (this.credit.escape() || this.plans.escape() || this.fences.escape()) return;
+      else if (this.money.escape() || this.credit.escape() || this.plans.escape() || this.fences.escape()) return;
       else if (this.reassigner.form) this.reassigner.close();
       else this.choose(null);
       return;
@@ -387,4 +378,12 @@ class Console {
 
 function isUnderWay(order) {
   return order.status === "assigned" || order.status === "carrying";
+}
+
+function topButton(id, name, label, isPressed, onclick) {
+  return h(
+    "button",
+    { type: "button", class: "icon-button", id, "aria-label": label, title: label, "aria-pressed": String(isPressed), onclick },
+    icon(name),
+  );
 }

@@ -8,10 +8,11 @@ import { ask, toastError } from "../shell.js";
 import { dispatchState } from "./dispatch-state.js";
 import { money, stops, timeline } from "./order-facts.js";
 import { machineState, nearText, slackWord } from "./queue.js";
+import { TraceTab } from "./trace.js";
 import { WhyTab, whyYet } from "./why.js";
 
 const WAITING_TICK_MS = 5000;
-export const TABS = ["why", "timeline", "money", "people"];
+export const TABS = ["why", "timeline", "money", "trace", "people"];
 
 export class OrderPanel {
   /** @param {{api: import("../api.js").Api, board: import("./board.js").Board, reassigner: any, paint: () => void,
@@ -19,6 +20,7 @@ export class OrderPanel {
   constructor({ api, board, reassigner, paint, foresight }) {
     Object.assign(this, { api, board, reassigner, paint, foresight });
     this.whyTab = new WhyTab({ api, board, paint });
+    this.traceTab = new TraceTab({ api, board, paint });
     this.orderId = null;
     this.reset();
   }
@@ -228,6 +230,7 @@ export class OrderPanel {
     if (tab === "why") return this.whyTab.view(order, this.why);
     if (tab === "timeline") return timeline(this.timeline);
     if (tab === "money") return money(order);
+    if (tab === "trace") return this.traceTab.view(order);
     return this.people(order);
   }
 

@@ -1,0 +1,206 @@
+/** Money at the console: today at a glance, alarms in words, reconciliation day by day, items to take, risk to decide. */
+
+import { coalesce, h, render } from "../dom.js";
+import { askWords } from "../credit.js";
+import { onLanguage, t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { toast, toastError } from "../shell.js";
+import { alarmList, caseList, figures, channelList, itemList, runTable } from "./money-parts.js";
+
+const REFRESH_MS = 30_000;
+const PARTS = {
+  overview: "/money/overview",
+  alarms: "/money/alarms",
+  items: "/money/items",
+  runs: "/money/runs",
+  cases: "/money/risk-cases",
+};
+
+export class MoneyView {
+  /**
+   * @param {{element: HTMLElement, api: import("../api.js").Api, mayManage: boolean,
+   *   onOrder: (orderId: string) => void, onToggle: () => void}} parts
+   */
+  constructor({ element, api, mayManage, onOrder, onToggle }) {
+    Object.assign(this, { element, api, mayManage, onOrder, onToggle });
+    /** The newest answer of each part. @type {Record<string, any>} */
+    this.known = {};
+    /** The run whose differences are shown. @type {{run: any, items: any[]} | null} */
+    this.chosen = null;
+    this.paint = coalesce(() => this.paintNow());
+    onLanguage(() => this.paint());
+    setInterval(() => this.isOpen && this.load(), REFRESH_MS);
+  }
+
+  get isOpen() {
+    return !this.element.hidden;
+  }
+
+  toggle() {
+    this.element.hidden = this.isOpen;
+    if (this.isOpen) this.load();
+    this.onToggle();
+  }
+
+  /** Escape: whether there was something to give up. */
+  escape() {
+    if (!this.isOpen) return false;
+    if (this.chosen) {
+      this.chosen = null;
+      this.paint();
+    } else this.toggle();
+    return true;
+  }
+
+  /** An alarm begins or ends: the view knows it at once. @param {{kind: string, data: any}} event */
+  apply({ data }) {
+    if (this.isOpen && ["money_alarm", "risk_held"].includes(data.alert?.kind)) this.load();
+  }
+
+  async load() {
+    this.paint();
+    await Promise.all(
+      Object.entries(PARTS).map(async ([name, path]) => {
+        try {
+          this.known[name] = await this.api.get(path);
+        } catch (error) {
+          console.warn("money:", name, error.code);
+        }
+        this.paint();
+      }),
+    );
+  }
+
+  // --- acting
+
+  async act(path, body, done) {
+    try {
+      await this.api.post(path, body);
+      toast(done, { kind: "good", seconds: 3 });
+    } catch (error) {
+      toastError(error);
+    }
+    await this.load();
+    if (this.chosen) await this.choose(this.chosen.run);
+  }
+
+  take(item) {
+    const body = item.handler ? { instead_of: item.handler } : {};
+    return this.act(`/money/items/${item.id}/take`, body, t("money.taken"));
+  }
+
+  async close(item) {
+    const said = await askWords({ title: t("money.close_title"), button: t("money.close"), most: 500 });
+    if (said) await this.act(`/money/items/${item.id}/close`, { reason: said.words }, t("money.closed"));
+  }
+
+  async review(found, isReleased) {
+    const name = isReleased ? "release" : "refuse";
+    const said = await askWords({ title: t(`risk.${name}_title`), button: t(`risk.${name}`), most: 500 });
+    if (!said) return;
+    const body = { is_released: isReleased, reason: said.words };
+    await this.act(`/money/risk-cases/${found.id}/review`, body, t("risk.decided"));
+  }
+
+  async choose(run) {
+    try {
+      this.chosen = await this.api.get(`/money/runs/${run.id}`);
+    } catch (error) {
+      toastError(error);
+    }
+    this.paint();
+  }
+
+  /** The table as a file: a link alone could not say whose session it is. */
+  async download(path, name) {
+    try {
+      const url = await this.api.picture(path);
+      h("a", { href: url, download: `${name}.csv` }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    } catch (error) {
+      toastError(error);
+    }
+  }
+
+  // --- painting
+
+  paintNow() {
+    if (!this.isOpen) return;
+    const { overview, alarms, items, runs, cases } = this.known;
+    render(
+      this.element,
+      h(
+        "div",
+        { class: "panel-head", key: "head" },
+        h("h2", {}, t("money.title")),
+        h(
+          "button",
+          { type: "button", class: "icon-button", "aria-label": t("nav.close"), onclick: () => this.toggle() },
+          icon("close"),
+        ),
+      ),
+      !overview && h("p", { class: "muted", key: "loading" }, t("console.loading")),
+      overview && section("today", t("money.today"), [figures(overview), channelList(overview.channels)]),
+      alarms && section("alarms", t("money.alarms"), alarmList(alarms.alarms)),
+      items &&
+        section(
+          "items",
+          t("money.items"),
+          itemList(items.items, this.acts()),
+          items.items.length > 0 && this.csvButton("/money/items/csv", "work-items"),
+        ),
+      runs && section("runs", t("money.runs"), [runTable(runs.runs, (run) => this.choose(run)), this.chosenRun()]),
+      cases &&
+        section(
+          "cases",
+          t("money.cases"),
+          caseList(cases.cases, {
+            onReview: this.mayManage ? (found, isReleased) => this.review(found, isReleased) : null,
+            onOrder: this.onOrder,
+          }),
+        ),
+    );
+  }
+
+  acts() {
+    return {
+      onTake: this.mayManage ? (item) => this.take(item) : null,
+      onClose: this.mayManage ? (item) => this.close(item) : null,
+      onOrder: this.onOrder,
+    };
+  }
+
+  chosenRun() {
+    if (!this.chosen) return null;
+    const { run, items } = this.chosen;
+    return h(
+      "div",
+      { class: "money-section", id: "money-run", key: `run-${run.id}` },
+      h(
+        "div",
+        { class: "money-head" },
+        h("h4", {}, t("money.run_of", { day: run.day, channel: run.channel })),
+        this.csvButton(`/money/runs/${run.id}/csv`, run.id),
+      ),
+      itemList(items, this.acts(), t("money.no_difference")),
+    );
+  }
+
+  csvButton(path, name) {
+    return h(
+      "button",
+      { type: "button", class: "button small", onclick: () => this.download(path, name) },
+      icon("down"),
+      t("money.csv"),
+    );
+  }
+}
+
+function section(name, title, content, extra = null) {
+  return h(
+    "section",
+    { class: "money-section", key: name, id: `money-${name}`, "aria-label": title },
+    h("div", { class: "money-head" }, h("h3", {}, title), extra),
+    content,
+  );
+}
