@@ -135,6 +135,7 @@ def _options(settings: Settings) -> Options:
         offer_ttl=timedelta(seconds=settings.offer_ttl_s),
         channels=settings.channel_names,
         public_url=settings.effective_public_url,
+        has_job_hint=settings.has_job_hint,
         link_ttl=timedelta(seconds=settings.link_ttl_s),
         params=parse_variant(settings.plan_params).params(Params()),
         limits=SignInLimits(

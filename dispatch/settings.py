@@ -115,6 +115,9 @@ class Settings:
         "DISPATCH_DEMO", parse.boolean, False, "printed sign-in codes and made-up people are allowed"
     )
 
+    has_job_hint: bool = _setting("DISPATCH_JOB_HINT", parse.boolean, True,
+        "whoever has too little money to pay is told that runners are looked for")  # fmt: skip
+
     # Sign-in
     access_ttl_s: float = _setting("DISPATCH_ACCESS_TTL_S", parse.number(30, 86_400), 900.0, "life of an access token")
     refresh_ttl_s: float = _setting("DISPATCH_REFRESH_TTL_S", parse.number(60, 31_536_000), 2_592_000.0,

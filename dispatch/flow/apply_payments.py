@@ -20,6 +20,7 @@ from .context import Context
 from .escalate import begin_waiting
 from .money_alerts import alert_order, apply_alarms
 from .order_view import ms
+from .payment_view import forget
 from .tell import tell
 
 BATCH = 100
@@ -60,6 +61,7 @@ async def _apply_in_order(ctx: Context, events: list[port.AnyEvent]) -> tuple[li
             log.exception("a payment event could not be applied", extra={"fields": {"event": event.id}})
             return applied, error
         applied.append(event.id)
+        await forget(ctx, event.campus_id, [event.order_ref])
     return applied, None
 
 
@@ -76,7 +78,7 @@ def _apply(uow: UnitOfWork, order: Order, event: port.AnyEvent) -> None:
     match event:
         case port.IntentReady():
             if order.status is OrderStatus.AWAITING_PAYMENT:
-                tell(uow, EventKind.PAYMENT_READY, order, channel=event.channel)
+                tell(uow, EventKind.PAYMENT_READY, order, channel=event.channel, part=event.part, parts=event.parts)
         case port.IntentFailed():
             if order.status is OrderStatus.AWAITING_PAYMENT:
                 tell(uow, EventKind.PAYMENT_FAILED, order, reason=event.reason)
@@ -86,18 +88,14 @@ def _apply(uow: UnitOfWork, order: Order, event: port.AnyEvent) -> None:
             _settled(uow, order, event)
         case port.Released():
             _released(uow, order, event.amount_fen)
-        case port.Refunded(is_from_hold=True):
-            # Before the money was divided: the settlement will name it among what was released.
-            released = Fen(order.released_fen + event.amount_fen)
-            uow.orders.save(replace(order, version=order.version + 1, released_fen=released))
         case port.Refunded():
-            changed = replace(
-                order,
-                version=order.version + 1,
-                captured_fen=Fen(order.captured_fen - event.amount_fen),
-                refunded_fen=Fen(order.refunded_fen + event.amount_fen),
-            )
-            uow.orders.save(changed)
+            _refunded(uow, order, event)
+        case port.RefundOverdue() | port.HoldExpiring() | port.SubsidyOwed():
+            alert_order(uow, order, event)
+        case port.RiskJudged():
+            alert_order(uow, order, event)
+            if order.status is OrderStatus.AWAITING_PAYMENT:
+                tell(uow, EventKind.PAYMENT_JUDGED, order, decision=event.decision, challenge=event.challenge)
         case port.PayoutFailed() | port.ReleaseFailed() | port.Suspicious():
             kind = type(event).__name__
             uow.alerts.raise_once(
@@ -107,8 +105,22 @@ def _apply(uow: UnitOfWork, order: Order, event: port.AnyEvent) -> None:
                 f"Money of {order.id[-6:]}: {event.reason}",
             )
             tell(uow, EventKind.MONEY_ALERT, order, problem=kind, reason=event.reason)
-        case port.RefundOverdue() | port.HoldExpiring() | port.SubsidyOwed() | port.RiskJudged():
-            alert_order(uow, order, event)
+
+
+def _refunded(uow: UnitOfWork, order: Order, event: port.Refunded) -> None:
+    if event.is_from_hold:
+        # Before the money was divided: the settlement will name it among what was released.
+        released = Fen(order.released_fen + event.amount_fen)
+        changed = replace(order, version=order.version + 1, released_fen=released)
+    else:
+        changed = replace(
+            order,
+            version=order.version + 1,
+            captured_fen=Fen(order.captured_fen - event.amount_fen),
+            refunded_fen=Fen(order.refunded_fen + event.amount_fen),
+        )
+    uow.orders.save(changed)
+    tell(uow, EventKind.ORDER_REFUNDED, changed, uow.tasks.by_order(order.id), amount_fen=event.amount_fen)
 
 
 def _paid(uow: UnitOfWork, order: Order, event: port.Paid) -> None:

@@ -9,7 +9,7 @@ from ..model.errors import NotFound
 from ..model.order import Order, OrderStatus
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
-from .place_order import intent_id
+from .payment_view import intent_id
 
 #: Business time that the two sides have to agree; commands and events take a moment.
 GRACE = timedelta(minutes=10)

@@ -54,6 +54,8 @@ class Options:
     report_every_s: float = 5.0
     channels: tuple[str, ...] = ("sandbox",)
     public_url: str = "http://127.0.0.1:8888"
+    #: Whether who has too little money to pay is told that runners are looked for.
+    has_job_hint: bool = True
     #: Real time: how long a one-time link may wait for its click.
     link_ttl: timedelta = LINK_CODE_TTL
     limits: SignInLimits = field(default_factory=SignInLimits)

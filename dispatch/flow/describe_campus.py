@@ -87,6 +87,7 @@ def campus_view(ctx: Context, campus: Campus, campus_map: CampusMap) -> CampusVi
         now_ms=ms(now),
         time_scale=ctx.clock.rate,
         version=campus.version,
+        has_job_hint=ctx.options.has_job_hint,
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from .campus_ground import CampusGround
 from .context import Context
 from .credit_limits import credit_limits
 from .order_view import People, Viewer, ms, order_view, stop_view
-from .place_order import intent_id
+from .payment_view import intent_id
 from .read_orders import convert
 from .route import next_first
 from .settle_order import due_to_fen, runner_pay_fen

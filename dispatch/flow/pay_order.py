@@ -4,41 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from payments.port import CallbackReply, IntentView, SwitchRefused, UnknownChannel, UnknownIntent
+from payments.guarded import NotSetUp
+from payments.port import CallbackReply, SwitchRefused, UnknownChannel, UnknownIntent
+from payments.risk_desk import ChallengeFailed
+from payments.second_factor import CodesExhausted
+from payments.second_factor_act import Act
 
 from ..access.principal import Principal
-from ..model.errors import InvalidInput, NotFound, PaymentDeclined, Unavailable, WrongState
-from ..model.order import OrderStatus
-from ..model.requests import PayOrder, SandboxPay
-from ..model.views import ChannelView, PaymentView
+from ..model.errors import InvalidInput, NotFound, PaymentDeclined, TooMany, Unavailable, WrongState
+from ..model.order import Order, OrderStatus
+from ..model.requests import MeetChallenge, PayOrder, SandboxPay
+from ..model.views import ChannelView, CodeSentView, PaymentView
 from .context import Context
 from .order_view import ms
-from .place_order import intent_id
+from .payment_view import forget, intent_id, payment_view, recall, remember
 from .send_commands import send_commands
 
 
-def payment_view(intent: IntentView | None, total_fen: int) -> PaymentView:
-    """The payment as the student sees it; before the queue got to it, it is ``processing``."""
-    if intent is None:
-        return PaymentView(
-            state="processing", channel=None, amount_fen=total_fen, credential=None, expires_at_ms=None, reason=None
-        )
-    return PaymentView(
-        state=intent.state,
-        channel=intent.channel,
-        amount_fen=intent.amount_fen,
-        credential=dict(intent.credential) if intent.credential else None,
-        expires_at_ms=ms(intent.expires_at),
-        reason=intent.reason or None,
-    )
+async def payment(ctx: Context, who: Principal, order_id: str) -> PaymentView:
+    """How the payment stands, for a page that asks while the hub is silent: no provider is asked, and what is asked
+    again within a second is answered from memory, unless something happened to it."""
+    kept = await recall(ctx, who.campus_id, order_id, who.account_id)
+    if kept is not None:
+        return kept
+    order = await _own(ctx, who, order_id)
+    intent = await ctx.payments.view(intent_id(order_id))
+    view = payment_view(ctx, intent, order.quote.total_fen)
+    await remember(ctx, who.campus_id, order_id, who.account_id, view)
+    return view
+
+
+async def _own(ctx: Context, who: Principal, order_id: str) -> Order:
+    order = await ctx.store.read(who.campus_id, lambda uow: uow.orders.get(order_id))
+    if order.student_id != who.account_id:
+        raise NotFound(id=order_id)
+    return order
 
 
 async def pay(ctx: Context, who: Principal, order_id: str, request: PayOrder) -> PaymentView:
     """Pay with this channel, or try it again after it failed. The old credential is proved dead before a new one is
     made."""
-    order = await ctx.store.read(who.campus_id, lambda uow: uow.orders.get(order_id))
-    if order.student_id != who.account_id:
-        raise NotFound(id=order_id)
+    order = await _own(ctx, who, order_id)
     if order.status is not OrderStatus.AWAITING_PAYMENT:
         raise WrongState("this order does not wait for a payment", status=str(order.status))
     intent = await ctx.payments.view(intent_id(order_id))
@@ -56,8 +62,41 @@ async def pay(ctx: Context, who: Principal, order_id: str, request: PayOrder) ->
         except (SwitchRefused, UnknownIntent) as refused:
             raise WrongState(str(refused) or "the channel cannot be changed now") from None
         intent = await ctx.payments.view(intent_id(order_id))
+    await forget(ctx, who.campus_id, [order_id])
     ctx.announce()
-    return payment_view(intent, order.quote.total_fen)
+    return payment_view(ctx, intent, order.quote.total_fen)
+
+
+async def meet_challenge(ctx: Context, who: Principal, order_id: str, request: MeetChallenge) -> PaymentView:
+    """The student proves what risk asked for; then the payment goes on."""
+    order = await _own(ctx, who, order_id)
+    try:
+        await ctx.payments.answer_challenge(intent_id(order_id), request.token)
+    except ChallengeFailed:
+        raise InvalidInput("this proves nothing", field="token") from None
+    except (UnknownIntent, NotSetUp):
+        raise WrongState("nothing is asked for") from None
+    finally:
+        await forget(ctx, who.campus_id, [order_id])
+    ctx.announce()
+    return payment_view(ctx, await ctx.payments.view(intent_id(order_id)), order.quote.total_fen)
+
+
+async def ask_code(ctx: Context, who: Principal, order_id: str) -> CodeSentView:
+    """Send the one-time code that risk asked for, bound to this very payment."""
+    order = await _own(ctx, who, order_id)
+    intent = await ctx.payments.view(intent_id(order_id))
+    risk = None if intent is None else intent.risk
+    if intent is None or risk is None or risk.decision != "challenge" or risk.challenge != "code":
+        raise WrongState("no code is asked for")
+    act = Act(kind="pay", account_ref=order.student_id, amount_fen=intent.amount_fen, target=intent.intent_id)
+    try:
+        sent = await ctx.payments.ask_code(act)
+    except CodesExhausted:
+        raise TooMany("too many codes; ask again later") from None
+    except (ChallengeFailed, NotSetUp):
+        raise WrongState("no code can be sent; somebody looks at the payment") from None
+    return CodeSentView(code_id=sent.code_id, expires_at_ms=ms(sent.expires_at))
 
 
 async def sandbox_pay(ctx: Context, who: Principal, request: SandboxPay) -> None:

@@ -30,8 +30,7 @@ from .campus_ground import CampusGround
 from .context import Context
 from .dispatch_state import dispatch_states, with_dispatch
 from .order_view import People, Viewer, ms, order_view, viewer_of
-from .pay_order import payment_view
-from .place_order import intent_id
+from .payment_view import intent_id, payment_view
 from .search_text import search_text
 
 #: What a forced reassignment is called in the audit.
@@ -162,7 +161,7 @@ async def enrich_several(
         view, order = read.view, read.order
         if order.status is OrderStatus.AWAITING_PAYMENT and order.student_id == who.account_id:
             intent = await ctx.payments.view(intent_id(order.id))
-            view = msgspec.structs.replace(view, payment=payment_view(intent, order.quote.total_fen))
+            view = msgspec.structs.replace(view, payment=payment_view(ctx, intent, order.quote.total_fen))
         if order.is_live and order.runner_id is not None:
             view = msgspec.structs.replace(view, eta=etas.get(order.id))
             fix = fixes.get(order.runner_id)

@@ -12,7 +12,7 @@ from ..model.order import Order, OrderStatus
 from ..model.quote import SplitRules
 from ..store.unit_of_work import UnitOfWork
 from .campus_ground import CampusGround
-from .place_order import intent_id
+from .payment_view import intent_id
 
 
 def shares_of(order: Order, service_fen: Fen, goods_fen: Fen, rules: SplitRules) -> tuple[Share, ...]:

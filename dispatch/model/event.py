@@ -13,6 +13,7 @@ class EventKind(StrEnum):
     ORDER_PLACED = "order_placed"
     PAYMENT_READY = "payment_ready"  # a credential waits to be paid
     PAYMENT_FAILED = "payment_failed"
+    PAYMENT_JUDGED = "payment_judged"  # risk objects to a payment, or does not any more
     ORDER_PAID = "order_paid"
     TASK_OFFERED = "task_offered"
     OFFER_DECLINED = "offer_declined"
@@ -30,6 +31,7 @@ class EventKind(StrEnum):
     ORDER_CANCELLED = "order_cancelled"
     ORDER_SETTLED = "order_settled"
     ORDER_CLOSED = "order_closed"
+    ORDER_REFUNDED = "order_refunded"  # money of it is back with its student
     ORDER_RATED = "order_rated"
     MONEY_ALERT = "money_alert"  # a release, refund or payout failed: a person looks
     ORDER_LATE = "order_late"  # the promise is broken, or will be by what is expected now

@@ -119,6 +119,12 @@ class PayOrder(Request, frozen=True, kw_only=True):
     channel: Short
 
 
+class MeetChallenge(Request, frozen=True, kw_only=True):
+    """The proof that risk asked for: what a face service gave, or ``<code id>:<code>``."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
 class SandboxPay(Request, frozen=True, kw_only=True):
     """Pay a sandbox credential as the student's wallet would (demonstration channel only)."""
 

@@ -79,6 +79,7 @@ class CampusView(View, frozen=True, kw_only=True):
     now_ms: int
     time_scale: float
     version: int
+    has_job_hint: bool = True
 
 
 class QuoteLineView(View, frozen=True, kw_only=True):
@@ -167,8 +168,27 @@ class DelayView(View, frozen=True, kw_only=True):
     told_ms: int
 
 
+class RiskView(View, frozen=True, kw_only=True):
+    """Why nobody can pay now. ``decision``: challenge (``challenge``: face | code) | hold (somebody calls) | refuse.
+    ``demo_proof``: in a demonstration, the answer to a challenge for a face."""
+
+    decision: str
+    code: str
+    challenge: str | None = None
+    demo_proof: str | None = None
+
+
+class CodeSentView(View, frozen=True, kw_only=True):
+    """A one-time code is on its way; it comes back with this id, as ``<code_id>:<code>``."""
+
+    code_id: str
+    expires_at_ms: int
+
+
 class PaymentView(View, frozen=True, kw_only=True):
-    """``state``: pending | processing | success | failed | suspicious."""
+    """``state``: pending | processing | success | failed | suspicious. ``kind`` of the credential, by what a page does
+    with it: qr | redirect | form | jsapi | app | sandbox. An amount over the channel's limit is paid in ``parts``, the
+    ``part`` named now; either all of them are paid or all are given back."""
 
     state: str
     channel: str | None
@@ -176,6 +196,10 @@ class PaymentView(View, frozen=True, kw_only=True):
     credential: dict[str, Any] | None
     expires_at_ms: int | None
     reason: str | None = None
+    kind: str | None = None
+    part: int = 1
+    parts: int = 1
+    risk: RiskView | None = None
 
 
 class DispatchView(View, frozen=True, kw_only=True):

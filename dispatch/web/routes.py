@@ -108,7 +108,7 @@ async def _stays(call: Call) -> gv.StayPage:
 
 async def _place(call: Call) -> vw.OrderView:
     assert call.key is not None, "the edge asks for the key"
-    return await place_order.place_order(call.ctx, call.me, call.body, call.key)
+    return await place_order.place_order(call.ctx, call.me, call.body, call.key, call.ip)
 
 
 ROUTES: tuple[Route, ...] = (
@@ -158,6 +158,13 @@ ROUTES: tuple[Route, ...] = (
           vw.TrackView, "The way the runner took, and the way left", query=qs.InDatum, party="party"),
     Route("POST", "/orders/{id}/pay", P.ORDERS_PLACE, lambda c: pay_order.pay(c.ctx, c.me, c.id, c.body),
           vw.PaymentView, "Pay, or pay another way", request=rq.PayOrder, party="owner", status=202, key="optional"),
+    Route("GET", "/orders/{id}/payment", P.ORDERS_PLACE, lambda c: pay_order.payment(c.ctx, c.me, c.id),
+          vw.PaymentView, "How its payment stands; cheap enough to ask twice a second", party="owner"),
+    Route("POST", "/orders/{id}/payment/proof", P.ORDERS_PLACE,
+          lambda c: pay_order.meet_challenge(c.ctx, c.me, c.id, c.body), vw.PaymentView,
+          "Give the proof that risk asked for", request=rq.MeetChallenge, party="owner", status=202),
+    Route("POST", "/orders/{id}/payment/code", P.ORDERS_PLACE, lambda c: pay_order.ask_code(c.ctx, c.me, c.id),
+          vw.CodeSentView, "Have the one-time code sent that risk asked for", party="owner", status=202),
     Route("POST", "/sandbox/pay", _SIGNED_IN, lambda c: pay_order.sandbox_pay(c.ctx, c.me, c.body), Accepted,
           "Pay a credential of the demonstration channel", request=rq.SandboxPay, status=202, key="optional"),
     Route("POST", "/payments/callbacks/{channel}", _PUBLIC, _callback, bytes,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispatch.flow import pay_order, place_order, read_orders
+from dispatch.flow import pay_order, payment_view, place_order, read_orders
 from dispatch.model.errors import InvalidInput, KeyReused, NotPermitted, OutsideArea, QuoteExpired, Refusal, TooMany
 from dispatch.model.order import OrderStatus
 from dispatch.model.requests import StopRequest
@@ -225,7 +225,7 @@ async def test_who_may_place(home: World) -> None:
 async def test_a_chosen_channel_goes_first_and_an_unknown_one_is_refused(home: World) -> None:
     student = await home.student()
     view = await home.place(student, channel="sandbox_backup")
-    intent = await home.payments.view(place_order.intent_id(view.id))
+    intent = await home.payments.view(payment_view.intent_id(view.id))
     assert intent is not None and intent.channel == "sandbox_backup"
     with pytest.raises(InvalidInput) as refused:
         await home.place(student, channel="gold")

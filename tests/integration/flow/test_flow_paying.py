@@ -9,7 +9,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from dispatch.flow import cancel_order, confirm_order, go_on_duty, pay_order, place_order, read_orders
+from dispatch.flow import cancel_order, confirm_order, go_on_duty, pay_order, payment_view, place_order, read_orders
 from dispatch.flow.apply_payments import apply_payments
 from dispatch.flow.compare_intents import compare_intents
 from dispatch.flow.send_commands import send_commands
@@ -46,7 +46,7 @@ async def test_before_the_queue_is_worked_off_the_payment_is_under_way(home: Wor
     view = await place_order.place_order(home.ctx, student, home.wish(quote.total_fen), "k")
     seen = await read_orders.order(home.ctx, student, view.id)
     assert seen.payment is not None and seen.payment.state == "processing" and seen.payment.credential is None
-    assert (await home.choose(student, view.id, "sandbox")).state == "processing"
+    assert (await home.choose(student, view.id, "sandbox")).state == "pending", "chosen, and nothing is in flight yet"
 
 
 async def test_a_channel_chosen_before_the_queue_is_worked_off_counts(world: World) -> None:
@@ -57,7 +57,7 @@ async def test_a_channel_chosen_before_the_queue_is_worked_off_counts(world: Wor
         await world.choose(student, view.id, "gold")
     await world.choose(student, view.id, "sandbox_backup")
     await world.work()
-    intent = await world.payments.view(place_order.intent_id(view.id))
+    intent = await world.payments.view(payment_view.intent_id(view.id))
     assert intent is not None and intent.channel == "sandbox_backup"
     await world.pay(student, view.id)
     assert (await world.order(view.id)).status is OrderStatus.OPEN
@@ -183,7 +183,7 @@ async def test_a_refused_command_alerts_a_person_and_holds_up_nobody(world: Worl
     assert (await world.order(settled)).status is OrderStatus.SETTLED
 
     def wrong(uow: UnitOfWork) -> None:
-        command = Release(id=f"wrong:{settled}", intent_id=place_order.intent_id(settled), reason="a bug")
+        command = Release(id=f"wrong:{settled}", intent_id=payment_view.intent_id(settled), reason="a bug")
         uow.commands.add(command.id, settled, "Release", msgspec.json.encode(command))
 
     await run(world, wrong)
@@ -200,7 +200,7 @@ async def test_a_command_that_came_before_its_intent_waits_for_it(home: World) -
     unknown = home.ctx.new_id(ids.ORDER)
 
     def early(uow: UnitOfWork) -> None:
-        command = Release(id=f"release:{unknown}", intent_id=place_order.intent_id(unknown), reason="early")
+        command = Release(id=f"release:{unknown}", intent_id=payment_view.intent_id(unknown), reason="early")
         uow.commands.add(command.id, unknown, "Release", msgspec.json.encode(command))
 
     await run(home, early)

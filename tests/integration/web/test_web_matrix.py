@@ -45,6 +45,8 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "POST /quotes": lambda s: s.quote,
     "POST /orders": lambda s: {**s.quote, "description": "取快递", "expected_total_fen": 1},
     "POST /orders/{id}/pay": lambda s: {"channel": "sandbox"},
+    "POST /orders/{id}/payment/proof": lambda s: {"token": "x"},
+    "POST /orders/{id}/payment/code": _nothing,
     "POST /sandbox/pay": lambda s: {"token": "x"},
     "POST /payments/callbacks/{channel}": _nothing,
     "POST /orders/{id}/cancel": lambda s: {"reason": "changed my mind", "version": s.order["version"]},

@@ -149,6 +149,8 @@ export const common = {
   "event.order_placed": "Order placed",
   "event.payment_ready": "Payment ready",
   "event.payment_failed": "Payment failed",
+  "event.payment_judged": "The payment is checked",
+  "event.order_refunded": "Money is back with the student",
   "event.order_paid": "Paid: the money is in escrow",
   "event.task_offered": "Offered to a runner",
   "event.offer_declined": "Offer declined",

@@ -149,6 +149,8 @@ export const common = {
   "event.order_placed": "已下单",
   "event.payment_ready": "可以支付",
   "event.payment_failed": "支付失败",
+  "event.payment_judged": "支付风控核验",
+  "event.order_refunded": "已退款给学生",
   "event.order_paid": "已支付，资金托管中",
   "event.task_offered": "已派给骑手",
   "event.offer_declined": "骑手谢绝",
