@@ -95,7 +95,8 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running_server(folder: Path, *, students: int, runners: int, time_scale: float, **extra: str) -> Iterator[Server]:
-    """A server that runs, with the demo campus, its people and nobody simulated; ``plan["path"]``: who they are."""
+    """A server that runs, with the demo campus, its people and nobody simulated; ``plan["path"]``: who they are.
+    ``{port}`` in a further setting is the server's own."""
     made = _set_up(folder / "data", time_scale=time_scale, **extra)
     plan = folder / "plan.json"
     people = ("--students", str(students), "--runners", str(runners))
@@ -124,7 +125,7 @@ def _set_up(data_dir: Path, *, time_scale: float, **extra: str) -> Server:
         "DISPATCH_TIME_SCALE": f"{time_scale:g}",
         "DISPATCH_TIME_START": "2026-03-02T10:00:00+08:00",
         "PYTHONPATH": str(ROOT),
-        **extra,
+        **{name: text.replace("{port}", str(port)) for name, text in extra.items()},
     }
     data_dir.mkdir(parents=True, exist_ok=True)
     return Server(data_dir, port, metrics_port, environ)

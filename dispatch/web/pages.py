@@ -12,10 +12,11 @@ from typing import Any, cast
 from tornado.web import RequestHandler, StaticFileHandler
 
 from .errors import failure_of
-from .headers import READER_CSP, WebSettings, set_security_headers
+from .headers import PAGE_CSP, PAYING_CSP, READER_CSP, WebSettings, set_security_headers
 
 #: The pages by URL.
 PAGES = {"/": "index.html", "/console": "console.html", "/track": "track.html", "/runner": "runner.html"}
+PAYING_PAGE = "track.html"
 
 _LOST = """<!doctype html>
 <html lang="zh-CN">
@@ -81,6 +82,11 @@ class PageHandler(FileHandler):
     def initialize(self, path: str, page: str) -> None:  # type: ignore[override]
         super().initialize(path)
         self._page = page
+
+    def set_default_headers(self) -> None:
+        # Called before initialize: the URL alone says which page it will be.
+        is_paying = PAGES.get(self.request.path) == PAYING_PAGE
+        set_security_headers(self, settings_of(self), PAYING_CSP if is_paying else PAGE_CSP)
 
     async def get(self, path: str = "", include_body: bool = True) -> None:
         await super().get(self._page, include_body)

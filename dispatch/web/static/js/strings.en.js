@@ -4,6 +4,7 @@ import { common } from "./strings/en/common.js";
 import { console } from "./strings/en/console.js";
 import { credit } from "./strings/en/credit.js";
 import { fences } from "./strings/en/fences.js";
+import { pay } from "./strings/en/pay.js";
 import { money } from "./strings/en/money.js";
 import { shifts } from "./strings/en/shifts.js";
 import { track } from "./strings/en/track.js";
@@ -12,4 +13,16 @@ import { runner } from "./strings/en/runner.js";
 import { errors } from "./strings/en/errors.js";
 
 /** @type {Record<string, string>} */
-export const strings = { ...common, ...console, ...credit, ...fences, ...money, ...shifts, ...track, ...why, ...runner, ...errors };
+export const strings = {
+  ...common,
+  ...console,
+  ...credit,
+  ...fences,
+  ...pay,
+  ...money,
+  ...shifts,
+  ...track,
+  ...why,
+  ...runner,
+  ...errors,
+};

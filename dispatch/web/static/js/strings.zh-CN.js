@@ -4,6 +4,7 @@ import { common } from "./strings/zh-CN/common.js";
 import { console } from "./strings/zh-CN/console.js";
 import { credit } from "./strings/zh-CN/credit.js";
 import { fences } from "./strings/zh-CN/fences.js";
+import { pay } from "./strings/zh-CN/pay.js";
 import { money } from "./strings/zh-CN/money.js";
 import { shifts } from "./strings/zh-CN/shifts.js";
 import { track } from "./strings/zh-CN/track.js";
@@ -12,4 +13,16 @@ import { runner } from "./strings/zh-CN/runner.js";
 import { errors } from "./strings/zh-CN/errors.js";
 
 /** @type {Record<string, string>} */
-export const strings = { ...common, ...console, ...credit, ...fences, ...money, ...shifts, ...track, ...why, ...runner, ...errors };
+export const strings = {
+  ...common,
+  ...console,
+  ...credit,
+  ...fences,
+  ...pay,
+  ...money,
+  ...shifts,
+  ...track,
+  ...why,
+  ...runner,
+  ...errors,
+};

@@ -24,6 +24,7 @@
  * @property {OrderType[]} types
  * @property {number} now_ms
  * @property {number} time_scale
+ * @property {boolean} has_job_hint
  *
  * @typedef {object} OrderType
  * @property {string} code
@@ -87,9 +88,13 @@
  * @property {"pending" | "processing" | "success" | "failed" | "suspicious"} state
  * @property {string | null} channel
  * @property {number} amount_fen
- * @property {{kind: string, token?: string} | null} credential
+ * @property {{kind: string, [name: string]: any} | null} credential as the channel gave it
+ * @property {"qr" | "redirect" | "form" | "jsapi" | "app" | "sandbox" | null} kind what is done with the credential
  * @property {number | null} expires_at_ms
  * @property {string | null} reason
+ * @property {number} part the part that is to be paid now
+ * @property {number} parts of how many
+ * @property {{decision: "challenge" | "hold" | "refuse", code: string, challenge: "face" | "code" | null, demo_proof: string | null} | null} risk
  *
  * @typedef {object} CreditLine
  * @property {string} id

@@ -2,7 +2,7 @@
 
 import { $, coalesce, h, render } from "../dom.js";
 import { now } from "../clock.js";
-import { onLanguage, pick, t, yuan } from "../i18n.js";
+import { onLanguage, pick, read, remember, t, yuan } from "../i18n.js";
 import { icon, typeIcon } from "../icons.js";
 import { CampusMap } from "../map.js";
 import { PALE_AFTER_S, positionAge, RunnerLayer, StopLayer, WayLayer } from "../map-layers.js";
@@ -12,7 +12,8 @@ import { play } from "../sounds.js";
 import { emptyDraft, loadDraft } from "./draft.js";
 import { OrderForm } from "./order-form.js";
 import { orderList } from "./order-list.js";
-import { PayCard } from "./pay.js";
+import { isOpen, PayCard, PAYING } from "./pay.js";
+import { PayWatch } from "./pay-watch.js";
 import { StatusCard } from "./status-card.js";
 
 const REFRESH_MS = 12_000;
@@ -42,10 +43,25 @@ class Track {
     this.form = new OrderForm({
       session,
       paint: this.paint,
-      onPlaced: (order) => this.open(order),
+      onPlaced: (order) => {
+        this.payCard.fresh.add(order.id);
+        this.open(order);
+      },
       onLeave: () => this.home(),
     });
-    this.payCard = new PayCard({ api: this.api, paint: this.paint, refetch: () => this.refetch() });
+    this.payCard = new PayCard({
+      api: this.api,
+      paint: this.paint,
+      refetch: () => this.refetch(),
+      hasJobHint: session.campus.has_job_hint,
+    });
+    this.payWatch = new PayWatch({
+      api: this.api,
+      onPayment: (id, payment) => this.takePayment(id, payment),
+      onReach: (isReached) => this.payCard.reach(isReached),
+    });
+    /** Orders of which the student was told that they are paid. */
+    this.toldPaid = new Set();
     this.card = new StatusCard({
       api: this.api,
       payCard: this.payCard,
@@ -78,7 +94,10 @@ class Track {
   }
 
   goToAddress() {
-    const id = new URLSearchParams(location.hash.slice(1)).get("order");
+    // Whoever went away to pay comes back to what they paid, also where the provider names only the page.
+    const left = read(PAYING);
+    remember(PAYING, null);
+    const id = new URLSearchParams(location.hash.slice(1)).get("order") ?? left;
     if (id && id !== this.order?.id) {
       this.api.get(`/orders/${id}`).then(
         (order) => this.open(order),
@@ -105,6 +124,7 @@ class Track {
     this.unfollow = null;
     this.order = null;
     this.position = null;
+    this.payWatch.watch(null);
     history.replaceState(null, "", location.pathname);
     this.runnerLayer.clear();
     this.stopLayer.keepOnly(new Set());
@@ -138,10 +158,11 @@ class Track {
   hear(event) {
     const { kind, data } = event;
     if (data.order_id !== this.order?.id) return;
-    if (data.payment) this.take({ ...this.order, payment: data.payment });
+    this.payWatch.heard();
     const key = `event.${kind}`;
     $("#spoken").textContent = t(key);
-    if (["order_paid", "task_assigned", "order_picked_up", "order_delivered"].includes(kind)) {
+    if (kind === "order_paid") this.tellPaid(data.order_id);
+    if (["task_assigned", "order_picked_up", "order_delivered"].includes(kind)) {
       play("good");
       toast(t(key), { kind: "good" });
     }
@@ -167,7 +188,10 @@ class Track {
 
   take(order) {
     if (!this.order || order.id !== this.order.id || order.version < this.order.version) return;
+    const wasUnpaid = this.order.status === "awaiting_payment";
     this.order = order;
+    this.payWatch.watch(isOpen(order) ? order.id : null);
+    if (wasUnpaid && order.status === "open") this.tellPaid(order.id);
     const place = order.runner?.position;
     if (place && (!this.position || this.position.at < place[2])) {
       this.position = { lat: place[0], lon: place[1], at: place[2], bearing: null };
@@ -175,6 +199,22 @@ class Track {
     if (!order.runner || OVER.has(order.status)) this.position = null;
     this.drawOrder();
     this.paint();
+  }
+
+  /** What the page asked for itself, while the hub was silent. */
+  takePayment(id, payment) {
+    if (this.order?.id !== id || this.order.status !== "awaiting_payment") return;
+    if (JSON.stringify(payment) !== JSON.stringify(this.order.payment)) this.take({ ...this.order, payment });
+    if (payment.state === "success") this.refetch();
+  }
+
+  /** Once, whoever heard of it first. */
+  tellPaid(id) {
+    remember(PAYING, null);
+    if (this.toldPaid.has(id)) return;
+    this.toldPaid.add(id);
+    play("good");
+    toast(t("event.order_paid"), { kind: "good" });
   }
 
   move(position) {

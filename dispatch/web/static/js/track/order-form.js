@@ -14,6 +14,7 @@ const QUOTE_AFTER_MS = 300;
 const QUOTE_AGAIN_MS = 60_000;
 const RETRY_MS = 15_000;
 const NAME = "dispatch.contact";
+const CHANNEL = "dispatch.channel";
 
 export class OrderForm {
   /**
@@ -62,16 +63,16 @@ export class OrderForm {
       },
       () => null,
     );
-    if (!this.channels.length) {
-      this.api.get("/channels").then(
-        (channels) => {
-          this.channels = channels;
-          if (this.draft) this.draft.channel ??= channels[0]?.code ?? null;
-          this.paint();
-        },
-        () => null,
-      );
-    }
+    this.api.get("/channels").then(
+      (channels) => {
+        const known = channels.find(({ code }) => code === (this.draft?.channel ?? read(CHANNEL)));
+        // The one that was paid with last comes first; one that is in trouble is not there to be chosen.
+        this.channels = known ? [known, ...channels.filter((each) => each !== known)] : channels;
+        if (this.draft) this.draft.channel = this.channels[0]?.code ?? null;
+        this.paint();
+      },
+      () => null,
+    );
     this.change({});
   }
 
@@ -149,6 +150,7 @@ export class OrderForm {
       const order = await this.api.post("/orders", body, { key: draft.key });
       for (const role of type.stops) rememberPlace(draft.stops[role]);
       remember(NAME, JSON.stringify([draft.contact_name, draft.contact_phone]));
+      remember(CHANNEL, draft.channel);
       this.draft = null;
       saveDraft(null);
       this.onPlaced(order);
