@@ -18,27 +18,27 @@ class Words(NamedTuple):
 WORDS: Mapping[str, Words] = {
     "quiet": Words(
         "{minutes} 分钟没有一笔成功付款（期间 {asked} 单等待付款，上周同一时段成功 {paid_last_week} 笔）",
-        "No payment has succeeded for {minutes} minutes ({asked} orders waited for one, {paid_last_week} succeeded in "
-        "the same minutes last week)",
+        "No payment has succeeded for {minutes} minutes (orders that waited for one: {asked}; payments in the same "
+        "minutes last week: {paid_last_week})",
         "自己下一单试付；查看各支付渠道状态与公告",
         "Try to pay an order yourself; look at the channels' state and notices",
     ),
     "suspicious_payments": Words(
         "{count} 笔付款的结果存疑，最早的一笔已 {hours} 小时（{oldest}）",
-        "{count} payments cannot be proved either way, the oldest for {hours} hours ({oldest})",
+        "Payments that cannot be proved either way: {count}, the oldest for {hours} h ({oldest})",
         "打开订单的资金追踪，在渠道商户平台核对该笔交易",
         "Open the order's money trace and look the payment up at the channel's merchant platform",
     ),
     "callbacks_missing": Words(
         "{channel}：最近一小时 {payments} 笔付款中有 {ghosts} 笔没有收到回调",
-        "{channel}: of {payments} payments within an hour, {ghosts} came without their callback",
+        "{channel}: {ghosts} of {payments} payments within an hour came without their callback",
         "检查回调地址 notify_url、防火墙和渠道的 IP 白名单；钱已靠查询入账，没有丢失",
         "Check the notify_url, the firewall and the allow-list of the channel's addresses; the money was booked by "
         "asking, none is lost",
     ),
     "callbacks_refused": Words(
         "{channel}：一小时内 {refused} 次回调的签名无法证明",
-        "{channel}: {refused} callbacks within an hour could not be proved to be the provider's",
+        "{channel}: callbacks within an hour that could not be proved to be the provider's: {refused}",
         "检查平台公钥或证书是否已更换、服务器时钟是否准确、请求来自何处",
         "Check whether the platform's key was rotated, the server's clock, and who sends them",
     ),
@@ -50,31 +50,32 @@ WORDS: Mapping[str, Words] = {
     ),
     "reconciliation_differs": Words(
         "{channel} 对账有 {items} 项差异等待人工处理",
-        "{channel}: {items} differences between the bill and the books wait for a person",
+        "{channel}: differences between the bill and the books that wait for a person: {items}",
         "在下方逐项领取，查清后写明原因并关闭",
         "Take the items below one by one, and close each with its reason",
     ),
     "bill_missing": Words(
         "{channel} 的账单未能取得，{count} 天尚未对账，最早的已晚 {hours} 小时（{oldest}）",
-        "{channel}: bills are missing, {count} days are not reconciled, the oldest {hours} hours late ({oldest})",
+        "{channel}: days that are not reconciled because their bill is missing: {count}, the oldest {hours} h late "
+        "({oldest})",
         "在商户平台确认账单已生成、账单接口的权限未变",
         "Make sure at the merchant platform that the bill was made and that fetching it is still permitted",
     ),
     "certificate_expires": Words(
         "证书或密钥 {name} 还有 {days} 天到期",
-        "The certificate or key {name} expires in {days} days",
+        "The certificate or key {name} expires; days left: {days}",
         "在商户平台申请新证书，替换文件后重启付款进程",
         "Get a new one at the merchant platform, replace the file and restart the payments",
     ),
     "hold_expires": Words(
         "{count} 笔冻结的款项即将超过机构的期限，最早的已冻结 {hours} 小时（{oldest}）",
-        "{count} holds will soon be let go by the institution, the oldest has stood for {hours} hours ({oldest})",
+        "Holds that the institution will soon let go of: {count}, the oldest has stood for {hours} h ({oldest})",
         "尽快完成或取消这些订单，让款项结算或退回",
         "Finish or cancel these orders soon, so that the money is settled or given back",
     ),
     "refund_overdue": Words(
         "{count} 笔退款逾期未到账，最早的已 {hours} 小时（{oldest}）",
-        "{count} refunds are not with their payers in time, the oldest for {hours} hours ({oldest})",
+        "Refunds that are overdue: {count}, the oldest for {hours} h ({oldest})",
         "打开订单的资金追踪看原因；商户账户余额不足时请充值，退款会自动继续",
         "Open the order's money trace for the reason; top up the merchant account if it is short. Refunds go on by "
         "themselves",

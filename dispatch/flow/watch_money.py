@@ -23,6 +23,9 @@ from ..model.money_views import (
     MoneyAlarmView,
     MoneyOverview,
     MoneyToday,
+    RefundPartView,
+    RefundRow,
+    Refunds,
     RiskCases,
     RiskCaseView,
     RiskObjection,
@@ -260,6 +263,31 @@ def _sums(sums: Sums) -> DaySums:
     return DaySums(
         paid_fen=sums.paid_fen, refunded_fen=sums.refunded_fen, split_fen=sums.split_fen,
         taken_back_fen=sums.taken_back_fen,
+    )  # fmt: skip
+
+
+# --- refunds ----------------------------------------------------------------------------------------------------------
+
+
+async def refunds(ctx: Context, who: Principal, *, limit: int = 50, only_open: bool = False) -> Refunds:
+    """This campus's refunds with their deadlines, newest first; ``only_open``: those that are under way."""
+    who.require(Permission.MONEY_READ)
+    found = await ctx.payments.refunds(campus_id=who.campus_id, is_open=True if only_open else None, limit=limit)
+    return Refunds(
+        refunds=[
+            RefundRow(
+                id=each.refund_id, order_id=each.order_ref, amount_fen=each.amount_fen, state=each.state,
+                reason=each.reason, asked_at_ms=ms(each.asked_at), due_by_ms=ms(each.due_by),
+                done_at_ms=_ms(each.done_at), is_overdue=each.is_overdue,
+                parts=[
+                    RefundPartView(
+                        path=part.path, party=part.party, account_ref=part.account_ref, amount_fen=part.amount_fen
+                    )
+                    for part in each.parts
+                ],
+            )
+            for each in found
+        ]
     )  # fmt: skip
 
 

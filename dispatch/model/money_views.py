@@ -209,6 +209,36 @@ class WorkItems(View, frozen=True, kw_only=True):
     items: list[WorkItem]
 
 
+class RefundPartView(View, frozen=True, kw_only=True):
+    """A part of a refund and the path that it takes; ``account_ref`` is whose money it is."""
+
+    path: str
+    party: str
+    account_ref: str
+    amount_fen: int
+
+
+class RefundRow(View, frozen=True, kw_only=True):
+    """A refund, its deadline and how far it is."""
+
+    id: str
+    order_id: str
+    amount_fen: int
+    state: str
+    reason: str
+    parts: list[RefundPartView]
+    asked_at_ms: int
+    due_by_ms: int
+    done_at_ms: int | None
+    is_overdue: bool
+
+
+class Refunds(View, frozen=True, kw_only=True):
+    """Newest first."""
+
+    refunds: list[RefundRow]
+
+
 class RiskObjection(View, frozen=True, kw_only=True):
     code: str
     decision: str

@@ -24,6 +24,10 @@ async def _items_csv(call: Call) -> Raw:
     return _table(await watch_money.items_table(call.ctx, call.me), "work-items")
 
 
+async def _refunds(call: Call) -> mv.Refunds:
+    return await watch_money.refunds(call.ctx, call.me, limit=call.query.limit, only_open=call.query.only_open)
+
+
 async def _cases(call: Call) -> mv.RiskCases:
     q = call.query
     return await watch_money.risk_cases(call.ctx, call.me, limit=q.limit, before=q.before, only_open=q.only_open)
@@ -55,6 +59,8 @@ MONEY_ROUTES: tuple[Route, ...] = (
     Route("POST", "/money/items/{id}/close", P.MONEY_MANAGE,
           lambda c: work_money.close_item(c.ctx, c.me, c.id, c.body), mv.WorkItem, "It is settled, and why; audited",
           request=mv.CloseItem, key="optional"),
+    Route("GET", "/money/refunds", P.MONEY_READ, _refunds, mv.Refunds, "Refunds and their deadlines",
+          query=qs.ListRefunds),
     Route("GET", "/money/risk-cases", P.MONEY_READ, _cases, mv.RiskCases, "What risk objected to",
           query=qs.ListCases),
     Route("POST", "/money/risk-cases/{id}/review", P.MONEY_MANAGE,

@@ -116,6 +116,12 @@ class Many(Request, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 500
 
 
+class ListRefunds(Few, frozen=True, kw_only=True):
+    """``only_open``: those that are not with their payers yet."""
+
+    only_open: bool = False
+
+
 class InHours(Request, frozen=True, kw_only=True):
     """The last so many hours."""
 

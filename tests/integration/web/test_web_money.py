@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from dispatch.model import ids
 from dispatch.model.account import Role
 from payments.alarms import AlarmView
+from payments.port import Refund
 from payments.risk import Amount, RuleBook
 from tests.money_scene import AT, RUN, add_case, add_item, add_run, guard
 
@@ -215,7 +217,29 @@ async def test_alarms_of_this_campus_and_of_all_in_words(house: Any) -> None:
         ("alarm_1", False), ("alarm_4", True), ("alarm_5", True),
     }  # fmt: skip
     missing = next(one for one in seen if one["kind"] == "callbacks_missing")
-    assert "5" in missing["text_en"] and "演示支付" in missing["text_zh"] and missing["advice_zh"]
+    assert "5 of 6" in missing["text_en"] and "演示支付" in missing["text_zh"] and missing["advice_zh"]
     view = (await house.call("GET", "/money/overview", who=operator)).json
     assert view["is_quiet"] and view["channels"][0]["passed_over"] == ["create"]
     assert view["channels"][0]["problems"] == ["breaker_open", "callbacks_missing"]
+
+
+async def test_refunds_and_their_deadlines(house: Any) -> None:
+    student, operator = await house.person(Role.STUDENT), await house.person(Role.OPERATOR)
+    stranger = await house.person(Role.OPERATOR, campus_id=house.other_campus_id)
+    order = await house.paid(student)
+    await house.payments.bank.script(order["id"], "release_lost", 1000)
+    refund = Refund(
+        id="refund:1",
+        intent_id=ids.derived_id(ids.INTENT, order["id"]),
+        refund_id="refund-1",
+        amount_fen=100,
+        reason="wet parcel",
+    )
+    await house.payments.submit(refund)
+    await house.payments.work()
+    (seen,) = (await house.call("GET", "/money/refunds?only_open=true", who=operator)).json["refunds"]
+    assert (seen["order_id"], seen["amount_fen"], seen["reason"]) == (order["id"], 100, "wet parcel")
+    assert seen["due_by_ms"] > seen["asked_at_ms"] and not seen["is_overdue"] and seen["done_at_ms"] is None
+    assert [(part["path"], part["amount_fen"]) for part in seen["parts"]] == [("held", 100)]
+    assert (await house.call("GET", "/money/refunds", who=stranger)).json["refunds"] == []
+    assert (await house.call("GET", "/money/refunds?limit=x", who=operator)).json["error"]["field"] == "limit"

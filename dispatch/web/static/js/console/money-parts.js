@@ -37,6 +37,7 @@ export function channelList(channels) {
             { class: "muted small" },
             t(channel.is_available ? "money.channel.available" : "money.channel.away"),
             channel.passed_over.map((name) => ` · ${t("money.channel.passed_over", { name: step(name) })}`),
+            channel.problems.map((kind) => ` · ${t(`money.problem.${kind}`)}`),
             ` · ${t("money.channel.day", { n: channel.payments_24h, ghosts: channel.ghosts_24h })}`,
           ),
         ),
@@ -172,6 +173,45 @@ export function runTable(runs, onChoose) {
     ),
   );
 }
+
+export function refundList(refunds, onOrder) {
+  return h(
+    "ul",
+    { class: "money-list" },
+    refunds.map((refund) =>
+      h(
+        "li",
+        { key: refund.id, class: `money-card ${refundTone(refund)}`, "data-refund": refund.id },
+        icon(refund.is_overdue ? "warning" : "undo"),
+        h(
+          "div",
+          {},
+          h("b", {}, yuan(refund.amount_fen), " · ", t(`refund.state.${refund.state}`)),
+          refund.is_overdue && h("p", {}, h("span", { class: "pill is-late" }, icon("warning"), t("refund.overdue"))),
+          h("p", {}, refund.parts.map((part) => `${t(`refund.path.${part.path}`)} ${yuan(part.amount_fen)}`).join(" · ")),
+          h(
+            "p",
+            { class: "muted small" },
+            t("refund.asked", { at: dayAndTime(refund.asked_at_ms) }),
+            " · ",
+            refund.done_at_ms === null
+              ? t("refund.due", { at: dayAndTime(refund.due_by_ms) })
+              : t("refund.done", { at: dayAndTime(refund.done_at_ms) }),
+            " · ",
+            h(
+              "button",
+              { type: "button", class: "link", onclick: () => onOrder(refund.order_id) },
+              t("money.order", { code: refund.order_id.slice(-6) }),
+            ),
+          ),
+        ),
+      ),
+    ),
+    !refunds.length && h("li", { class: "empty", key: "none" }, icon("check"), t("refund.none")),
+  );
+}
+
+const refundTone = (refund) => (refund.is_overdue ? "is-alarm" : refund.done_at_ms === null ? "is-taken" : "is-good");
 
 /** @param {{onReview: ((found: any, isReleased: boolean) => void) | null, onOrder: (orderId: string) => void}} acts */
 export function caseList(cases, { onReview, onOrder }) {

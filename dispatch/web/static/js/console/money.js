@@ -5,7 +5,7 @@ import { askWords } from "../credit.js";
 import { onLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { toast, toastError } from "../shell.js";
-import { alarmList, caseList, figures, channelList, itemList, runTable } from "./money-parts.js";
+import { alarmList, caseList, channelList, figures, itemList, refundList, runTable } from "./money-parts.js";
 
 const REFRESH_MS = 30_000;
 const PARTS = {
@@ -13,6 +13,7 @@ const PARTS = {
   alarms: "/money/alarms",
   items: "/money/items",
   runs: "/money/runs",
+  refunds: "/money/refunds",
   cases: "/money/risk-cases",
 };
 
@@ -126,7 +127,7 @@ export class MoneyView {
 
   paintNow() {
     if (!this.isOpen) return;
-    const { overview, alarms, items, runs, cases } = this.known;
+    const { overview, alarms, items, runs, refunds, cases } = this.known;
     render(
       this.element,
       h(
@@ -150,6 +151,7 @@ export class MoneyView {
           items.items.length > 0 && this.csvButton("/money/items/csv", "work-items"),
         ),
       runs && section("runs", t("money.runs"), [runTable(runs.runs, (run) => this.choose(run)), this.chosenRun()]),
+      refunds && section("refunds", t("money.refunds"), refundList(refunds.refunds, this.onOrder)),
       cases &&
         section(
           "cases",
