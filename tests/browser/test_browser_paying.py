@@ -26,9 +26,12 @@ from tests.e2e_server import ROOT, Server, free_port, running_server, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-CHANNELS = "wechat,alipay,unionpay,campus_card"
+#: The last one takes so little at once that an errand is paid in parts.
+CHANNELS = "wechat,alipay,unionpay,campus_card,wechat_small"
 #: The fourth order of one student within a minute asks for a face, whatever it costs.
 RULES = {"*": {"small_payments": {"at_most_fen": 100_000}}}
+#: Everybody's calendar runs so fast: the ladder of questions to a provider begins with seconds.
+TIME_SCALE = 4
 PHONE = {"width": 390, "height": 844}
 
 
@@ -43,7 +46,7 @@ class Providers:
     def start(self) -> None:
         told = self.folder / "providers.env"
         arguments = ["--channels", "wechat,alipay,unionpay,campus_card", "--port", str(self.port), "--backup-port", "0"]
-        arguments += ["--env", str(told), "--option", "campus_card.any_card=true"]
+        arguments += ["--env", str(told), "--calendar-rate", str(TIME_SCALE)]
         arguments += ["--notify", "http://127.0.0.1:{port}/api/v1/payments/callbacks/{channel}"]
         with (self.folder / "providers.log").open("wb") as log:
             command = [sys.executable, "-m", "payments.simulator", *arguments]
@@ -63,11 +66,19 @@ class Providers:
         return {name: text or "" for name, text in said.items()} | {
             "PAYMENTS_CHANNELS": CHANNELS,
             "PAYMENTS_WECHAT_TRADE_TYPE": "native",
+            "PAYMENTS_WECHAT_SMALL_LIMIT_FEN": "500",
+            "PAYMENTS_WECHAT_SMALL_NOTIFY_URL": "http://127.0.0.1:{port}/api/v1/payments/callbacks/wechat_small",
             "PAYMENTS_ALIPAY_PRODUCT": "page",
             "PAYMENTS_UNIONPAY_PRODUCT": "page",
             "PAYMENTS_RISK_RULES_FILE": str(rules),
             "DISPATCH_TIME_START": "",
         }
+
+    def pay_newest(self) -> None:
+        """Somebody scans the newest code and pays."""
+        newest = self.ask("GET", "/admin/newest?limit=1")["orders"][0]
+        number = "/".join(newest[name] for name in ("institution", "merchant", "number"))
+        self.ask("POST", f"/admin/orders/{number}/pay", {})
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -90,7 +101,7 @@ def providers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Providers]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, providers: Providers) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("paying")
-    with running_server(folder, students=6, runners=1, time_scale=1, **providers.settings()) as made:
+    with running_server(folder, students=7, runners=1, time_scale=TIME_SCALE, **providers.settings()) as made:
         yield made
 
 
@@ -125,11 +136,11 @@ async def test_a_code_is_scanned_and_a_lost_callback_is_no_failure(stage: Stage,
     page = await look_at(stage, 0, order_id)
     await expect(page.locator("svg.qr path")).to_have_attribute("d", re.compile(r"^M4 4h1v1h-1z.{2000}"))
     await expect(page.locator(".pay-card h2")).to_have_text("可以支付了")
-    await expect(page.locator(".pay-card")).to_contain_text(re.compile(r"请在 1\d:\d\d 内支付"))
+    await expect(page.locator(".pay-card")).to_contain_text(re.compile(r"请在 3:\d\d 内支付"))
     await expect(page.locator(".pay-card")).to_contain_text("公共 Wi-Fi")
     await assert_sound(page)
     await page.locator(".other-ways summary").click()
-    await expect(page.locator(".other-ways button")).to_have_count(4)
+    await expect(page.locator(".other-ways button")).to_have_count(5)
     await expect(page.locator(".other-ways button").first).to_be_disabled()
     heads = await page.evaluate_handle(
         """() => { const heads = []; const look = () => { const text = document.querySelector(".pay-card h2");
@@ -137,9 +148,7 @@ async def test_a_code_is_scanned_and_a_lost_callback_is_no_failure(stage: Stage,
         new MutationObserver(look).observe(document.getElementById("sheet"), { subtree: true, childList: true,
         characterData: true }); return heads; }"""
     )
-    newest = providers.ask("GET", "/admin/newest?limit=1")["orders"][0]
-    number = "/".join(newest[name] for name in ("institution", "merchant", "number"))
-    providers.ask("POST", f"/admin/orders/{number}/pay", {})
+    providers.pay_newest()
     await expect(page.locator(".status-title")).to_contain_text("寻找")
     assert "没有支付成功" not in await heads.json_value()
     providers.ask("DELETE", f"/admin/faults/{fault['id']}")
@@ -210,3 +219,17 @@ async def test_without_a_network_the_page_says_so_and_goes_on_asking(stage: Stag
     await page.context.set_offline(False)
     await expect(page.locator(".pay-card .note")).to_have_count(0)
     await asyncio.gather(page.close())
+
+
+async def test_what_is_over_the_limit_is_paid_in_parts(stage: Stage, providers: Providers) -> None:
+    student = await stage.caller("student", 6)
+    page = await look_at(stage, 6, await place(student, "wechat_small"), locale="en-US")
+    parts = page.locator(".pay-parts")
+    await expect(parts).to_contain_text(re.compile(r"Part 1 of \d+\. Paid so far: 0\."))
+    await expect(parts).to_contain_text("all others are refunded")
+    await assert_sound(page)
+    for part in range(1, await page.locator(".pay-parts progress").evaluate("(bar) => bar.max") + 1):
+        await expect(parts).to_contain_text(f"Part {part} of")
+        await expect(page.locator("svg.qr")).to_be_visible()
+        providers.pay_newest()
+    await expect(page.locator(".status-title")).to_contain_text("runner")

@@ -91,6 +91,7 @@ async def test_a_declined_payment_is_said_at_once_and_can_be_tried_again(stage: 
     await page.get_by_role("button", name="模拟余额不足").click()
     await expect(page.locator(".pay-card").get_by_role("alert")).to_contain_text("余额不足")
     await expect(page.locator(".pay-card").get_by_role("alert")).to_contain_text("没有扣款")
+    await expect(page.locator(".pay-card a[href='/runner']")).to_be_visible()
     await page.locator(".cashier .primary", has_text="¥").click()
     await expect(page.locator(".status-title")).to_contain_text("寻找")
     await page.get_by_role("button", name="取消订单（免费）").click()
