@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ON_ORDER = frozenset({
-    "order_placed", "payment_ready", "payment_failed", "order_paid", "task_assigned", "task_reassigned",
-    "task_reopened", "runner_arriving", "runner_at_stop", "runner_arrived", "order_picked_up", "order_delivered",
-    "order_confirmed", "order_rated", "order_cancelled", "order_settled", "order_closed", "order_late",
+    "order_placed", "payment_ready", "payment_failed", "payment_judged", "order_paid", "task_assigned",
+    "task_reassigned", "task_reopened", "runner_arriving", "runner_at_stop", "runner_arrived", "order_picked_up",
+    "order_delivered", "order_confirmed", "order_rated", "order_cancelled", "order_settled", "order_closed",
+    "order_late", "order_refunded",
 })  # fmt: skip
 ON_RUNNER = frozenset({
     "task_offered", "offer_declined", "offer_expired", "offer_withdrawn", "task_assigned", "task_reassigned",
