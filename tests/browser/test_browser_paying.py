@@ -27,7 +27,7 @@ from tests.e2e_server import ROOT, Server, free_port, running_server, wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 #: The last one takes so little at once that an errand is paid in parts.
-CHANNELS = "wechat,alipay,unionpay,campus_card,wechat_small"
+CHANNELS = "wechat,alipay,unionpay,campus_card,wechat_jsapi,wechat_small"
 #: The fourth order of one student within a minute asks for a face, whatever it costs.
 RULES = {"*": {"small_payments": {"at_most_fen": 100_000}}}
 #: Everybody's calendar runs so fast: the ladder of questions to a provider begins with seconds.
@@ -66,6 +66,8 @@ class Providers:
         return {name: text or "" for name, text in said.items()} | {
             "PAYMENTS_CHANNELS": CHANNELS,
             "PAYMENTS_WECHAT_TRADE_TYPE": "native",
+            "PAYMENTS_WECHAT_JSAPI_TRADE_TYPE": "jsapi",
+            "PAYMENTS_WECHAT_JSAPI_NOTIFY_URL": "http://127.0.0.1:{port}/api/v1/payments/callbacks/wechat_jsapi",
             "PAYMENTS_WECHAT_SMALL_LIMIT_FEN": "500",
             "PAYMENTS_WECHAT_SMALL_NOTIFY_URL": "http://127.0.0.1:{port}/api/v1/payments/callbacks/wechat_small",
             "PAYMENTS_ALIPAY_PRODUCT": "page",
@@ -101,7 +103,7 @@ def providers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Providers]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, providers: Providers) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("paying")
-    with running_server(folder, students=7, runners=1, time_scale=TIME_SCALE, **providers.settings()) as made:
+    with running_server(folder, students=8, runners=1, time_scale=TIME_SCALE, **providers.settings()) as made:
         yield made
 
 
@@ -114,6 +116,15 @@ async def place(student: Caller, channel: str, times: int = 1) -> str:
         key = {"Idempotency-Key": f"{channel}-{number}-{time.monotonic_ns()}"}
         order = await student.call("POST", "/orders", wish, **key)
     return str(order["id"])
+
+
+async def entrust(stage: Stage, student: Caller, **secrets: str) -> None:
+    """What a binding of the student's account would have left with payments."""
+    environ = {name: text for name, text in stage.server.environ.items() if name.startswith("PAYMENTS_")}
+    environ |= {"PAYMENTS_DATA_DIR": str(stage.server.data_dir / "payments")}
+    environ |= {"PAYMENTS_DATABASE_URL": f"sqlite:///{stage.server.data_dir / 'payments.db'}"}
+    body = assemble(read_settings(environ, None), lambda: datetime.now(UTC), new_id)
+    await body.entrust((await student.call("GET", "/me"))["id"], secrets)
 
 
 async def look_at(stage: Stage, index: int, order_id: str, **options: Any) -> Page:
@@ -140,7 +151,7 @@ async def test_a_code_is_scanned_and_a_lost_callback_is_no_failure(stage: Stage,
     await expect(page.locator(".pay-card")).to_contain_text("公共 Wi-Fi")
     await assert_sound(page)
     await page.locator(".other-ways summary").click()
-    await expect(page.locator(".other-ways button")).to_have_count(5)
+    await expect(page.locator(".other-ways button")).to_have_count(6)
     await expect(page.locator(".other-ways button").first).to_be_disabled()
     heads = await page.evaluate_handle(
         """() => { const heads = []; const look = () => { const text = document.querySelector(".pay-card h2");
@@ -191,12 +202,7 @@ async def test_a_form_is_sent_by_itself_once_and_who_comes_back_sees_the_result(
 
 async def test_a_card_is_debited_without_a_word(stage: Stage) -> None:
     student = await stage.caller("student", 3)
-    account = await student.call("GET", "/me")
-    environ = {name: text for name, text in stage.server.environ.items() if name.startswith("PAYMENTS_")}
-    environ.setdefault("PAYMENTS_DATA_DIR", str(stage.server.data_dir / "payments"))
-    environ.setdefault("PAYMENTS_DATABASE_URL", f"sqlite:///{stage.server.data_dir / 'payments.db'}")
-    body = assemble(read_settings(environ, None), lambda: datetime.now(UTC), new_id)
-    await body.entrust(account["id"], {"campus_card_token": "CARD1"})
+    await entrust(stage, student, campus_card_token="CARD1")
     page = await look_at(stage, 3, await place(student, "campus_card"), locale="en-US")
     await expect(page.locator(".status-title")).to_contain_text("runner")
 
@@ -233,3 +239,29 @@ async def test_what_is_over_the_limit_is_paid_in_parts(stage: Stage, providers: 
         await expect(page.locator("svg.qr")).to_be_visible()
         providers.pay_newest()
     await expect(page.locator(".status-title")).to_contain_text("runner")
+
+
+BRIDGE = """window.WeixinJSBridge = { invoke(name, order, done) {
+  window.invoked = [name, Object.keys(order).sort().join()]; done({ err_msg: "get_brand_wcpay_request:ok" }); } };"""
+
+
+async def test_inside_wechat_its_own_dialog_pays_and_elsewhere_a_sentence_says_so(
+    stage: Stage, providers: Providers
+) -> None:
+    student = await stage.caller("student", 7)
+    await entrust(stage, student, openid="oStudent7")
+    order_id = await place(student, "wechat_jsapi")
+    elsewhere = await look_at(stage, 7, order_id, locale="en-US")
+    await expect(elsewhere.locator(".pay-card")).to_contain_text("inside WeChat only")
+    inside = await stage.context(viewport=PHONE, user_agent="Mozilla/5.0 (Linux; Android 14) MicroMessenger/8.0.50")
+    await inside.add_init_script(BRIDGE)
+    page = await look_at(stage, 7, order_id, context=inside)
+    await page.locator("#pay-go").click()
+    assert await page.evaluate("window.invoked") == [
+        "getBrandWCPayRequest", "appId,nonceStr,package,paySign,signType,timeStamp",
+    ]  # fmt: skip
+    # Its word is no proof.
+    await expect(page.locator(".pay-card h2")).to_have_text("正在查询支付结果…")
+    providers.pay_newest()
+    for each, text in ((page, "寻找"), (elsewhere, "runner")):
+        await expect(each.locator(".status-title")).to_contain_text(text)
