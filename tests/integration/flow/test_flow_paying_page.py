@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from dispatch.flow import describe_campus, pay_order, place_order
-from dispatch.flow.payment_view import intent_id, kind_of
+from dispatch.flow.payment_view import forget, intent_id, kind_of
 from dispatch.live.connect import connect
 from dispatch.live.notes import Notes
 from dispatch.model.errors import InvalidInput, NotFound, TooMany, WrongState
@@ -71,7 +71,7 @@ async def test_without_redis_the_books_answer(home: World) -> None:
     nowhere = connect("redis://127.0.0.1:1/0")
     alone = replace(home.ctx, notes=Notes(nowhere))
     assert (await pay_order.payment(alone, student, view.id)).state == "pending"
-    await pay_order.forget(alone, student.campus_id, [view.id])
+    await forget(alone, student.campus_id, [view.id])
     await nowhere.aclose()
 
 
