@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from payments.account import AccountEvent, Withdraw, Withdrawn
 from payments.channels.edupay import EduPayChannel, EduPayConfig
 from payments.channels.wechat import WechatChannel
 from payments.channels.wechat_config import WechatConfig
@@ -107,6 +108,21 @@ class Whole:
             self.moved += timedelta(seconds=1)
         raise AssertionError(f"no {kind.__name__}; there were {self.seen}")
 
+    async def withdraw(self, amount_fen: int) -> AccountEvent:
+        """Let the runner have so much; what is told in the end."""
+        await self.payments.submit(
+            Withdraw(
+                id="w1", campus_id="campus", account_ref="runner_1", amount_fen=amount_fen, requested_at=self.now()
+            )
+        )
+        for _ in range(200):
+            await self.work()
+            if told := await self.payments.account_events():
+                return told[-1]
+            await asyncio.sleep(0.01)
+            self.moved += timedelta(seconds=1)
+        raise AssertionError("the withdrawal does not end")
+
     async def order(self, intent: str) -> OrderBook:
         view = await self.payments.view(intent)
         assert view is not None
@@ -135,15 +151,23 @@ async def opened(folder: Path) -> AsyncIterator[Whole]:
             await whole.payments.stop()
 
 
-async def test_paid_split_released_and_refunded(tmp_path: Path) -> None:
+async def test_paid_split_released_withdrawn_and_refunded(tmp_path: Path) -> None:
     async with opened(tmp_path) as whole:
         intent = await whole.paid()
         await whole.payments.submit(Settle(id="s1", intent_id=intent, shares=(PLATFORM, RUNNER), at=whole.now()))
         settled = await whole.until(Settled)
         assert (settled.captured_fen, settled.released_fen) == (800, 200)
         order = await whole.order(intent)
-        assert (order.paid_fen, order.split_fen, order.refunded_fen, order.frozen_fen) == (1000, 200, 200, 0)
+        assert (order.paid_fen, order.split_fen, order.refunded_fen, order.frozen_fen) == (1000, 200, 200, 600)
+        assert not order.is_unfrozen, "the runner's part stays with the provider"
+        balances = await whole.payments.balances("runner_1")
+        assert (balances.available_fen, balances.withdrawn_fen) == (600, 0)
+
+        assert isinstance(await whole.withdraw(600), Withdrawn)
+        assert (order.split_fen, order.refunded_fen, order.frozen_fen) == (200, 200, 0)
         assert order.is_unfrozen, "the team has the runner's part"
+        balances = await whole.payments.balances("runner_1")
+        assert (balances.available_fen, balances.withdrawn_fen) == (0, 600)
         view = await whole.payments.view(intent)
         assert view is not None and (view.captured_fen, view.released_fen) == (800, 200)
 
