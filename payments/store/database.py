@@ -70,9 +70,11 @@ class Database:
         raise AssertionError("the last try returns or raises")
 
     def _read_now(self, fn: Callable[[Connection], T]) -> T:
-        with self._engine.connect().execution_options(is_read=True) as connection, connection.begin():
-            if not self.is_sqlite:
-                connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        options: dict[str, Any] = {"is_read": True}
+        if not self.is_sqlite:
+            # A serialisable reader is aborted now and then, and makes writers be; a snapshot is enough to look at.
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self._engine.connect().execution_options(**options) as connection, connection.begin():
             return fn(connection)
 
     def close(self) -> None:

@@ -130,3 +130,36 @@ async def test_closing_finishes_what_waits(tmp_path: Path) -> None:
     await asyncio.sleep(0)
     await asyncio.to_thread(database.close)
     assert len(await asyncio.gather(*waiting)) == 20
+
+
+async def test_a_reader_loses_against_no_writer(postgres_url: str) -> None:
+    """The plot in which a serialisable reader has to give up: it saw what was written after another writer, who commits
+    while it reads, had looked there."""
+    database = Database(postgres_url, "public")
+    engine = database._engine
+
+    def look(connection: Connection, name: str) -> bool:
+        return connection.execute(sa.text("SELECT 1 FROM things WHERE name = :n"), {"n": name}).first() is not None
+
+    def settings(connection: Connection) -> list[str]:
+        names = ("transaction_isolation", "transaction_read_only")
+        return [connection.execute(sa.text(f"SHOW {name}")).scalar_one() for name in names]
+
+    def create(connection: Connection) -> None:
+        connection.exec_driver_sql("CREATE TABLE things (name TEXT PRIMARY KEY)")
+
+    database.run_now(create)
+    with engine.connect() as slow:
+        late = slow.begin()
+        assert not look(slow, "early")
+        database.run_now(keep("early"))
+        keep("late")(slow)
+
+        def read(connection: Connection) -> tuple[bool, bool, list[str]]:
+            is_early = look(connection, "early")
+            late.commit()
+            return is_early, look(connection, "late"), settings(connection)
+
+        assert await database.read(read) == (True, False, ["repeatable read", "on"]), "one snapshot, and read-only"
+    assert await database.run(settings) == ["serializable", "off"], "who writes is as before"
+    database.close()
