@@ -208,8 +208,10 @@ def test_the_sandbox_misbehaves_as_the_command_line_says(told):
 
     async def create() -> None:
         async with open_parts(settings, "test", announce=lambda: None) as parts:
+            bank = parts.paying.bank
+            assert bank is not None
             with pytest.raises(OrderNotTaken, match="declined"):
-                await parts.payments.bank.create("sandbox", order)
+                await bank.create("sandbox", order)
 
     asyncio.run(create())
     assert sandbox("list") == "late=60 x 2  order *  channel *\n"
