@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from payments.channels import sandbox_signing as signing
 from payments.channels.sandbox import shape
 from payments.money import Fen
-from payments.port import IntentReady, OpenIntent, Paid, Refund, Refunded, Released, Settled, SwitchRefused
-from tests.payments_desk import START, Desk, sqlite_desk
+from payments.port import (
+    CallbackReply,
+    IntentReady,
+    OpenIntent,
+    Paid,
+    Refund,
+    Refunded,
+    Released,
+    Settled,
+    SwitchRefused,
+)
+from tests.payments_desk import SECRET, START, Desk, sqlite_desk
 
 LIMIT = Fen(1000)
 SHAPES = (
@@ -87,6 +101,25 @@ async def test_a_settlement_is_divided_to_the_fen(any_desk: Desk) -> None:
     assert sum(event.amount_fen for event in refunds) == 1200
     assert len(refunds) == 2
     assert (await desk.view()).refunded_fen == 1200
+    await desk.assert_books()
+
+
+async def test_a_notice_that_comes_many_times_at_once_pays_its_part_once(any_desk: Desk) -> None:
+    desk = any_desk
+
+    async def often(channel: str, headers: Mapping[str, str], body: bytes) -> CallbackReply:
+        signed = [signing.headers(SECRET, body, time.time(), f"n{number}") for number in range(6)]
+        calls = [desk.payments.callback(channel, each, body) for each in signed]
+        replies = await asyncio.gather(*calls)
+        assert {reply.status for reply in replies} == {200}
+        return replies[0]
+
+    desk.bank.notify = often
+    await pay_all(desk)
+    heard = Counter((row.code, row.subject) for row in await desk.payments.timeline("ord_a") if row.kind == "callback")
+    assert sorted(count for (code, _), count in heard.items() if code == "paid_notice") == [1, 1, 1]
+    assert sorted(count for (code, _), count in heard.items() if code == "repeated_notice") == [5, 5, 5]
+    assert (await desk.kinds()).count("Paid") == 1
     await desk.assert_books()
 
 
