@@ -21,7 +21,7 @@ demo: $(VENV)/.installed $(VENDOR)/.built ## Start everything on 127.0.0.1:8888 
 
 test: $(VENV)/.installed-dev node_modules/.with-dev ## Run every test, with coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not alone" --cov --cov-report= $(ARGS) || { [ $$? -eq 1 ] && \
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone" --cov --cov-report= $(ARGS) || { [ $$? -eq 1 ] && \
 	  echo "What failed beside other tests is tried once more by itself; what fails again has failed." && \
 	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --cov --cov-append --cov-report= $(ARGS); }
 	@$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report= $(ARGS) || [ $$? -eq 5 ]
