@@ -102,7 +102,7 @@ async def test_an_order_is_held_without_a_network_and_placed_once(stage: Stage) 
     await pay.click()
     await expect(page.locator(".held")).to_contain_text("已保存在这台设备上")
     await context.set_offline(False)
-    await expect(page.locator(".cashier")).to_be_visible(timeout=30_000)
+    await expect(page.locator(".cashier").first).to_be_visible(timeout=30_000)
     student = await stage.caller("student", 3)
     mine = await student.call("GET", "/orders?scope=mine")
     assert [one["description"] for one in mine["orders"]].count("帮忙拍一张照片") == 1

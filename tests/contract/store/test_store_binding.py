@@ -91,6 +91,7 @@ ASKED: dict[str, Ask] = {
     "memberships.page": lambda uow, x: uow.memberships.page() + uow.memberships.page(q=x.account.name),
     "accounts.get": lambda uow, x: uow.accounts.get(x.account.id),
     "accounts.many": lambda uow, x: uow.accounts.many([x.account.id]),
+    "statistics.paid_day": lambda uow, x: uow.statistics.paid_day(x.now - timedelta(days=1)).orders,
     "statistics.runner_day": lambda uow, x: sum(uow.statistics.runner_day(x.account.id, x.now - timedelta(days=1))),
     "memberships.on_duty": lambda uow, x: uow.memberships.on_duty(),
     "decisions.chosen_runners": lambda uow, x: uow.decisions.chosen_runners(),
