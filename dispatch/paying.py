@@ -10,14 +10,14 @@ from dispatch.clock import Clock
 from dispatch.keys import Secrets
 from dispatch.settings import Settings
 from payments.assembly import assemble
-from payments.booking import NewId
+from payments.books.booking import NewId
 from payments.channels.sandbox_bank import SandboxBank
 from payments.embedded import EmbeddedPayments
-from payments.internal_signing import Keys
 from payments.key_files import read_keys
 from payments.port import PaymentsPort
-from payments.remote import RemotePayments, as_port
 from payments.sandboxed import DEFAULT_SHAPES, SandboxedPayments
+from payments.service.internal_signing import Keys
+from payments.service.remote import RemotePayments, as_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 
 def _verify_signature(arguments: Sequence[str]) -> int:
-    from payments.verify_signature import main as verify
+    from payments.signature.verify import main as verify
 
     return verify(arguments)
 
@@ -19,13 +19,13 @@ def _doctor(arguments: Sequence[str]) -> int:
 
 
 def _serve(arguments: Sequence[str]) -> int:
-    from payments.serve import main as serve
+    from payments.service.serve import main as serve
 
     return serve(arguments)
 
 
 def _vault(arguments: Sequence[str]) -> int:
-    from payments.serve import vault_main
+    from payments.service.serve import vault_main
 
     return vault_main(arguments)
 

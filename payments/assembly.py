@@ -7,22 +7,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from payments.alarms import Certificate
-from payments.booking import NewId
+from payments.books.booking import NewId
 from payments.channel_settings import ChannelSetting
 from payments.channels.base import Channel
 from payments.channels.sandbox import SandboxChannel, shape
 from payments.channels.sandbox_bank import SandboxBank
 from payments.embedded import EmbeddedPayments
-from payments.guarded import Guards, salt_key_of
-from payments.risk_desk import DemoFace, Verifier
-from payments.second_factor import SendCode
-from payments.second_factor_act import NO_CODES
+from payments.guards.guarded import Guards, salt_key_of
+from payments.guards.risk_desk import DemoFace, Verifier
+from payments.guards.second_factor import SendCode
+from payments.guards.second_factor_act import NO_CODES
+from payments.guards.vault import Vault
 from payments.settings import Settings
 from payments.timeline import ExchangeBuffer
 from payments.ulid import new_id as ulid
-from payments.upkeep import UpkeepConfig
-from payments.vault import Vault
+from payments.upkeep.alarms import Certificate
+from payments.upkeep.upkeep import UpkeepConfig
 
 #: What an account may have entrusted for being paid.
 ACCOUNT_KINDS = ("openid", "payout_openid", "mchid", "name", "alipay_user_id")

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from payments.booking import Booking, NewId
+from payments.books.booking import Booking, NewId
 from payments.channels.base import Channel
 from payments.outcomes import BadNotice, MoneyNotice, OtherNotice, PaidNotice
 from payments.port import CallbackReply

@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from payments import captures, group_books, refunds, withdrawals
 from payments.account import AccountCommand, ReviewWithdrawal, Withdraw
-from payments.booking import Booking, release_number
+from payments.books import captures, group_books, refunds, withdrawals
+from payments.books.booking import Booking, release_number
 from payments.money import MAX_INTENT_FEN, Fen, is_amount
 from payments.outcomes import Capabilities
 from payments.port import AnyCommand, CommandRefused, OpenIntent, Refund, Release, Settle, Subsidy, UnknownIntent

@@ -17,7 +17,7 @@ from functools import partial
 import msgspec
 
 from payments import instruct
-from payments.booking import Booking, NewId
+from payments.books.booking import Booking, NewId
 from payments.channels.base import Channel
 from payments.failover import Close, Query
 from payments.health import Health

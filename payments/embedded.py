@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-from payments import checks, commands, failover, ledger
+from payments import commands, failover, ledger
 from payments.account import (
     AccountCommand,
     AccountEvent,
@@ -19,13 +19,15 @@ from payments.account import (
     WithdrawalView,
 )
 from payments.attempt import AttemptState
-from payments.booking import Booking, NewId
+from payments.books import checks
+from payments.books.booking import Booking, NewId
+from payments.books.deadlines import keep_deadlines
+from payments.books.group_books import current_child
+from payments.books.statements import MOST_LISTED, balances_of, book_of, refund_view, totals_of, withdrawal_view
 from payments.callbacks import Callbacks
 from payments.channels.base import Channel, OpenBooks
-from payments.deadlines import keep_deadlines
 from payments.driver import Driver, Reveal
-from payments.group_books import current_child
-from payments.guarded import GuardedPayments
+from payments.guards.guarded import GuardedPayments
 from payments.health import HealthView
 from payments.port import (
     AnyCommand,
@@ -43,12 +45,11 @@ from payments.port import (
     UnknownChannel,
     UnknownIntent,
 )
-from payments.statements import MOST_LISTED, balances_of, book_of, refund_view, totals_of, withdrawal_view
 from payments.store.unit_of_work import Store, UnitOfWork
 from payments.terms import Terms
 from payments.timeline import MOST_SHOWN, ExchangeBuffer, row_of_exchange
-from payments.upkeep import Upkeep, UpkeepConfig
-from payments.upkept import UpkeptPayments
+from payments.upkeep.upkeep import Upkeep, UpkeepConfig
+from payments.upkeep.upkept import UpkeptPayments
 from payments.views import view_of
 
 log = logging.getLogger(__name__)

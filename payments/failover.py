@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from payments.attempt import Attempt, AttemptState, moved
+from payments.guards.risk import Decision
 from payments.money import Fen
 from payments.outcomes import (
     Capabilities,
@@ -27,7 +28,6 @@ from payments.outcomes import (
     Unknown,
 )
 from payments.port import IntentState
-from payments.risk import Decision
 from payments.states import Facts, outward_state
 
 #: open · cancelling: to be given back, attempts still being closed · cancelled · failed: proved dead.

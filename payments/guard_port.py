@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from payments.risk import RiskCase, RiskRequest, RiskStanding
-from payments.second_factor_act import Act, CodeSent, GivenCode
+from payments.guards.risk import RiskCase, RiskRequest, RiskStanding
+from payments.guards.second_factor_act import Act, CodeSent, GivenCode
 
 
 class GuardPort(Protocol):

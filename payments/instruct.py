@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from payments import captures, ledger, refunds, withdrawals
-from payments.booking import Booking
+from payments import ledger
+from payments.books import captures, refunds, withdrawals
+from payments.books.booking import Booking
 from payments.channels.base import Channel
 from payments.outcomes import Capabilities, MoneyAnswer, ReceiverOutcome, SplitAnswer
 from payments.store.rows import Instruction

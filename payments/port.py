@@ -14,6 +14,7 @@ import msgspec
 
 from payments.account import AccountCommand, AccountEvent, RefundView, Told, WithdrawalView
 from payments.guard_port import GuardPort
+from payments.guards.risk import Challenge, Decision
 from payments.money import Fen, Party
 from payments.port_views import (
     AttemptView,
@@ -30,7 +31,6 @@ from payments.port_views import (
     TimelineEntry,
     Totals,
 )
-from payments.risk import Challenge, Decision
 from payments.upkeep_port import UpkeepPort
 
 #: What is said here but defined beside it.

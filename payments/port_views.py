@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from payments.guards.risk import RiskStanding
 from payments.money import Fen
-from payments.risk import RiskStanding
 
 #: pending: nothing in flight, or an unpaid credential is out · processing: a call is under way · success: paid, for
 #: good · failed: every attempt is proved dead · suspicious: no proof after 24 h, or proof that contradicts the books.

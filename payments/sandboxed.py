@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from payments.booking import NewId
+from payments.books.booking import NewId
 from payments.channels.sandbox import SandboxChannel, shape
 from payments.channels.sandbox_bank import SandboxBank
 from payments.embedded import EmbeddedPayments

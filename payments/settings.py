@@ -24,11 +24,11 @@ from payments.channel_settings import (
     read_channel,
     variable_of,
 )
-from payments.internal_signing import LOOPBACK
+from payments.guards.risk import RuleBook, read_rules
+from payments.guards.second_factor_act import Thresholds
 from payments.key_files import make_keys, read_keys, read_secret
-from payments.risk import RuleBook, read_rules
-from payments.second_factor_act import Thresholds
-from payments.webhook import WebhookConfig
+from payments.service.internal_signing import LOOPBACK
+from payments.upkeep.webhook import WebhookConfig
 
 ENVIRONMENTS = ("live", "sandbox", "simulator")
 LEVELS = ("debug", "info", "warning", "error")

@@ -10,9 +10,9 @@ import msgspec
 
 from payments import failover
 from payments.attempt import Attempt, AttemptState, open_attempt
-from payments.booking import Booking, NewId
+from payments.books.booking import Booking, NewId
+from payments.books.group_books import tend_group
 from payments.failover import Change, Close, Fail, FinishCancel, OpenAttempt, Query, Suspect, Wait
-from payments.group_books import tend_group
 from payments.outcomes import (
     Capabilities,
     CloseAnswer,

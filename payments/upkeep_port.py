@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Protocol
 
-from payments.alarms import AlarmView, GhostHour
-from payments.reconcile_view import ReconciliationView, WorkItemView
+from payments.reconcile.view import ReconciliationView, WorkItemView
+from payments.upkeep.alarms import AlarmView, GhostHour
 
 
 class UpkeepPort(Protocol):

@@ -8,9 +8,9 @@ import msgspec
 
 from payments import failover, group
 from payments.attempt import Attempt, AttemptState
-from payments.group_books import current_child, parent_of, parts
+from payments.books.group_books import current_child, parent_of, parts
+from payments.guards.risk_desk import standing_of
 from payments.port import AttemptView, IntentState, IntentView
-from payments.risk_desk import standing_of
 from payments.states import outward_state
 from payments.store.rows import IntentRow
 from payments.store.unit_of_work import UnitOfWork

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from payments.embedded import EmbeddedPayments
-from payments.guarded import Guards
+from payments.guards.guarded import Guards
+from payments.guards.risk import RuleBook
+from payments.guards.vault import Vault
 from payments.money import Fen
-from payments.reconcile_view import ReconciliationView, WorkItemView, run_id
-from payments.risk import RuleBook
+from payments.reconcile.view import ReconciliationView, WorkItemView, run_id
 from payments.store.verdicts import VerdictRow
-from payments.vault import Vault
 
 DAY = date(2026, 3, 2)
 AT = datetime(2026, 3, 3, 3, 0, tzinfo=UTC)

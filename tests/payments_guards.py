@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from payments.guarded import Guards
+from payments.guards.guarded import Guards
+from payments.guards.risk import RuleBook
+from payments.guards.risk_desk import DemoFace
+from payments.guards.second_factor_act import Act
+from payments.guards.vault import Vault
 from payments.outcomes import Capabilities
 from payments.port import OpenIntent
-from payments.risk import RuleBook
-from payments.risk_desk import DemoFace
-from payments.second_factor_act import Act
-from payments.vault import Vault
 from tests.payments_desk import SHAPES, Desk
 
 VAULT_KEY, LOOKUP_KEY, SALT_KEY = b"v" * 32, b"l" * 32, b"s" * 32

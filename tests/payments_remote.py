@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from payments.internal_signing import Keys
 from payments.outcomes import Capabilities
-from payments.port_table import METHODS
-from payments.remote import RemotePayments
 from payments.sandboxed import SandboxedPayments
-from payments.server import PaymentsServer
+from payments.service.internal_signing import Keys
+from payments.service.port_table import METHODS
+from payments.service.remote import RemotePayments
+from payments.service.server import PaymentsServer
 from tests.payments_desk import SHAPES
 from tests.payments_guards import GuardedDesk
 

@@ -7,8 +7,8 @@ import logging
 import msgspec
 
 from payments import port
-from payments.alarms import CERTIFICATE_DAYS
 from payments.money import yuan
+from payments.upkeep.alarms import CERTIFICATE_DAYS
 
 from ..model import ids
 from ..model.event import Event, EventKind

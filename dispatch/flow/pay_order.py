@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from payments.guarded import NotSetUp
+from payments.guards.guarded import NotSetUp
+from payments.guards.risk_desk import ChallengeFailed
+from payments.guards.second_factor import CodesExhausted
+from payments.guards.second_factor_act import Act
 from payments.port import CallbackReply, SwitchRefused, UnknownChannel, UnknownIntent
-from payments.risk_desk import ChallengeFailed
-from payments.second_factor import CodesExhausted
-from payments.second_factor_act import Act
 
 from ..access.principal import Principal
 from ..model.errors import InvalidInput, NotFound, PaymentDeclined, TooMany, Unavailable, WrongState

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from payments.guards.risk import RiskStanding
+from payments.guards.risk_desk import DemoFace
 from payments.port import IntentView
-from payments.risk import RiskStanding
-from payments.risk_desk import DemoFace
 
 from ..model import ids
 from ..model.views import PaymentView, RiskView

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from payments.alarms import AlarmView
+from payments.guards.risk import RiskCase
 from payments.port import ChannelView
-from payments.reconcile_csv import items_csv
-from payments.reconcile_view import UNFINISHED, ReconciliationView, Sums, WorkItemView
-from payments.risk import RiskCase
+from payments.reconcile.as_csv import items_csv
+from payments.reconcile.view import UNFINISHED, ReconciliationView, Sums, WorkItemView
+from payments.upkeep.alarms import AlarmView
 
 from ..access.permissions import Permission
 from ..access.principal import Principal

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from payments.guards.risk import RiskCase
 from payments.port import PaymentsError, WithdrawalRefused
-from payments.reconcile_view import WorkItemView
-from payments.risk import RiskCase
+from payments.reconcile.view import WorkItemView
 
 from ..access.permissions import Permission
 from ..access.principal import Principal

@@ -10,7 +10,7 @@ from http import HTTPStatus
 import msgspec
 from tornado.web import HTTPError
 
-from payments.remote import PaymentsUnreachable
+from payments.service.remote import PaymentsUnreachable
 from payments.store.group_commit import TooBusy
 
 from ..model.errors import Refusal, TooMany, Unavailable

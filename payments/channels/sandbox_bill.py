@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from payments.business_day import CHINA, at_clock, bounds
 from payments.money import Fen
 from payments.outcomes import Bill, BillAnswer, BillKind, BillLine, NoBill
+from payments.reconcile.business_day import CHINA, at_clock, bounds
 from payments.store.database import Sql
 from payments.store.instant import from_us, to_us
 

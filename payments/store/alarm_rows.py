@@ -10,11 +10,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from payments.alarms import AlarmView, Flow, GhostHour, Waiting
 from payments.store import reconcile_tables as r
 from payments.store import tables as t
 from payments.store.intents import _is_free
 from payments.store.rows import to_record
+from payments.upkeep.alarms import AlarmView, Flow, GhostHour, Waiting
 
 _ALARM = [r.alarms.c[name] for name in AlarmView.__struct_fields__]
 #: Closed alarms beyond so many are forgotten, the oldest first.

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from payments.money import Fen
 from payments.outcomes import Capabilities
 from payments.port import Party
-from payments.reconcile import (
+from payments.reconcile.compare import (
     BOOKED_KINDS,
     AttemptFacts,
     Billed,
@@ -24,7 +24,7 @@ from payments.reconcile import (
     OtherDays,
     Ours,
 )
-from payments.reconcile_view import UNFINISHED, Cause, ReconciliationView, Sums, WorkItemView
+from payments.reconcile.view import UNFINISHED, Cause, ReconciliationView, Sums, WorkItemView
 from payments.store import reconcile_tables as r
 from payments.store import tables as t
 from payments.store.intents import is_any_due, lease_due

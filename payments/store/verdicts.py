@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from payments.risk import HISTORY_S, MOST_SEEN, Challenge, Decision, Kind, Objection, RiskCase, Seen, Standing
+from payments.guards.risk import HISTORY_S, MOST_SEEN, Challenge, Decision, Kind, Objection, RiskCase, Seen, Standing
 from payments.store.risk_tables import risk_verdicts as t
 from payments.store.rows import to_record
 

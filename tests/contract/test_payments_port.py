@@ -9,6 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from payments.guards.risk import RiskRequest
+from payments.guards.risk_desk import ChallengeFailed, ReviewRefused
+from payments.guards.second_factor import MOST_PER_HOUR, CodesExhausted, CodeWrong
+from payments.guards.second_factor_act import Act, GivenCode
 from payments.port import (
     AnyCommand,
     AnyEvent,
@@ -27,10 +31,6 @@ from payments.port import (
     UnknownChannel,
     UnknownIntent,
 )
-from payments.risk import RiskRequest
-from payments.risk_desk import ChallengeFailed, ReviewRefused
-from payments.second_factor import MOST_PER_HOUR, CodesExhausted, CodeWrong
-from payments.second_factor_act import Act, GivenCode
 from tests.payments_desk import START, Desk
 from tests.payments_guards import GuardedDesk
 from tests.payments_remote import RemoteDesk

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from payments.books.checks import check_ledger
 from payments.channels.edupay import EduPayChannel, EduPayConfig
 from payments.channels.wechat import WechatChannel
 from payments.channels.wechat_config import WechatConfig
-from payments.checks import check_ledger
 from payments.embedded import EmbeddedPayments
 from payments.port import IntentView, OpenIntent
 from payments.simulator.faults import read

@@ -9,10 +9,10 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments.business_day import CHINA, bounds, day_of
 from payments.money import Fen
 from payments.outcomes import Bill, BillKind, BillLine
-from payments.reconcile import (
+from payments.reconcile.business_day import CHINA, bounds, day_of
+from payments.reconcile.compare import (
     REPAIRS,
     AttemptFacts,
     Billed,
@@ -29,7 +29,7 @@ from payments.reconcile import (
     reversed_attempts,
     shown_kinds,
 )
-from payments.reconcile_view import Cause, MismatchKind
+from payments.reconcile.view import Cause, MismatchKind
 
 DAY = date(2026, 3, 2)
 DAYS = (DAY, DAY + timedelta(days=1))

@@ -17,8 +17,8 @@ from payments.channels.wechat import WechatChannel
 from payments.channels.wechat_bills import BadBill, fen_of, read_flows, read_trades
 from payments.money import Fen
 from payments.outcomes import BadNotice, MoneyNotice, OtherNotice, PaidNotice
-from payments.signing_report import first_difference
-from payments.verify_signature import main
+from payments.signature.report import first_difference
+from payments.signature.verify import main
 from tests import wechat_counter as wx
 
 JSON = st.recursive(

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from dispatch.flow.alarm_words import WORDS, alarm_words
-from payments.alarms import AlarmKind
+from payments.upkeep.alarms import AlarmKind
 
 #: What payments tells with each kind.
 WAITING: dict[str, str | int] = {"count": 3, "oldest": "ord_7", "hours": 30}

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, time, timedelta
 import msgspec
 import pytest
 
-from payments.alarms import (
+from payments.reconcile.business_day import CHINA
+from payments.upkeep.alarms import (
     REPEAT_S,
     AlarmView,
     Cause,
@@ -23,7 +24,6 @@ from payments.alarms import (
     causes,
     judge,
 )
-from payments.business_day import CHINA
 
 #: Noon in China.
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)

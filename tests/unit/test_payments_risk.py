@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from payments.risk import (
+from payments.guards.risk import (
     DEFAULT_RULES,
     MOST_SEEN,
     STRICTNESS,

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, HashAlgorithm
 
 from payments.__main__ import main
-from payments.signing_mistakes import repaired_signatures
-from payments.signing_report import first_difference
-from payments.signing_words import HELP, LINES, LOOKS, MISTAKES
+from payments.signature.mistakes import repaired_signatures
+from payments.signature.report import first_difference
+from payments.signature.words import HELP, LINES, LOOKS, MISTAKES
 from tests import wechat_counter as wx
 
 VECTORS = Path(__file__).parents[1] / "vectors"

@@ -20,7 +20,7 @@ from dispatch.web.errors import failure_of
 from dispatch.web.queries import ListOrders
 from dispatch.web.route import Anyone, Nothing
 from dispatch.web.routes import ROUTES
-from payments.remote import PaymentsUnreachable
+from payments.service.remote import PaymentsUnreachable
 from payments.store.group_commit import TooBusy
 
 

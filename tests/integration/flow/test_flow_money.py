@@ -12,8 +12,8 @@ from dispatch.flow.apply_payments import apply_payments
 from dispatch.model.account import Role
 from dispatch.model.errors import NotFound
 from dispatch.model.money_views import CloseItem, TakeItem
-from payments.alarms import AlarmView, Telling
-from payments.reconcile_repair import REPAIR_S
+from payments.reconcile.repair import REPAIR_S
+from payments.upkeep.alarms import AlarmView, Telling
 from tests.flow_world import World
 
 

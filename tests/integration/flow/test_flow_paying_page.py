@@ -15,11 +15,11 @@ from dispatch.live.notes import Notes
 from dispatch.model.errors import InvalidInput, NotFound, TooMany, WrongState
 from dispatch.model.requests import MeetChallenge
 from payments import port
-from payments.guarded import Guards
-from payments.risk import RuleBook, read_rules
-from payments.risk_desk import DemoFace
-from payments.second_factor_act import Act
-from payments.vault import Vault
+from payments.guards.guarded import Guards
+from payments.guards.risk import RuleBook, read_rules
+from payments.guards.risk_desk import DemoFace
+from payments.guards.second_factor_act import Act
+from payments.guards.vault import Vault
 from tests.flow_world import World
 
 #: Everybody is asked for something: the first order of a student for this, whatever it costs.

@@ -11,14 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from payments.alarm_run import Sources, Watch
-from payments.alarms import AlarmView, Certificate, Limits, OpenBreaker, ServiceHours
 from payments.channels.sandbox import shape
 from payments.port import Alarm, AlarmOver
 from payments.store import alarm_rows
 from payments.store.database import Sql
 from payments.store.unit_of_work import UnitOfWork
-from payments.upkeep import open_breakers
+from payments.upkeep.alarms import AlarmView, Certificate, Limits, OpenBreaker, ServiceHours
+from payments.upkeep.upkeep import open_breakers
+from payments.upkeep.watch import Sources, Watch
 from tests.payments_desk import START, Desk, sqlite_desk
 
 HOUR_S = 3600.0

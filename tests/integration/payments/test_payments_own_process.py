@@ -20,14 +20,14 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from payments.code_post import CodeNotSent, CodePost, CodeToSend
-from payments.internal_signing import Gate, Keys
+from payments.guards.code_post import CodeNotSent, CodePost, CodeToSend
+from payments.guards.risk_desk import ChallengeFailed
+from payments.guards.second_factor_act import Act
 from payments.key_files import read_keys
 from payments.port import AnyEvent, IntentReady, OpenIntent, Paid, PaymentsPort, RiskJudged
-from payments.remote import PaymentsUnreachable, RemotePayments, as_port
-from payments.risk_desk import ChallengeFailed
-from payments.second_factor_act import Act
-from payments.serve import main, vault_main
+from payments.service.internal_signing import Gate, Keys
+from payments.service.remote import PaymentsUnreachable, RemotePayments, as_port
+from payments.service.serve import main, vault_main
 from payments.simulator.house import House, Plan
 from tests.simulator_house import Merchant, merchant_server, running, state_with_keys, until
 

@@ -15,7 +15,6 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from payments import reconcile_repair
 from payments.channels.sandbox import shape
 from payments.money import Fen
 from payments.outcomes import (
@@ -29,10 +28,11 @@ from payments.outcomes import (
     SplitAnswer,
 )
 from payments.port import ItemRefused, NoSuchRun, UnknownItem
-from payments.reconcile_csv import items_csv, safe
-from payments.reconcile_repair import verdict_on
-from payments.reconcile_run import GIVE_UP_AFTER, Reconciler
-from payments.reconcile_view import ReconciliationView, WorkItemView
+from payments.reconcile.as_csv import items_csv, safe
+from payments.reconcile.compare import repair as reconcile_repair
+from payments.reconcile.repair import verdict_on
+from payments.reconcile.run import GIVE_UP_AFTER, Reconciler
+from payments.reconcile.view import ReconciliationView, WorkItemView
 from payments.store.database import Sql
 from tests.payments_desk import START, Desk, sqlite_desk
 

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from payments.business_day import CHINA, day_of
 from payments.channels.wechat import WechatChannel
 from payments.channels.wechat_config import WechatConfig
 from payments.embedded import EmbeddedPayments
 from payments.port import OpenIntent, Refund, Release, Settle, Share
-from payments.reconcile_run import Reconciler
+from payments.reconcile.business_day import CHINA, day_of
+from payments.reconcile.run import Reconciler
 from payments.simulator.house import House, Plan
 from payments.store.database import Sql
 from tests.simulator_house import Merchant, merchant_server, running, state_with_keys

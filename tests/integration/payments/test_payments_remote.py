@@ -16,13 +16,23 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
-from payments.guarded import NotSetUp
-from payments.internal_signing import FRESH_S, KEY, NONCE, SIGNATURE, TIMESTAMP, Gate, Keys, sign_answer, sign_request
+from payments.guards.guarded import NotSetUp
 from payments.port import PaymentsPort, UnknownIntent
-from payments.port_table import METHODS, raised, refusal_of
-from payments.remote import PaymentsUnreachable, RemotePayments, as_port, open_remote
-from payments.serve import tls_of
-from payments.server import REQUEST_BYTES, PaymentsServer
+from payments.service.internal_signing import (
+    FRESH_S,
+    KEY,
+    NONCE,
+    SIGNATURE,
+    TIMESTAMP,
+    Gate,
+    Keys,
+    sign_answer,
+    sign_request,
+)
+from payments.service.port_table import METHODS, raised, refusal_of
+from payments.service.remote import PaymentsUnreachable, RemotePayments, as_port, open_remote
+from payments.service.serve import tls_of
+from payments.service.server import REQUEST_BYTES, PaymentsServer
 from payments.settings import read_settings
 from tests.payments_desk import Desk, sqlite_desk
 from tests.payments_keys import pem, private_pem, rsa_key
@@ -206,7 +216,7 @@ async def _remote(port: int) -> tuple[RemotePayments, PaymentsPort]:
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments.remote.PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("payments.service.remote.PAUSES_S", (0.0, 0.0))
 
 
 async def test_an_answer_of_somebody_else_is_not_believed() -> None:
@@ -263,7 +273,7 @@ async def test_a_process_that_is_away_is_no_refusal(free_port: int) -> None:
 
 
 async def test_what_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments.remote.ANSWER_BYTES", 10)
+    monkeypatch.setattr("payments.service.remote.ANSWER_BYTES", 10)
     async with Liar(_proved(200, b"[" + b" " * 100 + b"]")) as liar:
         remote, payments = await _remote(liar.port)
         with pytest.raises(PaymentsUnreachable, match="too large"):
@@ -363,7 +373,7 @@ async def test_faults_stay_inside_and_slow_calls_end(tmp_path: Path, caplog: pyt
 
 
 async def test_more_calls_than_fit_are_turned_away(monkeypatch: pytest.MonkeyPatch, eventually: Any) -> None:
-    monkeypatch.setattr("payments.server.AT_ONCE", 1)
+    monkeypatch.setattr("payments.service.server.AT_ONCE", 1)
     slow: Any = _Slow()
     server = PaymentsServer(slow, KEYS, most_waiting=1)
     await server.start()

@@ -12,13 +12,13 @@ import sqlalchemy as sa
 
 from payments.account import Withdraw
 from payments.channels.sandbox import shape
-from payments.guarded import NotSetUp
+from payments.guards.guarded import NotSetUp
+from payments.guards.risk import RiskRequest, RuleBook, read_rules
+from payments.guards.risk_desk import KEPT_DAYS, MOST_ANSWERS, ChallengeFailed, DemoFace, ReviewRefused
+from payments.guards.second_factor import CONFIRMED_S, CodeWrong, SecondFactorNeeded
+from payments.guards.second_factor_act import Act, GivenCode
 from payments.money import Fen
 from payments.port import Refund, RiskJudged, SwitchRefused, UnknownIntent, WithdrawalRefused
-from payments.risk import RiskRequest, RuleBook, read_rules
-from payments.risk_desk import KEPT_DAYS, MOST_ANSWERS, ChallengeFailed, DemoFace, ReviewRefused
-from payments.second_factor import CONFIRMED_S, CodeWrong, SecondFactorNeeded
-from payments.second_factor_act import Act, GivenCode
 from payments.store.risk_tables import risk_verdicts
 from tests.payments_desk import sqlite_desk
 from tests.payments_guards import GuardedDesk

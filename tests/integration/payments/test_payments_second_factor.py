@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from payments.second_factor import (
+from payments.guards.second_factor import (
     CODE_LIFE_S,
     KEPT_S,
     MOST_PER_HOUR,
@@ -20,7 +20,7 @@ from payments.second_factor import (
     SecondFactor,
     SecondFactorNeeded,
 )
-from payments.second_factor_act import Act, GivenCode, Thresholds
+from payments.guards.second_factor_act import Act, GivenCode, Thresholds
 from payments.store.risk_tables import one_time_codes
 from payments.store.unit_of_work import Store
 

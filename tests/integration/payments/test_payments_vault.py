@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from payments.guards.vault import SealBroken, UnknownToken, Vault, rotate
 from payments.store.unit_of_work import Store, UnitOfWork
 from payments.store.vault_tables import vault as table
-from payments.vault import SealBroken, UnknownToken, Vault, rotate
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 OLD, NEW, LOOKUP = b"o" * 32, b"n" * 32, b"l" * 32
@@ -72,7 +72,7 @@ async def test_a_row_that_was_moved_or_changed_does_not_open(store: Store, chang
 
 
 async def test_keys_are_changed_while_the_vault_is_in_use(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments.vault.BATCH", 3)
+    monkeypatch.setattr("payments.guards.vault.BATCH", 3)
     before = old_vault()
     tokens = [await store.run(partial(_tokenize, before, f"62220000{i}")) for i in range(8)]
     both = Vault({"k1": OLD, "k2": NEW}, "k2", LOOKUP)

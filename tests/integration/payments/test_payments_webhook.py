@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from payments.background import Rounds
 from payments.store.unit_of_work import Store
-from payments.upkeep import Upkeep, UpkeepConfig
-from payments.webhook import (
+from payments.upkeep.background import Rounds
+from payments.upkeep.upkeep import Upkeep, UpkeepConfig
+from payments.upkeep.webhook import (
     DELIVERY,
     RETRY_S,
     SIGNATURE,

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from payments.account import AccountEvent, Withdraw, Withdrawn
+from payments.books.checks import check_ledger
 from payments.channels.edupay import EduPayChannel, EduPayConfig
 from payments.channels.wechat import WechatChannel
 from payments.channels.wechat_config import WechatConfig
-from payments.checks import check_ledger
 from payments.embedded import EmbeddedPayments
 from payments.port import (
     AnyEvent,

@@ -22,7 +22,7 @@ from dispatch.model.task import TaskStatus
 from dispatch.web.queries import AtVersion, WhyNot
 from dispatch.web.route import Anyone, Route
 from dispatch.web.routes import ROUTES
-from payments.risk import RuleBook
+from payments.guards.risk import RuleBook
 from tests.money_scene import add_case, add_item, add_run, guard
 
 #: What each route is sent by somebody who may use it; a route that is missing here fails the test.

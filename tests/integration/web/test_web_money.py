@@ -10,9 +10,9 @@ import pytest
 
 from dispatch.model import ids
 from dispatch.model.account import Role
-from payments.alarms import AlarmView
+from payments.guards.risk import Amount, RuleBook
 from payments.port import Refund
-from payments.risk import Amount, RuleBook
+from payments.upkeep.alarms import AlarmView
 from tests.money_scene import AT, RUN, add_case, add_item, add_run, guard
 
 READS = (

@@ -14,10 +14,10 @@ from datetime import date, datetime, timedelta, tzinfo
 
 import msgspec
 
-from payments.business_day import bounds
 from payments.money import Fen
 from payments.outcomes import Bill, BillKind, BillLine
-from payments.reconcile_view import Cause, MismatchKind, Repair
+from payments.reconcile.business_day import bounds
+from payments.reconcile.view import Cause, MismatchKind, Repair
 
 REPAIRS: Mapping[tuple[MismatchKind, Cause], Repair] = {
     ("paid_there_not_here", "not_booked"): "book_payment",

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from payments.internal_signing import Keys, sign_request
-from payments.second_factor_act import Act
+from payments.guards.second_factor_act import Act
+from payments.service.internal_signing import Keys, sign_request
 
 POST_S = 5.0
 

@@ -15,13 +15,13 @@ from urllib.parse import parse_qsl
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from payments import signing_mistakes as mistakes
 from payments.channels import alipay_signing, unionpay_signing
 from payments.channels import signing_examined as examined
 from payments.channels import wechat_signing as wechat
 from payments.channels.signing_keys import BadSetting
-from payments.signing_report import Report
-from payments.signing_words import HELP, LINES, Language, say
+from payments.signature import mistakes
+from payments.signature.report import Report
+from payments.signature.words import HELP, LINES, Language, say
 
 #: Files that are read are no larger.
 MOST_BYTES = 16 << 20

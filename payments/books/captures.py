@@ -8,7 +8,7 @@ from datetime import timedelta
 import msgspec
 
 from payments import group, ledger
-from payments.booking import Booking
+from payments.books.booking import Booking
 from payments.escrow import hold_after
 from payments.money import Fen
 from payments.outcomes import Capabilities, Receiver, ReceiverOutcome

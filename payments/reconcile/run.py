@@ -15,12 +15,12 @@ from functools import partial
 
 import msgspec
 
-from payments.booking import NewId
-from payments.business_day import CHINA, at_clock, bounds, day_of
+from payments.books.booking import NewId
 from payments.channels.base import Channel
 from payments.outcomes import Bill, BillAnswer, NoBill
 from payments.port import NoSuchRun
-from payments.reconcile import (
+from payments.reconcile.business_day import CHINA, at_clock, bounds, day_of
+from payments.reconcile.compare import (
     Billed,
     Mismatch,
     billed_of,
@@ -31,8 +31,8 @@ from payments.reconcile import (
     reversed_attempts,
     shown_kinds,
 )
-from payments.reconcile_repair import Mender
-from payments.reconcile_view import (
+from payments.reconcile.repair import Mender
+from payments.reconcile.view import (
     BothSums,
     ItemState,
     ReconciliationView,

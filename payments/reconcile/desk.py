@@ -8,8 +8,8 @@ from datetime import datetime
 import msgspec
 
 from payments.port import ItemRefused, UnknownItem
-from payments.reconcile_csv import items_csv, runs_csv
-from payments.reconcile_view import ItemState, ReconciliationView, WorkItemView
+from payments.reconcile.as_csv import items_csv, runs_csv
+from payments.reconcile.view import ItemState, ReconciliationView, WorkItemView
 from payments.store.unit_of_work import Store, UnitOfWork
 
 #: No list is longer.

@@ -9,15 +9,15 @@ from datetime import datetime
 import msgspec
 
 from payments.account import AccountCommand, Withdraw
-from payments.booking import Booking
+from payments.books.booking import Booking
+from payments.guards.risk import Challenge, RiskCase, RiskRequest, RiskStanding, RuleBook
+from payments.guards.risk_desk import ChallengeFailed, CodeVerifier, RiskDesk, Verifier
+from payments.guards.second_factor import SecondFactor, SendCode
+from payments.guards.second_factor_act import Act, CodeSent, GivenCode, Thresholds
+from payments.guards.vault import Vault
 from payments.money import MAX_INTENT_FEN
 from payments.port import AnyCommand, PaymentsError, Refund
-from payments.risk import Challenge, RiskCase, RiskRequest, RiskStanding, RuleBook
-from payments.risk_desk import ChallengeFailed, CodeVerifier, RiskDesk, Verifier
-from payments.second_factor import SecondFactor, SendCode
-from payments.second_factor_act import Act, CodeSent, GivenCode, Thresholds
 from payments.store.unit_of_work import Store, UnitOfWork
-from payments.vault import Vault
 
 #: What one account may entrust at once, and how long one secret may be.
 MOST_SECRETS = 16

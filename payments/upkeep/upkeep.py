@@ -7,16 +7,16 @@ from datetime import datetime, tzinfo
 
 import msgspec
 
-from payments.alarm_run import Sources, Watch
-from payments.alarms import Certificate, Limits, OpenBreaker, ServiceHours
-from payments.background import Rounds
-from payments.booking import NewId
+from payments.books.booking import NewId
 from payments.channels.base import Channel
 from payments.health import HealthView
-from payments.reconcile_desk import ReconciliationDesk
-from payments.reconcile_run import Reconciler
+from payments.reconcile.desk import ReconciliationDesk
+from payments.reconcile.run import Reconciler
 from payments.store.unit_of_work import Store
-from payments.webhook import Webhook, WebhookConfig
+from payments.upkeep.alarms import Certificate, Limits, OpenBreaker, ServiceHours
+from payments.upkeep.background import Rounds
+from payments.upkeep.watch import Sources, Watch
+from payments.upkeep.webhook import Webhook, WebhookConfig
 
 
 def no_hours() -> Sequence[ServiceHours]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from payments import signing_mistakes as mistakes
 from payments.channels.wechat_signing import FRESH_S
-from payments.signing_words import LINES, LOOKS, MISTAKES, Language, say
+from payments.signature import mistakes
+from payments.signature.words import LINES, LOOKS, MISTAKES, Language, say
 
 #: Bytes shown from a difference on, and half as many before it.
 _SHOWN = 16

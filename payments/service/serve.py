@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from payments.assembly import assemble, vault_of
-from payments.code_post import CodePost
-from payments.internal_signing import Keys
-from payments.server import PaymentsServer
+from payments.guards.code_post import CodePost
+from payments.guards.vault import rotate
+from payments.service.internal_signing import Keys
+from payments.service.server import PaymentsServer
 from payments.settings import Settings, SettingsError, read_settings
 from payments.store.unit_of_work import Store
-from payments.vault import rotate
 
 log = logging.getLogger(__name__)
 

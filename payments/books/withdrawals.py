@@ -12,7 +12,7 @@ import msgspec
 
 from payments import ledger
 from payments.account import ReviewWithdrawal, Withdraw, WithdrawalFailed, WithdrawalHeld, Withdrawn
-from payments.booking import Booking
+from payments.books.booking import Booking
 from payments.money import Fen
 from payments.outcomes import Receiver, ReceiverOutcome
 from payments.port import CommandRefused, PayoutFailed, Suspicious, UnknownWithdrawal, WithdrawalRefused

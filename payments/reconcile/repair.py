@@ -14,11 +14,11 @@ from typing import Literal
 
 import msgspec
 
-from payments.booking import Booking, NewId
+from payments.books.booking import Booking, NewId
 from payments.channels.base import Channel
 from payments.instruct import tell_institution
 from payments.outcomes import MoneyAnswer, QueryAnswer, SplitAnswer
-from payments.reconcile_view import ItemState, WorkItemView
+from payments.reconcile.view import ItemState, WorkItemView
 from payments.store.rows import Instruction
 from payments.store.unit_of_work import Store, UnitOfWork
 

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from payments import group_books, ledger
+from payments import ledger
 from payments.account import AccountEvent, RefundPart, RefundState
 from payments.attempt import WITH_MONEY, Attempt, AttemptState, moved
+from payments.books import group_books
 from payments.escrow import hold_after, still_held_fen
 from payments.money import Fen
 from payments.outcomes import Receiver

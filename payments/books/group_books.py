@@ -44,7 +44,7 @@ from payments.store.rows import IntentRow
 from payments.timeline import Row, RowKind
 
 if TYPE_CHECKING:
-    from payments.booking import Booking
+    from payments.books.booking import Booking
     from payments.store.unit_of_work import UnitOfWork
 
 #: More steps than any group can need in one transaction.

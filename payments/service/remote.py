@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from payments.internal_signing import LOOPBACK, SIGNATURE, Keys, is_answer, sign_request
 from payments.key_files import read_keys
 from payments.port import PaymentsPort
-from payments.port_table import METHODS, Method, Refusal, raised
+from payments.service.internal_signing import LOOPBACK, SIGNATURE, Keys, is_answer, sign_request
+from payments.service.port_table import METHODS, Method, Refusal, raised
 
 log = logging.getLogger(__name__)
 

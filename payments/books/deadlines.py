@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from payments import ledger, withdrawals
-from payments.booking import Booking, NewId
+from payments import ledger
+from payments.books import withdrawals
+from payments.books.booking import Booking, NewId
 from payments.money import Fen
 from payments.port import HoldExpiring, RefundOverdue
 from payments.store.unit_of_work import Store, UnitOfWork

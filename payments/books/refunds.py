@@ -11,9 +11,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from payments import group, group_books, ledger
+from payments import group, ledger
 from payments.account import RefundPart, RefundPath, RefundState
-from payments.booking import Booking
+from payments.books import group_books
+from payments.books.booking import Booking
 from payments.money import Fen, Party
 from payments.outcomes import Capabilities, Receiver
 from payments.port import CommandRefused, Refund, Refunded

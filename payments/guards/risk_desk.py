@@ -9,16 +9,8 @@ from typing import Protocol
 
 import msgspec
 
-from payments.booking import Booking
-from payments.port import (
-    AnyCommand,
-    OpenIntent,
-    PaymentsError,
-    Refund,
-    RiskJudged,
-    UnknownIntent,
-)
-from payments.risk import (
+from payments.books.booking import Booking
+from payments.guards.risk import (
     HISTORY_DAYS,
     Challenge,
     History,
@@ -31,8 +23,16 @@ from payments.risk import (
     judge,
     wants,
 )
-from payments.second_factor import SecondFactor
-from payments.second_factor_act import Act, GivenCode
+from payments.guards.second_factor import SecondFactor
+from payments.guards.second_factor_act import Act, GivenCode
+from payments.port import (
+    AnyCommand,
+    OpenIntent,
+    PaymentsError,
+    Refund,
+    RiskJudged,
+    UnknownIntent,
+)
 from payments.store.rows import IntentRow
 from payments.store.unit_of_work import Store, UnitOfWork
 from payments.store.verdicts import VerdictRow

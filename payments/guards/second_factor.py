@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+from payments.guards.second_factor_act import Act, CodeSent, GivenCode
 from payments.port import PaymentsError
-from payments.second_factor_act import Act, CodeSent, GivenCode
 from payments.store.codes import CodeRow
 from payments.store.unit_of_work import Store, UnitOfWork
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from payments.business_day import CHINA
+from payments.reconcile.business_day import CHINA
 
 AlarmKind = Literal[
     "quiet",  # nobody has paid for a while, and somebody should have

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from payments.money import yuan
-from payments.reconcile_view import ReconciliationView, WorkItemView
+from payments.reconcile.view import ReconciliationView, WorkItemView
 
 #: What makes a spreadsheet take a text for a formula, or hides such a sign from a naive look.
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")

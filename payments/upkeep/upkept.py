@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from payments.alarms import AlarmView, GhostHour
-from payments.reconcile_view import ReconciliationView, WorkItemView
-from payments.upkeep import Upkeep
+from payments.reconcile.view import ReconciliationView, WorkItemView
+from payments.upkeep.alarms import AlarmView, GhostHour
+from payments.upkeep.upkeep import Upkeep
 
 
 class UpkeptPayments:

@@ -9,7 +9,13 @@ from typing import Any
 
 import msgspec
 
-from payments.alarms import (
+from payments.books.booking import NewId
+from payments.outcomes import Capabilities
+from payments.port import Alarm, AlarmOver
+from payments.reconcile.business_day import CHINA, bounds, day_of
+from payments.reconcile.run import RUN_AT
+from payments.store.unit_of_work import Store, UnitOfWork
+from payments.upkeep.alarms import (
     AlarmView,
     Certificate,
     Facts,
@@ -23,12 +29,6 @@ from payments.alarms import (
     causes,
     judge,
 )
-from payments.booking import NewId
-from payments.business_day import CHINA, bounds, day_of
-from payments.outcomes import Capabilities
-from payments.port import Alarm, AlarmOver
-from payments.reconcile_run import RUN_AT
-from payments.store.unit_of_work import Store, UnitOfWork
 
 #: Business seconds between two looks.
 LOOK_S = 60.0

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from payments.internal_signing import KEY, LOOPBACK, NONCE, Gate, Keys, sign_answer
 from payments.port import PaymentsError, PaymentsPort
-from payments.port_table import METHODS, PREFIX, Method, Refusal, refusal_of
+from payments.service.internal_signing import KEY, LOOPBACK, NONCE, Gate, Keys, sign_answer
+from payments.service.port_table import METHODS, PREFIX, Method, Refusal, refusal_of
 
 log = logging.getLogger(__name__)
 

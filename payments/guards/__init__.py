@@ -1,0 +1,1 @@
+"""What guards money: risk with its reviews, one-time codes, and the vault."""

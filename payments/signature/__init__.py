@@ -1,0 +1,1 @@
+"""``verify-signature``: whether a signature proves a message, and if not, what exactly is wrong."""
