@@ -48,7 +48,8 @@ KINDS: dict[str, str] = {
 
 
 @lru_cache(maxsize=1)
-def _keys_made() -> Path:
+def keys_of_all() -> Path:
+    """A state file with the keys of every provider."""
     path = Path(mkdtemp(prefix="simulator-keys-")) / "state.db"
     # A card centre has a key pair only where the merchant wants RSA; once made, it does no harm to the others.
     House(Plan(state=path, channels=tuple(builders()), options={"campus_card": {"algorithm": "RSA-SHA256"}})).close()
@@ -238,7 +239,7 @@ async def rig(
         {} if institution in ("unionpay", "campus_card") else {"split_permille": "1000"}
     )
     channels = ("wechat", "edupay") if institution == "wechat" else (institution,)
-    shutil.copy(_keys_made(), folder / "simulator.db")
+    shutil.copy(keys_of_all(), folder / "simulator.db")
     plan = Plan(
         state=folder / "simulator.db",
         channels=channels,
