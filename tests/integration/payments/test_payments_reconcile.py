@@ -28,8 +28,8 @@ from payments.outcomes import (
     SplitAnswer,
 )
 from payments.port import ItemRefused, NoSuchRun, UnknownItem
+from payments.reconcile import repair as reconcile_repair
 from payments.reconcile.as_csv import items_csv, safe
-from payments.reconcile.compare import repair as reconcile_repair
 from payments.reconcile.repair import verdict_on
 from payments.reconcile.run import GIVE_UP_AFTER, Reconciler
 from payments.reconcile.view import ReconciliationView, WorkItemView

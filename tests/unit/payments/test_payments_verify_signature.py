@@ -23,7 +23,7 @@ from payments.signature.report import first_difference
 from payments.signature.words import HELP, LINES, LOOKS, MISTAKES
 from tests import wechat_counter as wx
 
-VECTORS = Path(__file__).parents[1] / "vectors"
+VECTORS = Path(__file__).parents[2] / "vectors"
 WECHAT: dict[str, Any] = json.loads((VECTORS / "wechat_v3.json").read_text(encoding="utf-8"))
 NONCE, TIMESTAMP = "593BEC0C930BF1AFEB40B4A08C8FB242", "1554208460"
 BODY = '{"description": "奶茶 ¥12 & 更多", "amount": {"total": 1200}, "id": "a/b"}'.encode()
@@ -282,7 +282,7 @@ def alipay(desk: Desk, text: str, *more: str, sign_type: str = "RSA2", algorithm
 
 
 def test_alipays_notifications_of_the_vectors_are_right(desk: Desk) -> None:
-    for each in json.loads((Path(__file__).parent / "payments_alipay_vectors.json").read_text(encoding="utf-8"))[
+    for each in json.loads((Path(__file__).parents[2] / "vectors" / "alipay.json").read_text(encoding="utf-8"))[
         "notify"
     ]:
         if each["valid"]:
@@ -414,7 +414,7 @@ def test_help_helps() -> None:
             capture_output=True,
             text=True,
             check=False,
-            env={"LANG": lang, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={"LANG": lang, "PYTHONPATH": str(Path(__file__).parents[3])},
         )
 
     shown = run("verify-signature", "--help")

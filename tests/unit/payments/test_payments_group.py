@@ -163,5 +163,5 @@ def test_the_table_of_states_is_whole() -> None:
 
 
 def test_the_document_shows_the_table_that_the_code_decides_by() -> None:
-    document = Path(__file__).resolve().parents[2] / "docs" / "PAYMENT_STATES.md"
+    document = Path(__file__).resolve().parents[3] / "docs" / "PAYMENT_STATES.md"
     assert as_markdown() in document.read_text(encoding="utf-8")

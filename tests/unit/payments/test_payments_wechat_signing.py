@@ -18,7 +18,7 @@ from payments.channels import signing_keys as keys
 from payments.channels import wechat_signing as signing
 from payments.channels.wechat_signing import PlatformKeys, Resource
 
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors/wechat_v3.json").read_text(encoding="utf-8"))
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors/wechat_v3.json").read_text(encoding="utf-8"))
 MERCHANT_PEM = VECTORS["merchant_test_key_pem"].replace("TESTING", "PRIVATE")
 MERCHANT = keys.private_key("private_key", MERCHANT_PEM)
 ANSWER = VECTORS["response_verify"][0]

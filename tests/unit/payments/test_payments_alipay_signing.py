@@ -17,7 +17,7 @@ from payments.channels.rsa_signing import private_key, public_key, sign_sha256
 from tests.payments_keys import private_pem, public_pem, rsa_key
 
 VECTORS: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parent / "payments_alipay_vectors.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "vectors" / "alipay.json").read_text(encoding="utf-8")
 )["notify"]
 
 

@@ -18,7 +18,7 @@ from payments.channels import unionpay_signing as signing
 from tests.payments_keys import certificate, pem, pfx, rsa_key, signing_key
 
 VECTORS: dict[str, Any] = json.loads(
-    (Path(__file__).parent / "payments_unionpay_vectors.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "vectors" / "unionpay_5_1_0.json").read_text(encoding="utf-8")
 )
 NOW = datetime.now(UTC)
 SIGNER = f"041@8310000000083040@{signing.LIVE_SIGNER}@00016493"
