@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_network
 
 from tornado.httpserver import HTTPServer
@@ -26,6 +27,7 @@ from dispatch.administration import (
 from dispatch.assign.params import Params
 from dispatch.flow.follow_topic import may_follow_many, read_topics
 from dispatch.flow.planning import Desk
+from dispatch.flow.service_hours import service_hours
 from dispatch.flow.sign_in import ask_standings
 from dispatch.flow.track_runner import LiveTable
 from dispatch.flow.watch_geofences import FenceWatch
@@ -219,7 +221,7 @@ async def _jobs(parts: Parts, listen_fd: int | None, ready: Callable[[], None], 
         return await parts.paying.work()
 
     background = Background(parts.ctx, parts.streams, pay, parts.holder)
-    parts.paying.start_upkeep()
+    parts.paying.start_upkeep(partial(service_hours, parts.ctx))
     background.start()
     ready()
     await stopping.wait()

@@ -18,6 +18,7 @@ from payments.port import PaymentsPort
 from payments.sandboxed import DEFAULT_SHAPES, SandboxedPayments
 from payments.service.internal_signing import Keys
 from payments.service.remote import RemotePayments, as_port
+from payments.upkeep.service_hours import AskHours
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,11 @@ class Paying:
         """One pass over everything due; a process of its own does that itself."""
         return await self.body.work() if isinstance(self.body, EmbeddedPayments) else 0
 
-    def start_upkeep(self) -> None:
-        """Reconcile, watch and raise alarms from now on, in this process; stopping the body ends it."""
+    def start_upkeep(self, hours: AskHours) -> None:
+        """Reconcile, watch and raise alarms from now on, in this process, by the campuses' ``hours``; stopping the body
+        ends it. A process of its own is told hours by its own settings."""
         if isinstance(self.body, EmbeddedPayments):
-            self.body.upkeep.start()
+            self.body.upkeep.start(hours)
 
 
 def paying_of(settings: Settings, keys: Secrets, clock: Clock, new_id: NewId) -> Paying:

@@ -22,6 +22,7 @@ from payments.settings import Settings
 from payments.timeline import ExchangeBuffer
 from payments.ulid import new_id as ulid
 from payments.upkeep.alarms import Certificate
+from payments.upkeep.service_hours import always
 from payments.upkeep.upkeep import UpkeepConfig
 
 #: What an account may have entrusted for being paid.
@@ -124,7 +125,11 @@ def assemble(
         channels,
         real_s,
         exchanges=exchanges,
-        upkeep=UpkeepConfig(certificates=tuple(certificates_of(settings.channels)), webhook=settings.webhook()),
+        upkeep=UpkeepConfig(
+            hours=always(settings.hours()),
+            certificates=tuple(certificates_of(settings.channels)),
+            webhook=settings.webhook(),
+        ),
     )
     body.append(payments)
     if bank is not None:

@@ -28,6 +28,8 @@ from payments.guards.risk import RuleBook, read_rules
 from payments.guards.second_factor_act import Thresholds
 from payments.key_files import make_keys, read_keys, read_secret
 from payments.service.internal_signing import LOOPBACK
+from payments.upkeep.alarms import ServiceHours
+from payments.upkeep.service_hours import read_hours
 from payments.upkeep.webhook import WebhookConfig
 
 ENVIRONMENTS = ("live", "sandbox", "simulator")
@@ -137,6 +139,9 @@ class Settings:
     sandbox_key_file: Path | None = _setting("SANDBOX_KEY_FILE", _path, None, "signs what the sandbox bank sends")
     risk_rules_file: Path | None = _setting("RISK_RULES_FILE", _path, None,
         "changes of the risk rules by campus, as JSON")  # fmt: skip
+    service_hours_file: Path | None = _setting("SERVICE_HOURS_FILE", _path, None,
+        'when each campus is served, as JSON {"campus": {"opens": "07:00", "closes": "23:00", "zone": "Asia/Shanghai"}}'
+        ", * for all others; inside another server its campuses' own hours count")  # fmt: skip
     thresholds: Thresholds = _setting("SECOND_FACTOR", _thresholds, Thresholds,
         'from which amounts one-time codes are needed, as {"withdraw_from_fen": 20000}')  # fmt: skip
     code_url: str = _setting("CODE_URL", _web_url, "",
@@ -179,6 +184,10 @@ class Settings:
         """The risk rules with every campus's changes. ValueError."""
         return RuleBook() if self.risk_rules_file is None else read_rules(self.risk_rules_file.read_bytes())
 
+    def hours(self) -> tuple[ServiceHours, ...]:
+        """When campuses are served, as told. ValueError."""
+        return () if self.service_hours_file is None else read_hours(self.service_hours_file.read_bytes())
+
     def webhook(self) -> WebhookConfig | None:
         """Where alarms go. ValueError."""
         if not self.webhook_url or self.webhook_secret_file is None:
@@ -213,6 +222,7 @@ class Settings:
         if self.tls_key is not None:
             yield from _try(f"{PREFIX}TLS_KEY", lambda: read_secret(self.key_path))
         yield from _try(f"{PREFIX}RISK_RULES_FILE", self.rules)
+        yield from _try(f"{PREFIX}SERVICE_HOURS_FILE", self.hours)
         yield from _try(f"{PREFIX}WEBHOOK_URL", self.webhook)
 
     @property

@@ -101,7 +101,8 @@ class AlarmView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceHours(msgspec.Struct, frozen=True, kw_only=True):
-    """When a campus is served, by its own clocks: the begin counts, the end does not. Over midnight is possible."""
+    """When a campus is served, by its own clocks: the begin counts, the end does not. Over midnight is possible; from
+    an hour to the same one is always."""
 
     campus_id: str
     zone: tzinfo = CHINA
@@ -110,7 +111,9 @@ class ServiceHours(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_open(self, at: datetime) -> bool:
         clock = at.astimezone(self.zone).time()
-        if self.opens <= self.closes:
+        if self.opens == self.closes:
+            return True
+        if self.opens < self.closes:
             return self.opens <= clock < self.closes
         return clock >= self.opens or clock < self.closes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 
 import msgspec
@@ -13,22 +13,18 @@ from payments.health import HealthView
 from payments.reconcile.desk import ReconciliationDesk
 from payments.reconcile.run import Reconciler
 from payments.store.unit_of_work import Store
-from payments.upkeep.alarms import Certificate, Limits, OpenBreaker, ServiceHours
+from payments.upkeep.alarms import Certificate, Limits, OpenBreaker
 from payments.upkeep.background import Rounds
+from payments.upkeep.service_hours import AskHours, no_hours
 from payments.upkeep.watch import Sources, Watch
 from payments.upkeep.webhook import Webhook, WebhookConfig
-
-
-def no_hours() -> Sequence[ServiceHours]:
-    """Every campus has the usual hours."""
-    return ()
 
 
 class UpkeepConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the house around payments knows. ``hours`` is asked at each look; ``zones`` are the calendars of bills that
     are not China's."""
 
-    hours: Callable[[], Sequence[ServiceHours]] = no_hours
+    hours: AskHours = no_hours
     zones: Mapping[str, tzinfo] = {}
     certificates: tuple[Certificate, ...] = ()
     limits: Limits = Limits()
@@ -64,7 +60,10 @@ class Upkeep:
         if self.webhook is not None:
             self._rounds.append(Rounds("payments-webhook", self.webhook.work))
 
-    def start(self) -> None:
+    def start(self, hours: AskHours | None = None) -> None:
+        """Begin; ``hours``, where given, in place of those of the settings."""
+        if hours is not None:
+            self.watch.ask_hours(hours)
         for rounds in self._rounds:
             rounds.start()
 

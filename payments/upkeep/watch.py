@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -29,6 +30,9 @@ from payments.upkeep.alarms import (
     causes,
     judge,
 )
+from payments.upkeep.service_hours import AskHours, no_hours
+
+log = logging.getLogger(__name__)
 
 #: Business seconds between two looks.
 LOOK_S = 60.0
@@ -43,8 +47,7 @@ REFUSED = frozenset({"bad", "unknown", "error"})
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """What the rows do not know, as plain values asked for at each look."""
 
-    #: A campus that is not named here has the hours of ``ServiceHours`` by default.
-    hours: Callable[[], Sequence[ServiceHours]] = tuple
+    hours: AskHours = no_hours
     breakers: Callable[[], Sequence[OpenBreaker]] = tuple
     certificates: Callable[[], Sequence[Certificate]] = tuple
 
@@ -70,7 +73,12 @@ class Watch:
         self._sources = sources or Sources()
         self._limits = limits or Limits()
         self._has_webhook = has_webhook
+        self._hours: Sequence[ServiceHours] = ()
         self._look_at: datetime | None = None
+
+    def ask_hours(self, hours: AskHours) -> None:
+        """Whom to ask for the campuses' service hours from now on."""
+        self._sources = msgspec.structs.replace(self._sources, hours=hours)
 
     async def work(self) -> int:
         """One look, when it is time; how many alarms were told."""
@@ -78,6 +86,7 @@ class Watch:
         if self._look_at is not None and now < self._look_at:
             return 0
         self._look_at = now + timedelta(seconds=LOOK_S)
+        await self._hear_hours()
         facts = await self._store.read(partial(self._facts, now))
         open_alarms = await self._store.read(lambda uow: uow.alarms.open())
         found = causes(facts, self._limits, now, {alarm.key for alarm in open_alarms})
@@ -107,7 +116,7 @@ class Watch:
         limits, rows = self._limits, uow.alarms
         flows = rows.flows(now, timedelta(seconds=limits.quiet_s), timedelta(seconds=limits.time_to_pay_s))
         return Facts(
-            hours=self._hours(flows, rows.open()),
+            hours=self._hours_of(flows, rows.open()),
             flows=flows,
             suspicious=rows.suspicious(),
             ghosts=self._newest_ghosts(uow, now),
@@ -120,11 +129,19 @@ class Watch:
             refunds=rows.overdue_refunds(now - timedelta(seconds=limits.refund_s)),
         )
 
-    def _hours(self, flows: Iterable[Flow], open_alarms: Iterable[AlarmView]) -> list[ServiceHours]:
+    async def _hear_hours(self) -> None:
+        """Whoever knows the hours may be away for a while; those heard last go on."""
+        try:
+            self._hours = await self._sources.hours()
+        except Exception:
+            log.exception("the campuses' service hours could not be asked for")
+
+    def _hours_of(self, flows: Iterable[Flow], open_alarms: Iterable[AlarmView]) -> list[ServiceHours]:
         """The hours of every campus where something happens, or is quiet already."""
-        known = {hours.campus_id: hours for hours in self._sources.hours()}
+        known = {hours.campus_id: hours for hours in self._hours}
+        usual = known.pop("", ServiceHours(campus_id=""))
         for campus_id in {*(flow.campus_id for flow in flows), *(alarm.campus_id for alarm in open_alarms)} - {""}:
-            known.setdefault(campus_id, ServiceHours(campus_id=campus_id))
+            known.setdefault(campus_id, msgspec.structs.replace(usual, campus_id=campus_id))
         return [known[campus_id] for campus_id in sorted(known)]
 
     def _newest_ghosts(self, uow: UnitOfWork, now: datetime) -> list[GhostHour]:

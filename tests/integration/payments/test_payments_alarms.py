@@ -32,6 +32,7 @@ class Room:
         self.breakers: list[OpenBreaker] = []
         self.certificates: list[Certificate] = []
         self.hours: list[ServiceHours] = []
+        self.is_away = False
         self.watch = self.another()
 
     def another(self) -> Watch:
@@ -41,10 +42,15 @@ class Room:
             payments._shapes,
             lambda: self.desk.at,
             payments._new_id,
-            Sources(hours=lambda: self.hours, breakers=lambda: self.breakers, certificates=lambda: self.certificates),
+            Sources(hours=self.ask_hours, breakers=lambda: self.breakers, certificates=lambda: self.certificates),
             Limits(),
             has_webhook=True,
         )
+
+    async def ask_hours(self) -> list[ServiceHours]:
+        if self.is_away:
+            raise ConnectionError("no database")
+        return self.hours
 
     async def pass_s(self, seconds: float, *, is_worked: bool = True) -> None:
         """Let the time pass, and look."""
@@ -118,6 +124,22 @@ async def test_a_campus_that_sleeps_is_left_alone(room: Room) -> None:
     await room.desk.open("a")
     await room.pass_s(600)
     assert await room.open() == {}
+
+
+async def test_campuses_without_hours_of_their_own_have_those_of_all_others(room: Room) -> None:
+    """Noon. Who knows the hours may also be away: what was heard last goes on."""
+    room.hours = [ServiceHours(campus_id="", opens=time(20, 0), closes=time(22, 0))]
+    await room.desk.open("a")
+    await room.pass_s(600)
+    assert await room.open() == {}
+    room.hours = [*room.hours, ServiceHours(campus_id="nu", opens=time(12, 0), closes=time(12, 0))]
+    await room.pass_s(61)
+    assert set(await room.open()) == {"quiet"}
+    room.is_away = True
+    await room.pass_s(61)
+    assert set(await room.open()) == {"quiet"}
+    await room.pass_s(9 * HOUR_S)  # nine in the evening, and nobody has tried for long
+    assert set(await room.open()) == {"quiet"}
 
 
 async def test_callbacks_that_do_not_come_are_counted_per_hour(any_room: Room) -> None:
