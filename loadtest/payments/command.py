@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=",".join(USUAL),
         help=f"which parts, with commas between: {', '.join(PARTS)} (%(default)s). burst: all order within a moment, "
         "on the demonstration's channel; the others: over two simulated providers, the first of which is well, "
-        "stalled, or fails at 23 of 100 calls; killed: both fail at random, and the server is killed every few seconds",
+        "stalled, or fails at 23 of 100 calls; killed: both fail at random, and the server, a part of it or a provider "
+        "is killed every few seconds",
     )
     parser.add_argument("--orders", type=int, default=1000, help="of the burst, one by each student (%(default)s)")
     parser.add_argument("--within-s", type=float, default=1.0, help="seconds in which all tap (%(default)g)")

@@ -37,6 +37,10 @@ class Provider:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
     async def start(self) -> None:
         """Start it and wait until it has said what a merchant configures."""
         told = self.folder / f"{self.code}.env"
@@ -67,6 +71,12 @@ class Provider:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
+
+    async def kill(self) -> None:
+        """End it as a power cut would; ``start`` goes on from its books."""
+        assert self._process is not None, "started before it is killed"
+        self._process.kill()
+        await self._process.wait()
 
     def settings(self, callback_url: str) -> dict[str, str]:
         """What the server is told to reach it: the provider's own words, under the name of this channel."""

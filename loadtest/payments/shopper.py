@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -19,15 +19,13 @@ from ..figures import Durations
 from ..hub_storm.accounts import House, Member
 from ..own_server import OwnServer
 from ..people import PlanFile
+from .habits import SIMPLE, Habits, Manner, Payer, Wallet
 
 #: Real seconds between two questions of a page.
 ASK_EVERY_S = 0.5
 #: A tap that the server has no time for is repeated under the same key, as the page does it.
 MOST_TAPS = 8
 SIGN_INS_AT_ONCE = 16
-
-#: Pays a credential, outside the server; gives whether it could be paid.
-Wallet = Callable[[Mapping[str, Any]], Awaitable[bool]]
 
 
 @dataclass(slots=True)
@@ -65,12 +63,21 @@ class Shoppers:
     """Students who are signed in and know what their errand costs. ``channel``: the one they choose, "" for none;
     ``lost_after_s``: real seconds after which an order that is not paid is given up."""
 
-    def __init__(self, members: Sequence[Member], tally: Tally, wallet: Wallet, channel: str, lost_after_s: float):
+    def __init__(
+        self,
+        members: Sequence[Member],
+        tally: Tally,
+        wallet: Wallet,
+        channel: str,
+        lost_after_s: float,
+        habits: Habits = SIMPLE,
+    ) -> None:
         self._members = members
         self._tally = tally
         self._wallet = wallet
         self._channel = channel
         self._lost_after_s = lost_after_s
+        self._habits = habits
         self._orders: dict[int, dict[str, Any]] = {}
 
     async def ask_prices(self, places: Sequence[Place], luck: Random) -> None:
@@ -92,17 +99,17 @@ class Shoppers:
         loop = asyncio.get_running_loop()
         began_s = loop.time() + 0.5
 
-        async def one(index: int, at_s: float) -> float:
+        async def one(index: int, manner: Manner, at_s: float) -> float:
             await asyncio.sleep(max(0.0, at_s - loop.time()))
             tapped_s = loop.time()
-            await self._order_and_pay(index)
+            await self._order_and_pay(index, manner)
             return tapped_s
 
-        taps = [one(index, began_s + luck.random() * within_s) for index in self._orders]
+        taps = [one(index, self._habits.draw(luck), began_s + luck.random() * within_s) for index in self._orders]
         tapped = await asyncio.gather(*taps)
         return max(tapped) - min(tapped) if tapped else 0.0
 
-    async def _order_and_pay(self, index: int) -> None:
+    async def _order_and_pay(self, index: int, manner: Manner) -> None:
         tally, student, tapped_s = self._tally, self._members[index], time.perf_counter()
 
         def passed_ms() -> float:
@@ -113,26 +120,22 @@ class Shoppers:
             return
         tally.accepted += 1
         tally.accepted_ms.add(passed_ms())
-        seen, paid_with = answer.body, ""
-        while passed_ms() < 1000 * self._lost_after_s:
-            payment = seen.get("payment") or {}
-            if seen["status"] != "awaiting_payment":
-                break
-            credential = payment.get("credential")
-            if credential and str(credential) != paid_with:
-                if not paid_with:
+        payer, is_shown = Payer(student, self._wallet, manner, self._habits.tries, answer.body), False
+        while passed_ms() < 1000 * self._lost_after_s and payer.is_to_pay:
+            if payer.looks():
+                if not is_shown:
                     tally.credentials += 1
                     tally.credential_ms.add(passed_ms())
-                tally.channels[str(payment.get("channel"))] += 1
-                paid_with = str(credential)
-                await self._wallet(credential)
+                    is_shown = True
+                tally.channels[payer.channel] += 1
+            await payer.act()
             await asyncio.sleep(ASK_EVERY_S)
-            again = await student.call("order", "GET", f"/orders/{seen['id']}")
-            seen = again.body if again.is_ok else seen
-        tally.ends[str(seen["status"])] += 1
-        if seen["status"] in ("open", "assigned", "carrying"):
+            await payer.ask()
+        tally.ends[payer.status] += 1
+        if payer.status in ("open", "assigned", "carrying"):
             tally.paid += 1
             tally.paid_ms.add(passed_ms())
+            await payer.leave()
 
     async def _placed(self, index: int) -> Answer | None:
         for tap in range(MOST_TAPS):
