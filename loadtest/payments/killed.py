@@ -1,10 +1,10 @@
 """Payments while providers fail at random and the server is killed every few seconds: are both sides' books the same?
 
-Students order and pay over two simulated providers that delay, drop, fail and call back wrongly; some of them change the
-channel and pay both codes, some cancel before or after paying. All processes of the server are killed at once, again
-and again, and started anew; so are single ones of them, and the providers. When nobody orders any more the providers are
-mended, and once everything has come to rest the books are compared order by order: what a provider kept of each of its
-orders, and what the server believes of it. The server's own books are read by the checker.
+Students order and pay over two simulated providers that delay, drop, fail and call back wrongly; some of them change
+the channel and pay both codes, some cancel before or after paying. All processes of the server are killed at once,
+again and again, and started anew; so are single ones of them, and the providers. When nobody orders any more the
+providers are mended, and once everything has come to rest the books are compared order by order: what a provider kept
+of each of its orders, and what the server believes of it. The server's own books are read by the checker.
 """
 
 from __future__ import annotations
