@@ -64,8 +64,10 @@ def _check_of_intent(command: AnyCommand, channels: Collection[str]) -> None:
     match command:
         case OpenIntent():
             _check_open(command, channels)
-        case Settle(shares=shares, at=at):
+        case Settle(shares=shares, at=at, discount_fen=discount_fen):
             receivers_of(shares, MAX_INTENT_FEN)
+            if discount_fen and not is_amount(discount_fen):
+                raise ValueError("discount_fen: not an amount within the bound")
             if at.tzinfo is None:
                 raise ValueError("at: needs a time zone")
         case Refund(refund_id=refund_id, amount_fen=amount_fen):

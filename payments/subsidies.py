@@ -1,7 +1,8 @@
 """How an order that is worth more than its payer pays is divided: who gets cash, who bears which subsidy, who owes.
 
-The payer's money goes first. What is missing, each subsidy's payer bears in turn: out of its own share of this order,
-and what is beyond that share it owes: to the runners, then to a campus, then to the platform.
+A settlement's discount aside, the payer's money goes first. What is missing, each subsidy's payer bears in turn: out of
+its own share of this order, and what is beyond that share it owes: to the runners, then to a campus, then to the
+platform.
 """
 
 from __future__ import annotations
@@ -54,6 +55,14 @@ class Added(msgspec.Struct, frozen=True, kw_only=True):
     account_ref: str
     amount_fen: Fen
     ref: str
+
+
+def cash_fen(receivers: Iterable[Receiver], held_fen: Fen, subsidies: Iterable[Added], discount_fen: int) -> Fen:
+    """What of a hold the payer pays: what the receivers are due less the discount, as far as subsidies are there for
+    it, and never more than is held."""
+    discount_fen = min(discount_fen, sum(added.amount_fen for added in subsidies))
+    due_fen = sum(receiver.amount_fen for receiver in receivers)
+    return Fen(min(held_fen, max(0, due_fen - discount_fen)))
 
 
 def divide(receivers: Iterable[Receiver], cash_fen: Fen, subsidies: Iterable[Added]) -> Division:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from payments import port
 
 from ..model import ids
+from ..model.campus import CampusSettings
 from ..model.event import EventKind
 from ..model.money import Fen
 from ..model.order import Order, OrderMove, OrderStatus, next_status
@@ -18,10 +19,12 @@ from ..model.task import Task, TaskStatus
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
 from .escalate import begin_waiting
+from .grant_coupons import console_for_failure, judge_failure, thank_for_payment, watch_lateness
 from .money_alerts import alert_order, apply_alarms
 from .order_view import ms
 from .payment_view import forget
 from .tell import tell
+from .use_coupons import use_coupon
 
 BATCH = 100
 log = logging.getLogger(__name__)
@@ -56,7 +59,9 @@ async def _apply_in_order(ctx: Context, events: list[port.AnyEvent]) -> tuple[li
     applied: list[str] = []
     for event in events:
         try:
-            await ctx.store.run(event.campus_id, _applying(event))
+            settings = (await ctx.grounds.get(event.campus_id)).campus.settings
+            is_consoled = await judge_failure(ctx, event)
+            await ctx.store.run(event.campus_id, _applying(event, settings, is_consoled=is_consoled))
         except Exception as error:
             log.exception("a payment event could not be applied", extra={"fields": {"event": event.id}})
             return applied, error
@@ -65,16 +70,18 @@ async def _apply_in_order(ctx: Context, events: list[port.AnyEvent]) -> tuple[li
     return applied, None
 
 
-def _applying(event: port.AnyEvent) -> Callable[[UnitOfWork], None]:
+def _applying(event: port.AnyEvent, settings: CampusSettings, *, is_consoled: bool) -> Callable[[UnitOfWork], None]:
     def apply(uow: UnitOfWork) -> None:
         if uow.inbox.accept(event.id):
             order = uow.orders.get(event.order_ref)
-            _apply(uow, order, event)
+            _apply(uow, order, event, settings)
+            if is_consoled and isinstance(event, port.IntentFailed) and order.status is OrderStatus.AWAITING_PAYMENT:
+                console_for_failure(uow, order, event, settings)
 
     return apply
 
 
-def _apply(uow: UnitOfWork, order: Order, event: port.AnyEvent) -> None:
+def _apply(uow: UnitOfWork, order: Order, event: port.AnyEvent, settings: CampusSettings) -> None:
     match event:
         case port.IntentReady():
             if order.status is OrderStatus.AWAITING_PAYMENT:
@@ -83,7 +90,7 @@ def _apply(uow: UnitOfWork, order: Order, event: port.AnyEvent) -> None:
             if order.status is OrderStatus.AWAITING_PAYMENT:
                 tell(uow, EventKind.PAYMENT_FAILED, order, reason=event.reason)
         case port.Paid():
-            _paid(uow, order, event)
+            _paid(uow, order, event, settings)
         case port.Settled():
             _settled(uow, order, event)
         case port.Released():
@@ -123,7 +130,7 @@ def _refunded(uow: UnitOfWork, order: Order, event: port.Refunded) -> None:
     tell(uow, EventKind.ORDER_REFUNDED, changed, uow.tasks.by_order(order.id), amount_fen=event.amount_fen)
 
 
-def _paid(uow: UnitOfWork, order: Order, event: port.Paid) -> None:
+def _paid(uow: UnitOfWork, order: Order, event: port.Paid, settings: CampusSettings) -> None:
     held = Fen(order.held_fen + event.amount_fen)
     if order.status is not OrderStatus.AWAITING_PAYMENT:
         # Cancelled while the payment was under way: the release that was ordered then gives it back by rule.
@@ -154,6 +161,9 @@ def _paid(uow: UnitOfWork, order: Order, event: port.Paid) -> None:
     uow.jobs.schedule("check_late", order.id, paid.promised_at)
     begin_waiting(uow, paid, task)
     tell(uow, EventKind.ORDER_PAID, paid, task, channel=event.channel, promised_at_ms=ms(paid.promised_at))
+    use_coupon(uow, paid)
+    watch_lateness(uow, paid, settings)
+    thank_for_payment(uow, paid, event.at, settings)
 
 
 def _settled(uow: UnitOfWork, order: Order, event: port.Settled) -> None:

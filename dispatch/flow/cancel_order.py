@@ -23,6 +23,7 @@ from .offer_task import end_offer
 from .read_orders import read_one
 from .settle_order import command_give_back
 from .tell import tell
+from .use_coupons import return_coupon
 
 
 async def cancel(ctx: Context, who: Principal, order_id: str, request: CancelOrder) -> OrderView:
@@ -105,6 +106,7 @@ def cancel_in(
     uow.jobs.cancel("expire_unpaid", order.id)
     uow.jobs.cancel("check_late", order.id)
     command_give_back(uow, cancelled, charge_fen, ground)
+    return_coupon(uow, cancelled, charge_fen)
     tell(uow, EventKind.ORDER_CANCELLED, cancelled, task, actor_id=actor_id, reason=reason, charge_fen=charge_fen)
     return cancelled
 

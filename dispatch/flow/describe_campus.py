@@ -88,6 +88,7 @@ def campus_view(ctx: Context, campus: Campus, campus_map: CampusMap) -> CampusVi
         time_scale=ctx.clock.rate,
         version=campus.version,
         has_job_hint=ctx.options.has_job_hint,
+        assurances=settings.assurances,
     )  # fmt: skip
 
 

@@ -68,6 +68,8 @@ def quote_view(quote: Quote) -> QuoteView:
         arrive_from_ms=ms(quote.arrive_from),
         arrive_by_ms=ms(quote.arrive_by),
         rule_version=quote.rule_version,
+        discount_fen=quote.discount_fen,
+        coupon_id=quote.coupon_id,
     )
 
 

@@ -22,10 +22,12 @@ from .cancel_order import cancel_in
 from .confirm_order import confirm_in
 from .context import Context
 from .escalate import END_PIN, ESCALATE, end_pin, escalate
+from .grant_coupons import EXPIRE_COUPON, LATE_COUPON, late_coupon, watch_lateness
 from .move_credit import FADE, credit_answer, fade_credit
 from .raise_alert import raise_alert
 from .settle_order import command_settlement
 from .tell_delay import tell_broken_promise
+from .use_coupons import expire_coupon
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ def check_late(uow: UnitOfWork, order_id: str, ground: CampusGround) -> None:
         text_zh, text_en = f"订单 {code} 已超过承诺时间", f"Order {code} is past its promise"
         if raise_alert(uow, "order_late", order.id, text_zh, text_en, order):
             tell_broken_promise(uow, order, ground)
+        watch_lateness(uow, order, ground.campus.settings)
 
 
 def auto_confirm(uow: UnitOfWork, order_id: str, ground: CampusGround) -> None:
@@ -92,6 +95,8 @@ HANDLERS: dict[str, Handler] = {
     FADE: fade,
     ESCALATE: escalate,
     END_PIN: end_pin,
+    LATE_COUPON: late_coupon,
+    EXPIRE_COUPON: expire_coupon,
 }
 
 

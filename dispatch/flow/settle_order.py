@@ -54,11 +54,13 @@ def command_settlement(uow: UnitOfWork, order: Order, ground: CampusGround) -> N
     if order.status is not OrderStatus.CONFIRMED:
         return
     goods = order.goods_actual_fen if order.goods_actual_fen is not None else Fen(0)
-    _settle(uow, order, shares_of(order, order.quote.service_fen, goods, split_of(order, ground.campus.settings)))
+    shares = shares_of(order, order.quote.service_fen, goods, split_of(order, ground.campus.settings))
+    _settle(uow, order, shares, order.quote.discount_fen)
 
 
 def command_give_back(uow: UnitOfWork, order: Order, charge_fen: Fen, ground: CampusGround) -> None:
-    """Tell payments to give a cancelled order's money back, all but the charge and the goods that a runner bought."""
+    """Tell payments to give a cancelled order's money back, all but the charge and the goods that a runner bought; a
+    coupon bears nothing of these as long as the student's money is enough."""
     goods = order.goods_actual_fen or Fen(0)
     if charge_fen or goods:
         _settle(uow, order, shares_of(order, charge_fen, goods, split_of(order, ground.campus.settings)))
@@ -69,11 +71,12 @@ def command_give_back(uow: UnitOfWork, order: Order, charge_fen: Fen, ground: Ca
     uow.commands.add(command.id, order.id, "Release", msgspec.json.encode(command))
 
 
-def _settle(uow: UnitOfWork, order: Order, shares: tuple[Share, ...]) -> None:
+def _settle(uow: UnitOfWork, order: Order, shares: tuple[Share, ...], discount_fen: int = 0) -> None:
     command = Settle(
         id=f"settle:{order.id}",
         intent_id=intent_id(order.id),
         shares=shares,
         at=order.confirmed_at or order.cancelled_at or uow.now,
+        discount_fen=discount_fen,
     )
     uow.commands.add(command.id, order.id, "Settle", msgspec.json.encode(command))

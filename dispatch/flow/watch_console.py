@@ -147,6 +147,7 @@ async def money(ctx: Context, who: Principal) -> MoneyView:
         runner_fen=totals.runner_fen,
         campus_fen=totals.campus_fen,
         platform_fen=totals.platform_fen,
+        subsidies_fen=totals.subsidies_fen,
     )
 
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from .alarm import AlarmRules
+from .assurance import Assurance
+from .coupon import CouponRules
 from .credit import CreditRules
 from .escalation import Ladder
 from .order_type import DEFAULT_TYPES, OrderType
@@ -44,6 +46,8 @@ class CampusSettings:
     wish_s: int = 120
     ladder: Ladder = field(default_factory=Ladder)
     alarms: AlarmRules = field(default_factory=AlarmRules)
+    coupons: CouponRules = field(default_factory=CouponRules)
+    assurances: tuple[Assurance, ...] = ()
 
     def local_time(self, now: datetime) -> time:
         return now.astimezone(ZoneInfo(self.time_zone)).time()

@@ -100,6 +100,18 @@ class QuoteExpired(Refusal):
     code, status = "quote_expired", 409
 
 
+class CouponGone(Refusal):
+    """This coupon cannot be used (any more)."""
+
+    code, status = "coupon_gone", 409
+
+
+class CodeNeeded(Refusal):
+    """This needs a one-time code for this very act: ask for one, give it back, and name it."""
+
+    code, status = "code_needed", 409
+
+
 class PaymentDeclined(Refusal):
     """The payment was declined; nothing was charged."""
 

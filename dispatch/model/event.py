@@ -48,6 +48,7 @@ class EventKind(StrEnum):
     ORDER_FREED = "order_freed"  # it is not kept for one runner any more
     ORDER_HELD = "order_held"  # the campus team keeps it for one runner
     WAIT_OR_CANCEL = "wait_or_cancel"  # nobody comes: the student may wait on or have everything back
+    COUPON_GRANTED = "coupon_granted"  # to the order's student
     RUNNER_PAUSED = "runner_paused"  # a break began or ended
     ACCESS_CHANGED = "access_changed"  # a session ended or roles changed: every worker asks the books again
 

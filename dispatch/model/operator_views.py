@@ -165,3 +165,4 @@ class MoneyView(View, frozen=True, kw_only=True):
     runner_fen: int
     campus_fen: int
     platform_fen: int
+    subsidies_fen: int = 0  # what coupons' payers made up for, on top of what students paid

@@ -18,7 +18,7 @@ RULE_VERSION = "2026-11-01"
 class QuoteLine:
     """One line of the price. ``payer`` says whose money it is: ``student``, or the party that grants a discount.
 
-    ``kind``: ``base`` | ``distance`` | ``weight`` | ``time`` | ``goods`` | ``promotion``.
+    ``kind``: ``base`` | ``distance`` | ``weight`` | ``time`` | ``goods`` | ``promotion`` | ``coupon``.
     """
 
     kind: str
@@ -47,11 +47,14 @@ class Quote:
     split: SplitRules | None = None
     #: Seconds reckoned until somebody is free for it; not part of ``duration_s``.
     queue_s: int = 0
+    #: What a coupon takes off; its payer makes up for it, so ``service_fen`` is what it was.
+    discount_fen: Fen = Fen(0)
+    coupon_id: str | None = None
 
     @property
     def total_fen(self) -> Fen:
-        """What is held in escrow."""
-        return Fen(self.service_fen + self.goods_cap_fen)
+        """What the student pays into escrow."""
+        return Fen(self.service_fen + self.goods_cap_fen - self.discount_fen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +145,8 @@ def price(
 
 
 def service_fen(lines: Sequence[QuoteLine]) -> Fen:
-    """The sum of all that is not goods; a promotion cannot push it below zero."""
-    return Fen(max(0, sum(line.amount_fen for line in lines if line.kind != "goods")))
+    """The sum of all that is neither goods nor a coupon; a promotion cannot push it below zero."""
+    return Fen(max(0, sum(line.amount_fen for line in lines if line.kind not in ("goods", "coupon"))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from .assurance import Assurance
+
 
 class View(Struct, frozen=True, kw_only=True):
     """Base of all answers."""
@@ -80,6 +82,7 @@ class CampusView(View, frozen=True, kw_only=True):
     time_scale: float
     version: int
     has_job_hint: bool = True
+    assurances: tuple[Assurance, ...] = ()
 
 
 class QuoteLineView(View, frozen=True, kw_only=True):
@@ -100,6 +103,8 @@ class QuoteView(View, frozen=True, kw_only=True):
     arrive_from_ms: int
     arrive_by_ms: int
     rule_version: str
+    discount_fen: int = 0
+    coupon_id: str | None = None
 
 
 class StopView(View, frozen=True, kw_only=True):

@@ -6,15 +6,18 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Table, and_, delete, or_, text
 
+from ..model.coupon import CouponState
 from ..model.geofence import STAY_KEPT
 from ..model.photo import PHOTO_KEPT
 from ..model.visit import VISIT_KEPT
 from . import tables
 from .arrivals import PACE_KEPT
+from .coupons import COUPON_KEPT, USED_COUPON_KEPT
 from .idempotency import KEY_KEPT
 from .planned_routes import ROUTE_KEPT
 from .scope import Scope
 
+_UNUSED = (CouponState.AVAILABLE, CouponState.EXPIRED)
 DECISION_KEPT = timedelta(days=30)
 COMMAND_KEPT = timedelta(days=30)
 #: Longer than any order waits.
@@ -47,6 +50,10 @@ class Retention:
             (tables.delays, tables.delays.c.told_at <= now - VISIT_KEPT),
             (tables.pins, tables.pins.c.placed_at <= now - PIN_KEPT),
             (tables.escalations, tables.escalations.c.since <= now - PIN_KEPT),
+            (tables.coupons, or_(
+                and_(tables.coupons.c.state.in_(_UNUSED), tables.coupons.c.valid_until <= now - COUPON_KEPT),
+                tables.coupons.c.valid_until <= now - USED_COUPON_KEPT,
+            )),
             (tables.sign_in_codes, tables.sign_in_codes.c.expires_at <= ended),
             (tables.links, tables.links.c.expires_at <= ended),
             (tables.lockouts, tables.lockouts.c.failed_at <= ended),

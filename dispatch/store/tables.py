@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary,
 
 from ..model.account import Role, RunnerStatus
 from ..model.campus import AssignMode, CampusSettings
+from ..model.coupon import CouponReason, CouponState
 from ..model.credit import AppealStatus, CreditReason
 from ..model.event import EventKind
 from ..model.geofence import FenceShape
@@ -257,6 +258,13 @@ lockouts = Table(
 planned_routes = Table(
     "planned_routes", metadata,
     _key("campus_id"), _key("runner_id"), _json("visits", tuple[tuple[str, str], ...]), _at("planned_at"),
+)  # fmt: skip
+
+coupons = Table(
+    "coupons", metadata,
+    _key("id"), _text("campus_id"), _text("student_id"), Column("reason", EnumText(CouponReason), nullable=False),
+    _text("incident"), _int("amount_fen"), _text("payer"), _text("granted_for"), _at("granted_at"), _at("valid_until"),
+    Column("state", EnumText(CouponState), nullable=False), _text("order_id", nullable=True),
 )  # fmt: skip
 
 #: What is learned about arrivals; the records are spelt out in ``store.arrivals``.

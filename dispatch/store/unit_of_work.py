@@ -16,6 +16,7 @@ from .audit import Audit
 from .campuses import Campuses
 from .checks import Checks
 from .commands import Commands, Courier
+from .coupons import Coupons
 from .credit import Credit, CreditAppeals
 from .decisions import Decisions
 from .delays import Delays
@@ -75,6 +76,7 @@ class UnitOfWork:
         self.escalations = Escalations(scope)
         self.stop_visits = StopVisits(scope)
         self.delays = Delays(scope)
+        self.coupons = Coupons(scope)
         self.credit = Credit(scope)
         self.credit_appeals = CreditAppeals(scope)
 

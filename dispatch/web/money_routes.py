@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..access.permissions import Permission as P
-from ..flow import watch_console, watch_money, work_money
+from ..flow import show_coupons, watch_console, watch_money, work_money
+from ..model import coupon_views as kv
 from ..model import money_views as mv
 from ..model import operator_views as ov
 from . import queries as qs
@@ -61,6 +62,9 @@ MONEY_ROUTES: tuple[Route, ...] = (
           request=mv.CloseItem, key="optional"),
     Route("GET", "/money/refunds", P.MONEY_READ, _refunds, mv.Refunds, "Refunds and their deadlines",
           query=qs.ListRefunds),
+    Route("GET", "/money/coupons", P.MONEY_READ,
+          lambda c: show_coupons.campus_coupons(c.ctx, c.me, limit=c.query.limit, before=c.query.before),
+          kv.CampusCoupons, "What coupons the campus gives, gave, and what they cost", query=qs.ListCoupons),
     Route("GET", "/money/risk-cases", P.MONEY_READ, _cases, mv.RiskCases, "What risk objected to",
           query=qs.ListCases),
     Route("POST", "/money/risk-cases/{id}/review", P.MONEY_MANAGE,

@@ -97,6 +97,13 @@ class ListCredit(Request, frozen=True, kw_only=True):
     before: Annotated[int, Meta(ge=1, le=2**53)] | None = None
 
 
+class ListCoupons(Request, frozen=True, kw_only=True):
+    """Newest first; ``before`` is the id of the last coupon of the page before."""
+
+    limit: Limit = 20
+    before: IdText | None = None
+
+
 class InTime(Request, frozen=True, kw_only=True):
     """From ``since`` and before ``until``; the last day unless it says otherwise."""
 

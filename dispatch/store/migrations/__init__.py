@@ -17,6 +17,7 @@ from . import (
     m0008_arrivals,
     m0009_bundles,
     m0010_volumes,
+    m0011_coupons,
 )
 
 #: Changes one database by one version. Frozen once shipped: it never uses the tables of the present.
@@ -34,5 +35,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0008_arrivals.upgrade,
     m0009_bundles.upgrade,
     m0010_volumes.upgrade,
+    m0011_coupons.upgrade,
 )
 LATEST = len(MIGRATIONS)
