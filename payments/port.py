@@ -72,8 +72,9 @@ class Subsidy(msgspec.Struct, frozen=True, kw_only=True):
 class OpenIntent(Command, frozen=True, kw_only=True, tag="OpenIntent"):
     """Take ``amount_fen`` into escrow from ``payer_ref``; ``channels`` in order of preference, tried one at a time.
 
-    With subsidies the order is worth their sum more: a settlement may divide both. The payer's money goes first; what
-    is still missing, each subsidy's payer bears in turn: out of its own share, and beyond that it owes the receiver.
+    With subsidies the order is worth their sum more: a settlement may divide both. Beyond its discount the payer's
+    money goes first; what is still missing, each subsidy's payer bears in turn: out of its own share, and beyond that
+    it owes the receiver.
     """
 
     campus_id: str
@@ -100,10 +101,12 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 class Settle(Command, frozen=True, kw_only=True, tag="Settle"):
     """Capture the sum of the shares, give the rest of the hold back to the payer. Campus and platform are paid at once;
-    a runner's part becomes available, and the institution keeps it until it is withdrawn."""
+    a runner's part becomes available, and the institution keeps it until it is withdrawn. ``discount_fen``: so much of
+    the shares the subsidies bear in any case, and that much more of the hold goes back to the payer."""
 
     shares: tuple[Share, ...]
     at: datetime
+    discount_fen: int = 0
 
 
 class Release(Command, frozen=True, kw_only=True, tag="Release"):

@@ -25,7 +25,8 @@ from payments.settlement import (
 )
 from payments.store.money_rows import Due
 from payments.store.rows import Instruction, IntentRow
-from payments.subsidies import Added, Division, Owed, divide
+from payments.store.unit_of_work import UnitOfWork
+from payments.subsidies import Added, Division, Owed, cash_fen, divide
 
 
 def settle(booking: Booking, intent: IntentRow, command: Settle, shapes: Mapping[str, Capabilities]) -> None:
@@ -40,7 +41,8 @@ def settle(booking: Booking, intent: IntentRow, command: Settle, shapes: Mapping
         for row in uow.subsidies.of(intent.id)
     ]
     worth_fen = Fen(sum(free) + sum(each.amount_fen for each in added))
-    division = divide(receivers_of(command.shares, worth_fen), Fen(sum(free)), added)
+    receivers = receivers_of(command.shares, worth_fen)
+    division = divide(receivers, cash_fen(receivers, Fen(sum(free)), added, command.discount_fen), added)
     for row in added:
         uow.subsidies.use(intent.id, row.part, division.used_fen(row.part))
     _book_subsidies(booking, holds[0], division, shapes)
