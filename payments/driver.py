@@ -10,18 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 import msgspec
 
 from payments import instruct
+from payments.books import captures
 from payments.books.booking import Booking, NewId
 from payments.channels.base import Channel
 from payments.failover import Close, Query
 from payments.health import Health
-from payments.outcomes import MoneyAnswer, NotIssued, QueryAnswer, SplitAnswer, Unknown
+from payments.outcomes import MoneyAnswer, NotIssued, QueryAnswer, Receiver, SplitAnswer, Unknown
 from payments.steps import Answer, Call, Create, Planned, Steps, operation_of
 from payments.store.rows import Instruction
 from payments.store.unit_of_work import Store, UnitOfWork
@@ -181,9 +182,8 @@ class Driver:
 
     async def drive_instruction(self, number: str) -> None:
         """Tell the institution, book what it answers."""
-        order = await self._store.read(lambda uow: uow.instructions.get(number))
-        assert order is not None, "instructions are never removed"
-        answer = await self._instruct(order)
+        order, later = await self._store.read(partial(_told_of, number))
+        answer = await self._instruct(order, later)
 
         def book(uow: UnitOfWork) -> None:
             fresh = uow.instructions.get(number)
@@ -196,7 +196,7 @@ class Driver:
 
         await self._store.run(book)
 
-    async def _instruct(self, order: Instruction) -> SplitAnswer | MoneyAnswer:
+    async def _instruct(self, order: Instruction, later: Sequence[Receiver]) -> SplitAnswer | MoneyAnswer:
         channel = self._channels[order.channel]
         payee: Mapping[str, str] = {}
         if instruct.is_to_person(order, channel.shape):
@@ -205,12 +205,18 @@ class Driver:
         answer: SplitAnswer | MoneyAnswer | None = None
         try:
             async with asyncio.timeout(CALL_S):
-                answer = await instruct.tell_institution(channel, order, payee)
+                answer = await instruct.tell_institution(channel, order, payee, later)
         except TimeoutError:
             answer = instruct.no_answer(order)
         finally:
             self.health.end(order.channel, order.kind, number, answer)
         return answer
+
+
+def _told_of(number: str, uow: UnitOfWork) -> tuple[Instruction, tuple[Receiver, ...]]:
+    order = uow.instructions.get(number)
+    assert order is not None, "instructions are never removed"
+    return order, captures.still_to_split(uow, order)
 
 
 def _no_answer(call: Call, *, is_debit: bool) -> Answer:

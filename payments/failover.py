@@ -164,8 +164,8 @@ def decide(
 
 def _left_behind(attempt: Attempt, shape: Capabilities, now: datetime) -> Attempt:
     """A call whose answer nobody waits for any more: dropped if it was never delivered, unknown if it may have paid."""
-    happening = "unanswered" if shape.is_direct_debit else "not_issued"
-    ask_at = now if shape.is_direct_debit else now + timedelta(seconds=ABANDONED_FIRST_ASK_S)
+    happening = "not_issued" if shape.is_fenceable else "unanswered"
+    ask_at = now + timedelta(seconds=ABANDONED_FIRST_ASK_S) if shape.is_fenceable else now
     after = moved(attempt, happening, now, reason=INTERRUPTED, ask_at=ask_at)
     assert after is not None
     return after

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from payments import ledger
 from payments.books import captures, refunds, withdrawals
 from payments.books.booking import Booking
 from payments.channels.base import Channel
-from payments.outcomes import Capabilities, MoneyAnswer, ReceiverOutcome, SplitAnswer
+from payments.outcomes import Capabilities, MoneyAnswer, Receiver, ReceiverOutcome, SplitAnswer
 from payments.store.rows import Instruction
 
 #: What a transfer may need of who gets it.
@@ -21,13 +21,15 @@ def is_to_person(order: Instruction, shape: Capabilities) -> bool:
     return order.kind == "transfer" or (order.kind == "withdraw" and shape.transfers_withdrawals)
 
 
-async def tell_institution(channel: Channel, order: Instruction, payee: Mapping[str, str]) -> SplitAnswer | MoneyAnswer:
-    """Ask for it, or ask again: the same number moves money once."""
+async def tell_institution(
+    channel: Channel, order: Instruction, payee: Mapping[str, str], later: Sequence[Receiver]
+) -> SplitAnswer | MoneyAnswer:
+    """Ask for it, or ask again: the same number moves money once. ``later``: who else a split leaves something for."""
     match order.kind:
         case "withdraw" if channel.shape.transfers_withdrawals:
-            return await _split_and_transfer(channel, order, payee)
+            return await _split_and_transfer(channel, order, payee, later)
         case "split" | "withdraw":
-            return await channel.split(order.attempt_id, order.id, order.receivers)
+            return await channel.split(order.attempt_id, order.id, order.receivers, later)
         case "refund":
             return await channel.refund(order.attempt_id, order.id, order.amount_fen)
         case "take_back":
@@ -40,9 +42,11 @@ async def tell_institution(channel: Channel, order: Instruction, payee: Mapping[
             return await channel.give_back(order.attempt_id, order.id, order.amount_fen)
 
 
-async def _split_and_transfer(channel: Channel, order: Instruction, payee: Mapping[str, str]) -> SplitAnswer:
+async def _split_and_transfer(
+    channel: Channel, order: Instruction, payee: Mapping[str, str], later: Sequence[Receiver]
+) -> SplitAnswer:
     """First the part is the merchant's, then the person's; asked again, what was done is done already."""
-    answer = await channel.split(order.attempt_id, order.id, order.receivers)
+    answer = await channel.split(order.attempt_id, order.id, order.receivers, later)
     if not answer.receivers or any(outcome.standing != "paid" for outcome in answer.receivers):
         return answer
     (receiver,) = order.receivers

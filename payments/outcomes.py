@@ -34,6 +34,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     #: Whether it pays receivers out of a hold. One that does not takes an order in escrow only where its contract names
     #: who pays the runner.
     can_split: bool = True
+    #: Whether a runner's part may stay in its hold when the others are paid out of it. Where all of a settlement is
+    #: taken by one call, it is paid at once.
+    keeps_parts: bool = True
     #: Whose part of a split it takes back for a refund; never a person's.
     takes_back_from: tuple[Party, ...] = ()
     #: Whether its message that an order is paid counts only once a query says the same.
@@ -50,6 +53,12 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     limit_fen: Fen | None = None
     #: What it must know of the payer, as keys of ``OrderToCreate.payer``: ``openid``, ``client_ip``, ``auth_code`` …
     needs: tuple[str, ...] = ()
+
+    @property
+    def is_fenceable(self) -> bool:
+        """Whether an attempt can be dropped whose credential was never delivered: nobody could have paid with it. A
+        debit has no fence, since the call itself takes the money."""
+        return not self.is_direct_debit
 
 
 class OrderToCreate(msgspec.Struct, frozen=True, kw_only=True):

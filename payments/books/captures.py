@@ -68,7 +68,8 @@ def _divide_hold(
         return
     uow.intents.change(intent.id, hold_state=hold_after(intent.hold_state, "capture"))
     attempt = booking.payer_of(intent)
-    is_kept = booking.terms.payout == "on_withdrawal" and shapes[attempt.channel].can_split
+    shape = shapes[attempt.channel]
+    is_kept = booking.terms.payout == "on_withdrawal" and shape.can_split and shape.keeps_parts
     kept = [receiver for receiver in cash if is_kept and receiver.party == "runner"]
     told = tuple(receiver for receiver in cash if receiver not in kept)
     for receiver in kept:
@@ -152,6 +153,25 @@ def _keep(booking: Booking, intent: IntentRow, receiver: Receiver) -> None:
             auto_at=pay_by,
         )
     )
+
+
+def still_to_split(uow: UnitOfWork, order: Instruction) -> tuple[Receiver, ...]:
+    """Who is still to be paid out of the same hold after this split: parts that wait for their withdrawal, and those of
+    other splits that are under way."""
+    if order.kind not in ("split", "withdraw"):
+        return ()
+    waiting = [
+        Receiver(party="runner", account_ref=due.account_ref, amount_fen=due.left_fen)
+        for due in uow.dues.left_of_attempt(order.attempt_id)
+    ]
+    for other in uow.instructions.of(order.intent_id):
+        is_under_way = other.kind in ("split", "withdraw") and not other.is_done and other.id != order.id
+        if is_under_way and other.attempt_id == order.attempt_id:
+            left = (
+                each for each in other.receivers if ledger.receiver(each.party, each.account_ref) not in other.finished
+            )
+            waiting += left
+    return tuple(waiting)
 
 
 def split_reported(booking: Booking, order: Instruction, outcomes: tuple[ReceiverOutcome, ...]) -> None:

@@ -90,8 +90,10 @@ class AlipayChannel:
 
     # -- money out ----------------------------------------------------------------------------------------------------
 
-    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
-        return await self._orders.split(attempt_id, number, receivers)
+    async def split(
+        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
+    ) -> SplitAnswer:
+        return await self._orders.split(attempt_id, number, receivers, later)
 
     async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
         return await self._orders.give_back(attempt_id, number, amount_fen)
@@ -164,6 +166,8 @@ def _shape(config: AlipayConfig) -> Capabilities:
         # A freeze may be begun until its end, and takes as long again.
         expiry_margin_s=float(config.expiry_margin_s + (config.longest_s if config.product == "freeze" else 0)),
         can_split=config.parts_paid_by != "nobody",
+        # What is frozen becomes a trade once, with everything that is to be paid out of it.
+        keeps_parts=config.product != "freeze",
         can_transfer=bool(config.app_certificate),
         # A bill shows what is taken, and nothing of what is frozen and unfrozen.
         has_bills=config.product != "freeze",

@@ -116,7 +116,9 @@ class AlipayFrozen:
         """Out of the trade that the settlement made."""
         return await self._money.refund(capture_number(attempt_id), number, amount_fen)
 
-    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+    async def split(
+        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
+    ) -> SplitAnswer:
         """Take the sum of the parts from what is frozen, once for the order, and pay them out of it. Parts that are
         tried anew under another number find it taken."""
         trade = capture_number(attempt_id)
@@ -131,7 +133,7 @@ class AlipayFrozen:
                 return SplitAnswer(reason=why)
         elif standing != "paid":
             return SplitAnswer(reason=f"capture_{standing}")
-        return await self._money.split(trade, number, receivers)
+        return await self._money.split(trade, number, receivers, later)
 
     async def _capture(self, attempt_id: str, trade: str, amount_fen: Fen) -> str | None:
         """Turn frozen money into a trade, leaving the rest frozen; why it is not done yet, or None."""

@@ -67,7 +67,9 @@ class AlipayMoney:
 
     # -- to receivers -----------------------------------------------------------------------------------------------
 
-    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+    async def split(
+        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
+    ) -> SplitAnswer:
         """Pay the parts that do not stay with the merchant, then let the merchant have what stays."""
         if self._config.parts_paid_by != "alipay":
             return self._without_alipay(receivers)
@@ -90,8 +92,9 @@ class AlipayMoney:
             if isinstance(states, SplitAnswer):
                 return states
             outcomes.update({at: _outcome(receivers[at], *states[at]) for at in to_pay})
-        if all(outcome is not None and outcome.standing == "paid" for outcome in outcomes.values()):
-            why = await self._finish(attempt_id, trade_no)
+        is_all_paid = all(outcome is not None and outcome.standing == "paid" for outcome in outcomes.values())
+        if is_all_paid:
+            why = await self._let_go(attempt_id, trade_no, receivers, later)
             if why is not None:
                 outcomes = {
                     at: _outcome(receivers[at], "pending", why) if at not in to_pay else outcome
@@ -103,6 +106,18 @@ class AlipayMoney:
         if self._config.parts_paid_by == "merchant":
             return SplitAnswer(receivers=tuple(_outcome(receiver, "paid", "by_merchant") for receiver in receivers))
         return SplitAnswer(receivers=tuple(_outcome(receiver, "closed", "nobody_pays") for receiver in receivers))
+
+    async def _let_go(
+        self, attempt_id: str, trade_no: str, receivers: Sequence[Receiver], later: Sequence[Receiver]
+    ) -> str | None:
+        """Let the merchant have what stays, unless somebody else is to be paid out of the trade; why the parts here
+        have to wait for that, or None. Only a runner's part that stays has to: the runners' team pays it on."""
+        is_runners = any(receiver.party == "runner" and self._stays(receiver) for receiver in receivers)
+        if later and not is_runners:
+            return None
+        if not all(self._stays(receiver) for receiver in later):
+            return "waits_for_others"
+        return await self._finish(attempt_id, trade_no)
 
     def _stays(self, receiver: Receiver) -> bool:
         if receiver.party == "runner":

@@ -134,9 +134,11 @@ class AlipayTrades:
         """Out of the merchant's balance."""
         return await self._money.refund(attempt_id, number, amount_fen)
 
-    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+    async def split(
+        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
+    ) -> SplitAnswer:
         """Pay the receivers."""
-        return await self._money.split(attempt_id, number, receivers)
+        return await self._money.split(attempt_id, number, receivers, later)
 
 
 def not_created(answer: Answer) -> CreateAnswer:

@@ -59,8 +59,11 @@ class Channel(Protocol):
     async def close(self, attempt_id: str) -> CloseAnswer:
         """Ask that nobody can pay it any more; on a direct debit, that it is reversed."""
 
-    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
-        """Pay the receivers out of the hold; asked again with the same number it reports how each part stands."""
+    async def split(
+        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
+    ) -> SplitAnswer:
+        """Pay the receivers out of the hold; asked again with the same number it reports how each part stands.
+        ``later``: who else is still to be paid out of it, under other numbers; until then it must not be let go."""
 
     async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
         """Give the payer this much of what is held and not split; more than once, each under its own number."""

@@ -219,7 +219,9 @@ class CampusCardChannel:
         standing = {"done": "done", "processing": "pending", "failed": "failed"}[refund.state]
         return MoneyAnswer(standing=standing, reason=refund.reason)
 
-    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+    async def split(
+        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
+    ) -> SplitAnswer:
         """A card centre divides nothing: everything is with the merchant, who pays where a contract says so."""
         by_merchant = self._config.parts_paid_by == "merchant"
         return SplitAnswer(

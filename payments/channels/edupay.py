@@ -196,8 +196,10 @@ class EduPayChannel:
 
     # -- money --------------------------------------------------------------------------------------------------------
 
-    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
-        return await self._money.split(attempt_id, number, receivers)
+    async def split(
+        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
+    ) -> SplitAnswer:
+        return await self._money.split(attempt_id, number, receivers, later)
 
     async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
         return await self._money.refund(attempt_id, number, amount_fen)

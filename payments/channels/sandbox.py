@@ -149,7 +149,9 @@ class SandboxChannel:
     async def close(self, attempt_id: str) -> CloseAnswer:
         return await self._bank.cancel(attempt_id)
 
-    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+    async def split(
+        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
+    ) -> SplitAnswer:
         try:
             return await self._bank.split(attempt_id, number, receivers)
         except ReplyLost:

@@ -233,7 +233,9 @@ class UnionpayChannel:
             return MoneyAnswer(standing="pending", reason="accepted")
         return MoneyAnswer(standing="no_answer", reason=told.reason)
 
-    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+    async def split(
+        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
+    ) -> SplitAnswer:
         """UnionPay divides nothing: everything is with the merchant, who pays the parts where a contract says so."""
         by_merchant = self._config.parts_paid_by == "merchant"
         return SplitAnswer(

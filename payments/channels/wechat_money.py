@@ -128,7 +128,9 @@ class WechatMoney:
 
     # -- to receivers -------------------------------------------------------------------------------------------------
 
-    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+    async def split(
+        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
+    ) -> SplitAnswer:
         """Pay the receivers; what stays with the merchant itself is paid once it is no longer frozen."""
         trade = await self._trades.paid(attempt_id)
         if isinstance(trade, str):
@@ -145,9 +147,17 @@ class WechatMoney:
             outcomes += parts
         own = [receiver for receiver, payee in payees.items() if payee == "own"]
         if own:
-            standing, reason = await self._leave(trade, number, outcomes)
+            standing, reason = await self._leave(trade, number, outcomes, own, later)
             outcomes += [_outcome(receiver, standing, reason) for receiver in own]
+        elif not later and self._has_own_share:
+            # What its own share kept frozen. Should it fail, WeChat Pay does it by itself after 30 days.
+            await self._leave(trade, number, outcomes)
         return SplitAnswer(receivers=tuple(outcomes))
+
+    @property
+    def _has_own_share(self) -> bool:
+        """Whether the merchant gets a part of what is split to runners."""
+        return self._config.runner_payout == "personal" and self._config.merchant in self._config.accounts.values()
 
     async def _payee(self, receiver: Receiver) -> _Payee | Literal["own"] | None:
         """Who that is there; "own": the merchant, who has it once nothing is frozen; None: nobody knows."""
@@ -256,7 +266,12 @@ class WechatMoney:
         return None
 
     async def _leave(
-        self, trade: Trade, number: str, outcomes: Sequence[ReceiverOutcome]
+        self,
+        trade: Trade,
+        number: str,
+        outcomes: Sequence[ReceiverOutcome],
+        own: Sequence[Receiver] = (),
+        later: Sequence[Receiver] = (),
     ) -> tuple[Literal["paid", "pending", "closed"], str]:
         """Release what the split left to the merchant, once nobody else is to be paid out of it."""
         if any(outcome.standing == "pending" for outcome in outcomes):
@@ -264,6 +279,12 @@ class WechatMoney:
         if any(outcome.standing == "closed" for outcome in outcomes):
             # They are tried anew under another number; released money could not be split any more.
             return "closed", "waits_for_others"
+        if later and not any(receiver.party == "runner" for receiver in own):
+            # The merchant's own share, and nobody waits for it: it is released with the last part.
+            return "paid", ""
+        for receiver in later:
+            if await self._payee(receiver) != "own":
+                return "pending", "waits_for_others"
         payload = {
             **self._sub_merchant(),
             "transaction_id": trade.transaction_id,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
@@ -15,9 +15,10 @@ from typing import Literal
 import msgspec
 
 from payments.books.booking import Booking, NewId
+from payments.books.captures import still_to_split
 from payments.channels.base import Channel
 from payments.instruct import tell_institution
-from payments.outcomes import MoneyAnswer, QueryAnswer, SplitAnswer
+from payments.outcomes import MoneyAnswer, QueryAnswer, Receiver, SplitAnswer
 from payments.reconcile.view import ItemState, WorkItemView
 from payments.store.rows import Instruction
 from payments.store.unit_of_work import Store, UnitOfWork
@@ -120,7 +121,8 @@ class Mender:
         orders = await self._store.read(partial(_orders, item))
         verdict: tuple[Verdict, str] = ("open", "no_instruction")
         for order in orders:
-            verdict = verdict_on(await tell_again(channel, order))
+            later = await self._store.read(partial(still_to_split, order=order))
+            verdict = verdict_on(await tell_again(channel, order, later))
             if verdict[0] != "repaired":
                 break
         await self._store.run(partial(self._conclude, item.id, *verdict))
@@ -160,11 +162,11 @@ def _orders(item: WorkItemView, uow: UnitOfWork) -> list[Instruction]:
     ]
 
 
-async def tell_again(channel: Channel, order: Instruction) -> SplitAnswer | MoneyAnswer:
+async def tell_again(channel: Channel, order: Instruction, later: Sequence[Receiver]) -> SplitAnswer | MoneyAnswer:
     """The instruction once more, under its number: what was done is reported, what was not is done."""
     try:
         async with asyncio.timeout(CALL_S):
-            return await tell_institution(channel, order, {})
+            return await tell_institution(channel, order, {}, later)
     except TimeoutError:
         return MoneyAnswer(standing="no_answer", reason="timeout")
 

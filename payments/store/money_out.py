@@ -74,6 +74,10 @@ class Dues:
         query = sa.select(c.account_ref, sa.func.sum(c.left_fen)).where(c.left_fen > 0).group_by(c.account_ref)
         return {account_ref: Fen(int(fen)) for account_ref, fen in self._connection.execute(query)}
 
+    def left_of_attempt(self, attempt_id: str) -> list[Due]:
+        """An order's dues with something left."""
+        return self._select(sa.and_(t.dues.c.attempt_id == attempt_id, t.dues.c.left_fen > 0), limit=100)
+
     def left_of_intent_fen(self, intent_id: str) -> Fen:
         c = t.dues.c
         query = sa.select(sa.func.coalesce(sa.func.sum(c.left_fen), 0)).where(c.intent_id == intent_id)
@@ -170,10 +174,17 @@ class Withdrawals:
         )
         return {account_ref: Fen(int(fen)) for account_ref, fen in self._connection.execute(query)}
 
-    def listed(self, account_ref: str | None, campus_id: str | None, state: str | None, limit: int) -> list[Withdrawal]:
+    def listed(
+        self,
+        account_ref: str | None,
+        campus_id: str | None,
+        state: str | None,
+        limit: int,
+        withdrawal_id: str | None = None,
+    ) -> list[Withdrawal]:
         """Withdrawals that fit, newest first."""
         c = t.withdrawals.c
-        wanted = ((c.account_ref, account_ref), (c.campus_id, campus_id), (c.state, state))
+        wanted = ((c.account_ref, account_ref), (c.campus_id, campus_id), (c.state, state), (c.id, withdrawal_id))
         return self._select(sa.and_(True, *(column == value for column, value in wanted if value is not None)), limit)
 
     def parts(self, withdrawal_id: str) -> int:

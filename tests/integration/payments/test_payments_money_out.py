@@ -122,9 +122,11 @@ class MuteChannel(SandboxChannel):
             await asyncio.Event().wait()
         return await super().close(attempt_id)
 
-    async def split(self, attempt_id: str, number: str, receivers: Sequence[Receiver]) -> SplitAnswer:
+    async def split(
+        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
+    ) -> SplitAnswer:
         await self._wait()
-        return await super().split(attempt_id, number, receivers)
+        return await super().split(attempt_id, number, receivers, later)
 
     async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
         await self._wait()
