@@ -12,17 +12,21 @@ from payments.explore.world import (
     BACK,
     COMES_TO_LIFE,
     CREATING,
+    DEBITS,
     DUPLICATE,
     EXPIRES_AT,
     HERE,
     ISSUED,
+    JUDGES,
     KINDS,
     LATE,
     MOMENTS,
     MONEY,
     PAID,
     REFUSED,
+    SLOW,
     THERE,
+    UNDECIDED,
     VERDICT,
     AtProvider,
     Order,
@@ -69,8 +73,9 @@ class Failover:
         self.channels = channels
         self.rules = rules
         # A moment at which nothing can change for these kinds would only double the states.
-        is_short_lived = any(channel in COMES_TO_LIFE for channel in channels)
-        of_use = (True, "d" in channels, is_short_lived, True)
+        is_short_lived = any(KINDS[channel].expiry_max_s < KINDS["w"].expiry_max_s for channel in channels)
+        has_debits = any(channel in DEBITS for channel in channels)
+        of_use = (True, has_debits, is_short_lived, True)
         self._moments = [moment for moment in range(len(MOMENTS)) if of_use[moment]]
         self._plans: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self._answers: dict[tuple[Any, ...], Row | None] = {}
@@ -162,6 +167,8 @@ class Failover:
             case "not_issued":
                 return rules.after_create(attempt, NotIssued("timeout"), now)
             case "refused":
+                if attempt.channel in DEBITS:
+                    return rules.after_debit(attempt, Declined("rule", may_switch=False), now)
                 return rules.after_create(attempt, Refused("rule"), now)
             case "declined":
                 return rules.after_debit(attempt, Declined("balance"), now)
@@ -204,7 +211,7 @@ class Failover:
     def later(self, world: World) -> World:
         """Time passes. A debit that was called before its margin does not arrive after it; that is what a margin is."""
         orders = tuple(
-            order._replace(leg=HERE) if row.channel == "d" and order.leg == THERE else order
+            order._replace(leg=HERE) if row.channel in DEBITS and order.leg == THERE else order
             for row, order in zip(world.rows, world.orders, strict=True)
         )
         moment = next(moment for moment in self._moments if moment > world.moment)
@@ -224,6 +231,9 @@ class Failover:
             if order.leg == THERE:
                 yield False, f"request {index} lost", put(order._replace(leg=HERE))
                 yield from self._arrivals(row, order, index, put, is_late=is_late)
+            if row.channel in DEBITS and order.at == "open" and world.moment == row.born:
+                yield False, f"debit {index} takes the money after all", put(order._replace(at="paid"))
+                yield False, f"debit {index} is declined after all", put(order._replace(at="closed"))
             if row.channel in COMES_TO_LIFE and order.at == "none" and order.is_delivered and not is_late:
                 yield False, f"payer opens {index}", put(order._replace(at="open"))
             if order.is_delivered and order.at == "open" and not is_late:
@@ -245,18 +255,22 @@ class Failover:
     def _arrivals(
         row: Row, order: Order, index: int, put: Callable[[Order], World], *, is_late: bool
     ) -> Iterator[Move]:
-        if row.channel == "d":
+        if row.channel in DEBITS:
             yield True, f"debit {index} takes the money", put(order._replace(at="paid", leg=BACK))
             yield True, f"debit {index} is declined", put(order._replace(at="closed", leg=BACK))
+            if row.channel in JUDGES:
+                yield True, f"debit {index} is judged", put(order._replace(at="closed", leg=VERDICT))
+            if row.channel in SLOW:
+                yield True, f"debit {index} is under way", put(order._replace(at="open", leg=UNDECIDED))
             return
         at: AtProvider = "none" if row.channel in COMES_TO_LIFE else "closed" if is_late else "open"
         yield True, f"request {index} arrives", put(order._replace(at=at, leg=BACK))
-        if row.channel == "w":
+        if row.channel in JUDGES:
             yield True, f"request {index} is judged", put(order._replace(at="none", leg=VERDICT))
 
     def _call_moves(self, world: World) -> Iterator[Move]:
         for index, order in enumerate(world.orders):
-            if order.leg in (BACK, VERDICT):
+            if order.leg in (BACK, VERDICT, UNDECIDED):
                 yield from self._reply(world, index, order)
         match world.call:
             case ("create", index):
@@ -265,7 +279,7 @@ class Failover:
                 if KINDS[channel].creates_locally:
                     yield True, f"{index} is signed", self._then(self._answered(begun, index, "issued"))
                 else:
-                    how = "unanswered" if channel == "d" else "not_issued"
+                    how = "unanswered" if channel in DEBITS else "not_issued"
                     yield True, f"create {index} times out", self._then(self._answered(begun, index, how))
             case ("query", index, asked):
                 how = standing(world.rows[index], world.orders[index], world.moment)
@@ -311,11 +325,16 @@ class Failover:
             return
         if not row.is_kept:
             landed = landed._replace(rows=with_item(world.rows, index, row._replace(is_kept=True)))
-        if row.channel == "d":
-            is_paid = order.at == "paid"
-            booked = self._book(landed, index) if is_paid else self._answered(landed, index, "declined")
+        if order.leg == VERDICT:
+            booked = self._answered(landed, index, "refused")
+        elif order.leg == UNDECIDED:
+            booked = self._answered(landed, index, "unanswered")
+        elif row.channel not in DEBITS:
+            booked = self._answered(landed, index, "issued")
+        elif order.at in ("paid", "back"):
+            booked = self._book(landed, index)
         else:
-            booked = self._answered(landed, index, "refused" if order.leg == VERDICT else "issued")
+            booked = self._answered(landed, index, "declined")
         yield True, f"reply {index}", self._then(booked) if is_waited_for else booked
 
     def _then(self, world: World) -> World:

@@ -12,6 +12,7 @@ from payments.explore.group import explore_group
 from payments.explore.guards import GUARDS, Guard
 from payments.explore.search import Found
 from payments.explore.single import explore
+from payments.explore.world import ALIKE, COMMON
 
 
 class Case(NamedTuple):
@@ -37,33 +38,41 @@ class Case(NamedTuple):
         return f"{what}: {', '.join(limits) or 'delay and loss'}"
 
 
-def _orders(length: int) -> list[str]:
-    """Every order of so many channels of the four kinds; a second cashier is another one than the first."""
-    return ["".join(kinds).replace("ww", "wv") for kinds in product("wqld", repeat=length)]
+def _orders(length: int, kinds: Sequence[str]) -> list[str]:
+    """Every order of so many channels of these kinds; the second of a kind is another one than the first."""
+    orders: list[str] = []
+    for chosen in product(kinds, repeat=length):
+        turns = [chosen[:place].count(kind) for place, kind in enumerate(chosen)]
+        orders.append("".join(kind[turn] for kind, turn in zip(chosen, turns, strict=True)))
+    return orders
 
 
 def cases(*, is_long: bool) -> list[Case]:
     """Pairs, triples and groups. The long form is for a night, the short one for every commit."""
-    pairs, triples = _orders(2), _orders(3)
+    pairs, all_pairs, triples = _orders(2, COMMON), _orders(2, ALIKE), _orders(3, COMMON)
     if is_long:
         return [
             *(Case(pair, crashes=2) for pair in pairs),
-            *(Case(pair, crashes=1, wishes=1) for pair in pairs),
-            *(Case(pair, wishes=1, lies=1) for pair in pairs),
+            *(Case(pair, crashes=1, wishes=1) for pair in all_pairs),
+            *(Case(pair, wishes=1, lies=1) for pair in all_pairs),
+            *(Case(kinds[0], crashes=1, wishes=1, parts=2) for kinds in ALIKE),
+            *(Case(kinds[0], crashes=2, parts=2) for kinds in COMMON),
+            *(Case(pair, parts=2) for pair in ("lw", "lm", "ql")),
+            Case("l", parts=3),
             *(Case(triple, crashes=1) for triple in triples),
             *(Case(triple, wishes=1) for triple in triples),
-            *(Case(kind, crashes=1, wishes=1, parts=2) for kind in "wqld"),
-            *(Case(kind, crashes=2, parts=2) for kind in "wqld"),
-            Case("l", parts=3),
         ]
     return [
         *(Case(pair, crashes=1) for pair in pairs),
         *(Case(pair, wishes=1) for pair in ("wv", "qw", "lw", "dw")),
+        *(Case(pair, crashes=1) for pair in ("tw", "pw", "cw", "kw", "wk", "tp")),
+        *(Case(pair, wishes=1) for pair in ("tx", "py")),
         Case("wv", crashes=2),
         Case("dq", crashes=2),
-        *(Case(pair, wishes=1, lies=1) for pair in ("lw", "qd")),
-        *(Case(triple) for triple in ("qdl", "qlw", "ldw", "dwq", "wdl", "dlq")),
+        *(Case(pair, wishes=1, lies=1) for pair in ("lw", "qd", "pt")),
+        *(Case(triple) for triple in ("qdl", "qlw", "ldw", "dwq", "wdl", "dlq", "wvu", "qrs", "lmn", "def")),
         Case("w", parts=2),
+        Case("p", parts=2),
         Case("l", crashes=1, wishes=1, parts=2),
     ]
 

@@ -26,17 +26,33 @@ def _shape(code: str, **changes: Any) -> Capabilities:
     return Capabilities(code=code, name_zh=code, name_en=code, expiry_margin_s=5.0, **changes)
 
 
-#: w, v: a cashier whose orders can be closed · q: a code that becomes an order when it is scanned · l: a page that is
-#: signed here and cannot be closed · d: a direct debit that can be reversed
-KINDS = {
-    "w": _shape("w"),
-    "v": _shape("v"),
-    "q": _shape("q", expiry_max_s=40.0),
-    "l": _shape("l", creates_locally=True, can_close=False, expiry_max_s=40.0),
-    "d": _shape("d", is_direct_debit=True),
+#: What a channel can be, with a letter for each channel that is so: more than one, since a channel that was tried is
+#: not tried again.
+_KINDS: dict[str, dict[str, Any]] = {
+    # a cashier whose orders can be closed · one whose orders cannot, and live for a short time
+    "wvu": {},
+    "tx": {"can_close": False, "expiry_max_s": 40.0},
+    # a code that becomes an order when it is scanned
+    "qrs": {"expiry_max_s": 40.0},
+    # a page that is signed here, and becomes an order when it is opened: that cannot be closed · that can
+    "lmn": {"creates_locally": True, "can_close": False, "expiry_max_s": 40.0},
+    "py": {"creates_locally": True, "expiry_max_s": 40.0},
+    # a direct debit that can be reversed, decided at once · after a while · after a while, and cannot be reversed
+    "def": {"is_direct_debit": True},
+    "cz": {"is_direct_debit": True},
+    "kj": {"is_direct_debit": True, "can_close": False},
 }
+ALIKE = tuple(_KINDS)
+#: One of each way to pay; the others differ from these in one trait each.
+COMMON = ("wvu", "qrs", "lmn", "def")
+KINDS = {code: _shape(code, **can) for codes, can in _KINDS.items() for code in codes}
 #: Becomes an order only when the payer opens it.
-COMES_TO_LIFE = frozenset("ql")
+COMES_TO_LIFE = frozenset("qrslmnpy")
+DEBITS = frozenset("defczkj")
+#: Debits that may be under way for a while.
+SLOW = frozenset("czkj")
+#: Those that may judge an order; the others would only double the states.
+JUDGES = frozenset("wd")
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
 EXPIRES_AT = T0 + timedelta(seconds=100)
@@ -47,8 +63,9 @@ LATE = len(MOMENTS) - 1
 
 #: none · open · paid · closed · back: paid, and given back.
 AtProvider = Literal["none", "open", "paid", "closed", "back"]
-#: Where the creating call is: nowhere, on its way there, on its way back, on its way back with a verdict.
-HERE, THERE, BACK, VERDICT = range(4)
+#: Where the creating call is: nowhere, on its way there, on its way back, on its way back with a verdict, on its way
+#: back with the word that the debit is under way.
+HERE, THERE, BACK, VERDICT, UNDECIDED = range(5)
 
 
 class Row(NamedTuple):
