@@ -16,6 +16,7 @@ from dispatch.assign.params import Params
 from dispatch.clock import Clock
 from dispatch.flow.campus_ground import CampusGrounds
 from dispatch.flow.context import Context, Options, SignInLimits
+from dispatch.flow.money_codes import CodeDoor, code_sender
 from dispatch.keys import Secrets, load_secrets
 from dispatch.live.bus import Bus
 from dispatch.live.connect import RedisClient, connect
@@ -26,7 +27,7 @@ from dispatch.live.resume_streams import ResumeStreams
 from dispatch.live.tracks import Tracks
 from dispatch.model.ids import NewId, make_id
 from dispatch.notify.aliyun import AliyunAccount, AliyunSender
-from dispatch.notify.sms import NoSender, PrintingSender, SmsSender
+from dispatch.notify.sms import MONEY_CODE, SIGN_IN_CODE, NoSender, PrintingSender, SmsSender
 from dispatch.paying import Paying, paying_of
 from dispatch.settings import Settings
 from dispatch.store.store import Store
@@ -34,6 +35,9 @@ from dispatch.store.vault import Vault
 from dispatch.ticks.archive import TickArchive
 from dispatch.ticks.files import TickFiles
 from dispatch.ticks.variant import parse_variant
+from payments.guards.second_factor import SendCode
+from payments.key_files import read_keys
+from payments.service.internal_signing import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +76,21 @@ def sms_of(settings: Settings) -> SmsSender:
                 key_id=settings.sms_access_key_id,
                 key_secret=settings.sms_access_key_secret_file.read_text().strip(),
                 sign_name=settings.sms_sign_name,
-                templates={"sign_in_code": settings.sms_code_template},
+                templates={
+                    SIGN_IN_CODE: settings.sms_code_template,
+                    MONEY_CODE: settings.sms_money_template or settings.sms_code_template,
+                },
             )
             return AliyunSender(account, now_real=lambda: datetime.now(UTC), new_nonce=lambda: secrets.token_hex(16))
         case _:
             return NoSender()
+
+
+def code_door_of(settings: Settings, send_code: SendCode) -> CodeDoor | None:
+    """Where a payments process hands over codes; there is none while payments are in this server."""
+    if settings.payments_keys_file is None:
+        return None
+    return CodeDoor(Keys(read_keys(settings.payments_keys_file)), send_code)
 
 
 @asynccontextmanager
@@ -88,10 +102,11 @@ async def open_parts(settings: Settings, name: str, announce: Callable[[], None]
     # The command line works beside a server whose private Redis it cannot know, and sends it nothing.
     redis = connect(settings.redis_url or f"unix://{settings.data_dir / 'run' / 'no-redis'}")
     store = store_of(settings, keys, clock)
-    paying = paying_of(settings, keys, clock, ids_of(clock))
+    sms = sms_of(settings)
+    send_code = None if isinstance(sms, NoSender) else code_sender(store, sms)
+    paying = paying_of(settings, keys, clock, ids_of(clock), send_code)
     bus = Bus(redis, holder)
     waker = _Waker(bus)
-    sms = sms_of(settings)
     ctx = Context(
         store=store,
         payments=paying.port,
@@ -113,6 +128,7 @@ async def open_parts(settings: Settings, name: str, announce: Callable[[], None]
         sms=sms,
         options=_options(settings),
         sandbox=paying.bank,
+        code_door=None if send_code is None else code_door_of(settings, send_code),
         announce=announce or waker.wake,
         ticks=TickArchive(TickFiles(settings.effective_record_dir)) if settings.record_days else None,
     )

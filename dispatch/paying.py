@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from dispatch.clock import Clock
 from dispatch.keys import Secrets
 from dispatch.settings import Settings
-from payments.assembly import assemble
+from payments.assembly import assemble, guards_of
 from payments.books.booking import NewId
 from payments.channels.sandbox_bank import SandboxBank
 from payments.embedded import EmbeddedPayments
+from payments.guards.risk import read_rules
+from payments.guards.second_factor import SendCode
 from payments.key_files import read_keys
 from payments.port import PaymentsPort
 from payments.sandboxed import DEFAULT_SHAPES, SandboxedPayments
@@ -50,14 +52,22 @@ class Paying:
             self.body.upkeep.start(hours)
 
 
-def paying_of(settings: Settings, keys: Secrets, clock: Clock, new_id: NewId) -> Paying:
-    """Joined as the settings say; nothing is opened yet."""
+#: A demonstration is many people at one machine: what tells a thief's phone from a student's there is how fast it pays.
+DEMO_RULES = read_rules('{"*": {"shared_device": {"most": 150}, "device_rush": {"most": 180}}}')
+
+
+def paying_of(
+    settings: Settings, keys: Secrets, clock: Clock, new_id: NewId, send_code: SendCode | None = None
+) -> Paying:
+    """Joined as the settings say; nothing is opened yet. ``send_code``: the way to people's phones, where there is
+    one."""
     if settings.payments_url:
         assert settings.payments_keys_file is not None, "the settings check that they come together"
         tls = ssl.create_default_context() if settings.payments_url.startswith("https:") else None
         return Paying(RemotePayments(settings.payments_url, Keys(read_keys(settings.payments_keys_file)), tls=tls))
+    rules = DEMO_RULES if settings.is_demo else None
     if settings.payments is not None:
-        assembled = assemble(settings.payments, clock.now, new_id, clock.real_s)
+        assembled = assemble(settings.payments, clock.now, new_id, clock.real_s, send_code=send_code, rules=rules)
         return Paying(assembled, assembled.bank)
     url = settings.effective_payments_database_url
     bank_url = f"sqlite:///{settings.data_dir / 'sandbox_bank.db'}" if url.startswith("sqlite") else url
@@ -65,4 +75,5 @@ def paying_of(settings: Settings, keys: Secrets, clock: Clock, new_id: NewId) ->
     shapes.sort(key=lambda each: settings.channels.index(each.code))
     # Its books stand apart from ours, as a real institution's do.
     sandboxed = SandboxedPayments(url, bank_url, clock.now, new_id, keys.sandbox_key, clock.real_s, shapes)
+    sandboxed.guard(guards_of(settings.guarded, send_code, rules=rules, pace=clock.rate))
     return Paying(sandboxed, sandboxed.bank)

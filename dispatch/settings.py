@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from dotenv import dotenv_values
 
 from dispatch import parse
 from dispatch.clock import ScaledClock, real_clock
 from dispatch.ticks.variant import parse_variant
 from payments import settings as payments_settings
+from payments.guards.second_factor_act import Thresholds
 
 ROLES = ("web", "planner", "jobs")
 # Channels where no real money moves: only these may run in a demo or in scaled time.
@@ -43,6 +45,10 @@ def _variant(said: str) -> str:
     """Settings of the optimizer, as they were written once it is known that there are such."""
     parse_variant(said)
     return said.strip()
+
+
+def _thresholds(said: str) -> Thresholds:
+    return msgspec.json.decode(said, type=Thresholds)
 
 
 def _default_data_dir() -> Path:
@@ -107,6 +113,10 @@ class Settings:
         "payments run apart, at this address (`python -m payments serve`); empty: in this server")  # fmt: skip
     payments_keys_file: Path | None = _setting("DISPATCH_PAYMENTS_KEYS_FILE", parse.readable_file, None,
         "the keys that it knows its callers by; with DISPATCH_PAYMENTS_URL")  # fmt: skip
+    risk_rules_file: Path | None = _setting("PAYMENTS_RISK_RULES_FILE", parse.readable_file, None,
+        "changes of the risk rules by campus, as JSON; see docs/PAYMENTS.md")  # fmt: skip
+    second_factor: Thresholds = _setting("PAYMENTS_SECOND_FACTOR", _thresholds, Thresholds,
+        'from which amounts one-time codes are needed, as {"withdraw_from_fen": 20000}')  # fmt: skip
     time_scale: float = _setting("DISPATCH_TIME_SCALE", parse.number(0.1, 1000), 1.0,
         "how fast business time runs; other than 1 only where no real money moves")  # fmt: skip
     time_start: datetime | None = _setting("DISPATCH_TIME_START", parse.instant, None,
@@ -139,6 +149,9 @@ class Settings:
         "file that holds the key's secret")  # fmt: skip
     sms_sign_name: str = _setting("DISPATCH_SMS_SIGN_NAME", parse.text, "", "signature that the provider approved")
     sms_code_template: str = _setting("DISPATCH_SMS_CODE_TEMPLATE", parse.text, "", "template of the sign-in message")
+    sms_money_template: str = _setting("DISPATCH_SMS_MONEY_TEMPLATE", parse.text, "",
+        "template of the message with a code for a payment, a withdrawal or a refund; empty: that of the "
+        "sign-in")  # fmt: skip
 
     # Secrets that are kept elsewhere than in the data folder
     token_key_file: Path | None = _setting("DISPATCH_TOKEN_KEY_FILE", parse.readable_file, None, "signs tokens")
@@ -189,6 +202,19 @@ class Settings:
         return f"sqlite:///{self.data_dir / 'payments.db'}"
 
     @property
+    def guarded(self) -> payments_settings.Settings:
+        """What guards payments in this server, whichever channels there are: keys, rules, one-time codes. The keys lie
+        at the same place with every kind of channel, so that what was entrusted stays readable."""
+        return self.payments or payments_settings.Settings(
+            data_dir=self.payments_dir, risk_rules_file=self.risk_rules_file, thresholds=self.second_factor
+        )
+
+    @property
+    def payments_dir(self) -> Path:
+        """Where payments of this server keep what they are told nowhere else to keep."""
+        return self.data_dir.absolute() / "payments"
+
+    @property
     def effective_record_dir(self) -> Path:
         return self.record_dir or self.data_dir / "ticks"
 
@@ -213,6 +239,11 @@ class Settings:
             yield "DISPATCH_PAYMENTS_URL and DISPATCH_PAYMENTS_KEYS_FILE: give both or neither"
         if self.payments_url and self.payments is not None:
             yield "DISPATCH_PAYMENTS_URL: PAYMENTS_CHANNELS is a setting of that process, not of this one"
+        if self.payments is None:
+            try:
+                self.guarded.rules()
+            except ValueError as fault:
+                yield f"PAYMENTS_RISK_RULES_FILE={self.risk_rules_file}: {fault}"
         if self.may_move_money:
             if self.time_scale != 1.0:
                 yield "DISPATCH_TIME_SCALE: only 1 is legal while payments are live or in a process of their own"
@@ -291,7 +322,7 @@ def _payments(settings: Settings, told: Mapping[str, str]) -> payments_settings.
     """Payments with channels of their own, where there are such; what is not told lies beside the rest."""
     if not told.get("PAYMENTS_CHANNELS", "").strip():
         return None
-    usual = {"PAYMENTS_DATA_DIR": str(settings.data_dir.absolute() / "payments")}
+    usual = {"PAYMENTS_DATA_DIR": str(settings.payments_dir)}
     given = {name: text for name, text in told.items() if name.startswith("PAYMENTS_")}
     return payments_settings.read_settings(
         usual | given | {"PAYMENTS_DATABASE_URL": settings.effective_payments_database_url}, None
@@ -313,6 +344,10 @@ def _unknown(name: str, known: Mapping[str, object]) -> str:
     return f"{name}: there is no such setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
 
 
+#: What is made when nothing is told, as the example shows it.
+_MADE = {"data_dir": "~/.local/share/campus-dispatch", "second_factor": ""}
+
+
 def example_env() -> str:
     """The text of .env.example: every setting with what it is for and what it is without you."""
     lines = [
@@ -322,7 +357,7 @@ def example_env() -> str:
     for each in setting_fields():
         if each.metadata["about"] == "internal":
             continue
-        default = each.default if each.default is not MISSING else "~/.local/share/campus-dispatch"
+        default = each.default if each.default is not MISSING else _MADE[each.name]
         lines += ["", f"# {each.metadata['about']}", f"#{each.metadata['env']}={_as_text(default)}"]
     return "\n".join(lines) + "\n"
 

@@ -14,6 +14,7 @@ from payments.channels.sandbox import SandboxChannel, shape
 from payments.channels.sandbox_bank import SandboxBank
 from payments.embedded import EmbeddedPayments
 from payments.guards.guarded import Guards, salt_key_of
+from payments.guards.risk import RuleBook
 from payments.guards.risk_desk import DemoFace, Verifier
 from payments.guards.second_factor import SendCode
 from payments.guards.second_factor_act import NO_CODES
@@ -80,15 +81,24 @@ def vault_of(settings: Settings) -> Vault:
     return Vault(keys, list(keys)[-1], lookup_key)
 
 
-def guards_of(settings: Settings, send_code: SendCode | None = None, face: Verifier | None = None) -> Guards:
-    """The guards. Without a face service of yours there is the demonstration, where no real money moves."""
+def guards_of(
+    settings: Settings,
+    send_code: SendCode | None = None,
+    face: Verifier | None = None,
+    *,
+    rules: RuleBook | None = None,
+    pace: float = 1.0,
+) -> Guards:
+    """The guards. Without a face service of yours there is the demonstration, where no real money moves. ``rules``:
+    those of a host whose settings name none; ``pace``: see Guards."""
     if face is None and not settings.is_live:
         face = DemoFace(settings.environment)
     lookup_key = next(iter(settings.keys("lookup_key").values()))
     return Guards(
         vault=vault_of(settings),
         salt_key=salt_key_of(lookup_key),
-        rules=settings.rules(),
+        rules=rules if rules is not None and settings.risk_rules_file is None else settings.rules(),
+        pace=pace,
         # Without a way to send codes nobody could do anything that needs one; live refuses it all the same.
         thresholds=settings.thresholds if settings.is_live or send_code is not None else NO_CODES,
         face=face,
@@ -104,8 +114,9 @@ def assemble(
     *,
     send_code: SendCode | None = None,
     face: Verifier | None = None,
+    rules: RuleBook | None = None,
 ) -> AssembledPayments:
-    """Everything joined, nothing started. BadSetting, ValueError."""
+    """Everything joined, nothing started; ``rules`` as in guards_of. BadSetting, ValueError."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     exchanges = ExchangeBuffer()
     body: list[AssembledPayments] = []
@@ -135,7 +146,7 @@ def assemble(
     if bank is not None:
         payments.bank = bank
         bank.notify = payments.callback
-    payments.guard(guards_of(settings, send_code, face))
+    payments.guard(guards_of(settings, send_code, face, rules=rules, pace=1.0 / real_s(1.0)))
     return payments
 
 

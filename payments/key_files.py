@@ -6,6 +6,8 @@ import os
 import re
 import secrets
 import stat
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 KEY_BYTES = 32
@@ -68,10 +70,17 @@ def read_keys(path: Path) -> dict[str, bytes]:
 
 def make_keys(path: Path) -> dict[str, bytes]:
     """The keys of the file, which is made with one new key if it is not there; two that come at once get the same."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    if path.exists():
         return read_keys(path)
-    with os.fdopen(handle, "w") as file:
-        file.write(f"k1 {secrets.token_hex(KEY_BYTES)}\n")
+    # Written whole beside it and then linked: nobody ever reads half a file.
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(f"k1 {secrets.token_hex(KEY_BYTES)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)
     return read_keys(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, Protocol
@@ -24,6 +24,12 @@ from ..store.store import Store
 from ..ticks.archive import TickArchive
 from .campus_ground import CampusGrounds
 from .thinking import Thinking
+
+
+class CodeReceiver(Protocol):
+    """Where payments that run apart hand over one-time codes."""
+
+    async def take(self, headers: Mapping[str, str], path: str, body: bytes) -> None: ...
 
 
 class SandboxWallet(Protocol):
@@ -83,6 +89,8 @@ class Context:
     sandbox: SandboxWallet | None = None
     #: Wakes the relay after a commit that left events or commands; losing the call costs a poll interval, no event.
     announce: Callable[[], None] = lambda: None
+    #: Where codes to be sent arrive, if payments run apart.
+    code_door: CodeReceiver | None = None
     #: What the planner saw and did lately; None where it is not recorded.
     ticks: TickArchive | None = None
     #: For questions about plans that people ask.

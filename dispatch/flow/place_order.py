@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import timedelta
-from ipaddress import ip_address
 
 import msgspec
 
@@ -28,6 +27,7 @@ from .campus_ground import CampusGround
 from .context import Context
 from .make_quote import Demand, make_quote
 from .order_view import People, Viewer, order_view, quote_view
+from .origin import NOWHERE, AskedFrom, Origin
 from .payment_view import intent_id
 from .tell import tell
 from .wish_runner import wish_for
@@ -46,9 +46,11 @@ async def quote_order(ctx: Context, who: Principal, request: QuoteRequest) -> Qu
     return quote_view(quote)
 
 
-async def place_order(ctx: Context, who: Principal, request: PlaceOrder, key: str, ip: str = "") -> OrderView:
-    """Place the order; its payment is opened from the durable queue and arrives over the order's topic. ``ip``: where
-    the student is, as risk may ask.
+async def place_order(
+    ctx: Context, who: Principal, request: PlaceOrder, key: str, origin: Origin = NOWHERE
+) -> OrderView:
+    """Place the order; its payment is opened from the durable queue and arrives over the order's topic. ``origin``:
+    where the student is and with what, as risk may ask.
 
     The same ``key`` with the same request returns the stored answer; with another one it is refused. A price other
     than the one that the student agreed to is refused with the new one.
@@ -57,6 +59,8 @@ async def place_order(ctx: Context, who: Principal, request: PlaceOrder, key: st
     ground = await ctx.grounds.get(who.campus_id)
     channels = _channels(ctx, request.channel)
     request_hash = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
+
+    asked_from = AskedFrom.of(ctx, who, origin, request.challenge_token)
 
     def place(uow: UnitOfWork) -> bytes:
         stored = uow.idempotency.stored(who.account_id, key, request_hash)
@@ -71,7 +75,7 @@ async def place_order(ctx: Context, who: Principal, request: PlaceOrder, key: st
         if quote.total_fen != request.expected_total_fen:
             raise QuoteExpired(field="expected_total_fen", total_fen=quote.total_fen)
         order = _new_order(uow, who, request, quote, stops, ground.campus.settings)
-        _open(uow, order, ground, channels, ip)
+        _open(uow, order, ground, channels, asked_from)
         if request.wish_runner_id is not None:
             wish_for(uow, order, request.wish_runner_id)
         people = People.of(uow, [order])
@@ -148,7 +152,9 @@ def _new_order(
     )
 
 
-def _open(uow: UnitOfWork, order: Order, ground: CampusGround, channels: tuple[str, ...], ip: str) -> None:
+def _open(
+    uow: UnitOfWork, order: Order, ground: CampusGround, channels: tuple[str, ...], asked_from: AskedFrom
+) -> None:
     uow.orders.insert(order)
     expires_at = uow.now + timedelta(seconds=ground.campus.settings.unpaid_ttl_s)
     command = OpenIntent(
@@ -161,16 +167,10 @@ def _open(uow: UnitOfWork, order: Order, ground: CampusGround, channels: tuple[s
         description=order.type_code,
         channels=channels,
         expires_at=expires_at,
-        ip=ip if _is_somewhere(ip) else None,
+        device_id=asked_from.device,
+        ip=asked_from.place,
+        challenge_token=asked_from.proof,
     )
     uow.commands.add(command.id, order.id, "OpenIntent", msgspec.json.encode(command))
     uow.jobs.schedule("expire_unpaid", order.id, expires_at)
     tell(uow, EventKind.ORDER_PLACED, order, actor_id=order.student_id)
-
-
-def _is_somewhere(ip: str) -> bool:
-    """Whether an address tells one place of the world from another; behind a door of one's own all look alike."""
-    try:
-        return ip_address(ip).is_global
-    except ValueError:
-        return False

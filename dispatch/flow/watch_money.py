@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from payments.account import RefundView
 from payments.guards.risk import RiskCase
 from payments.port import ChannelView
 from payments.reconcile.as_csv import items_csv
@@ -273,21 +274,21 @@ async def refunds(ctx: Context, who: Principal, *, limit: int = 50, only_open: b
     """This campus's refunds with their deadlines, newest first; ``only_open``: those that are under way."""
     who.require(Permission.MONEY_READ)
     found = await ctx.payments.refunds(campus_id=who.campus_id, is_open=True if only_open else None, limit=limit)
-    return Refunds(
-        refunds=[
-            RefundRow(
-                id=each.refund_id, order_id=each.order_ref, amount_fen=each.amount_fen, state=each.state,
-                reason=each.reason, asked_at_ms=ms(each.asked_at), due_by_ms=ms(each.due_by),
-                done_at_ms=_ms(each.done_at), is_overdue=each.is_overdue,
-                parts=[
-                    RefundPartView(
-                        path=part.path, party=part.party, account_ref=part.account_ref, amount_fen=part.amount_fen
-                    )
-                    for part in each.parts
-                ],
+    return Refunds(refunds=[refund_row(each) for each in found])
+
+
+def refund_row(each: RefundView) -> RefundRow:
+    """A refund as the campus team sees it."""
+    return RefundRow(
+        id=each.refund_id, order_id=each.order_ref, amount_fen=each.amount_fen, state=each.state,
+        reason=each.reason, asked_at_ms=ms(each.asked_at), due_by_ms=ms(each.due_by),
+        done_at_ms=_ms(each.done_at), is_overdue=each.is_overdue,
+        parts=[
+            RefundPartView(
+                path=part.path, party=part.party, account_ref=part.account_ref, amount_fen=part.amount_fen
             )
-            for each in found
-        ]
+            for part in each.parts
+        ],
     )  # fmt: skip
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from payments.guards.risk import RiskCase
+from payments.guards.second_factor import CodeWrong, SecondFactorNeeded
 from payments.port import PaymentsError, WithdrawalRefused
 from payments.reconcile.view import WorkItemView
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
-from ..model.errors import InvalidInput, NotFound, Refusal, WrongState
+from ..model.errors import CodeNeeded, InvalidInput, NotFound, Refusal, WrongState
 from ..model.money_views import CloseItem, ReviewRisk, RiskCaseView, TakeItem, WorkItem
 from .context import Context
 from .watch_money import case_views, find_item, item_views
@@ -25,6 +26,8 @@ def refusal_of(refused: PaymentsError | ValueError) -> Refusal:
     """A refusal of payments in the form of this house."""
     if isinstance(refused, WithdrawalRefused):
         return InvalidInput(str(refused), field=refused.field, limit=refused.limit)
+    if isinstance(refused, SecondFactorNeeded | CodeWrong):
+        return CodeNeeded()
     if isinstance(refused, PaymentsError):
         kind = NotFound if refused.code in _UNKNOWN else WrongState
         return kind(f"{refused.code}: {refused}", code=refused.code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -11,6 +11,8 @@ from .requests import IdText, Request
 from .views import View
 
 Reason = Annotated[str, Meta(min_length=1, max_length=500)]
+#: Of a one-time code, as payments made it.
+CodeId = Annotated[str, Meta(pattern=r"^code_[0-9A-HJKMNP-TV-Z]{26}$")]
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -33,6 +35,36 @@ class ReviewRisk(Request, frozen=True, kw_only=True):
 
     is_released: bool
     reason: Reason
+
+
+class MoneyAct(Request, frozen=True, kw_only=True):
+    """A sensitive act of one's own, as a one-time code is bound to it: exactly this one."""
+
+    kind: Literal["withdraw", "change_payout_account", "operator_refund"]
+    amount_fen: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
+    #: The order whose money an operator gives back.
+    order_id: IdText | None = None
+
+
+class AskMoneyCode(MoneyAct, frozen=True, kw_only=True):
+    """Have a code sent to one's own phone that allows this act."""
+
+
+class ConfirmMoneyCode(MoneyAct, frozen=True, kw_only=True):
+    """Give the code back, with the very same act."""
+
+    code: Annotated[str, Meta(pattern=r"^[0-9]{6}$")]
+
+    def __repr__(self) -> str:
+        return f"ConfirmMoneyCode({self.kind})"
+
+
+class RefundOrder(Request, frozen=True, kw_only=True):
+    """Give this much of an order's money back to its student, and why. ``code_id``: a confirmed code for this act."""
+
+    amount_fen: Annotated[int, Meta(ge=1, le=100_000_000)]
+    reason: Reason
+    code_id: CodeId | None = None
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

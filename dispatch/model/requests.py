@@ -111,6 +111,8 @@ class PlaceOrder(QuoteRequest, frozen=True, kw_only=True):
     pickup_after_ms: EpochMs | None = None
     #: A runner who carried for the student before, and is asked first.
     wish_runner_id: IdText | None = None
+    #: What a face service gave beforehand, for whom risk is going to ask.
+    challenge_token: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
 
 
 class PayOrder(Request, frozen=True, kw_only=True):

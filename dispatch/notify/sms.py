@@ -10,6 +10,7 @@ from ..model.errors import Unavailable
 
 #: What a message says is the provider's template; we name templates by what they are for.
 SIGN_IN_CODE = "sign_in_code"
+MONEY_CODE = "money_code"
 
 
 class SmsSender(Protocol):

@@ -20,7 +20,7 @@ from .errors import Failure, failure_of
 from .headers import WebSettings, set_security_headers
 from .idempotency import KeptAnswers, request_hash
 from .route import Accepted, Anyone, Call, Raw, Route, check_permission
-from .sessions import DEFAULT_SLOT, LiveSessions, end_cookies, put_cookies, read_caller
+from .sessions import DEFAULT_SLOT, LiveSessions, device_of, end_cookies, name_device, put_cookies, read_caller
 from .under_way import UnderWay
 
 _log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class ApiHandler(RequestHandler):
         return Call(
             ctx=self._ctx, documents=self._documents, who=who, path=dict(self.path_kwargs), query=None, body=None,
             key=None, ip=self.request.remote_ip or "", headers=self.request.headers, slot=caller.slot,
-            refresh_cookie=caller.refresh_cookie,
+            refresh_cookie=caller.refresh_cookie, device=device_of(request.cookies),
         )  # fmt: skip
 
     def _check_size(self, route: Route) -> None:
@@ -224,6 +224,7 @@ class ApiHandler(RequestHandler):
     def _session(self, call: Call, view: SessionView) -> SessionView:
         if not call.cookies:
             return view
+        name_device(self, is_secure=self._settings.is_tls)
         return put_cookies(self, self._ctx.tokens, call.slot or DEFAULT_SLOT, view, is_secure=self._settings.is_tls)
 
     def _send(self, answer: bytes) -> None:

@@ -74,6 +74,8 @@ class Call:
     slot: str | None
     #: The refresh token from the slot's cookie.
     refresh_cookie: str | None
+    #: The name of the browser, from its cookie; None for clients that carry their tokens themselves.
+    device: str | None = None
     #: Set by the session routes: the answer's tokens go into cookies (True) or the cookies end (False).
     cookies: bool | None = None
     #: Whether what is remembered of this session no longer counts.

@@ -38,6 +38,7 @@ from ..flow import (
 )
 from ..flow.origin import Origin
 from ..model import coupon_views as kv
+from ..flow.origin import Origin
 from ..model import credit_views as cv
 from ..model import geofence_views as gv
 from ..model import operator_views as ov
@@ -49,6 +50,7 @@ from ..model import views as vw
 from ..model.timetable_files import MAX_BYTES
 from . import queries as qs
 from . import session_routes as session
+from .guard_routes import GUARD_ROUTES
 from .money_routes import MONEY_ROUTES
 from .route import CALLBACK_LIMIT, PHOTO_LIMIT, Accepted, Anyone, Call, Raw, Route
 
@@ -112,7 +114,7 @@ async def _stays(call: Call) -> gv.StayPage:
 
 async def _place(call: Call) -> vw.OrderView:
     assert call.key is not None, "the edge asks for the key"
-    return await place_order.place_order(call.ctx, call.me, call.body, call.key, call.ip)
+    return await place_order.place_order(call.ctx, call.me, call.body, call.key, Origin(call.ip, call.device))
 
 
 ROUTES: tuple[Route, ...] = (
@@ -332,4 +334,5 @@ ROUTES: tuple[Route, ...] = (
           lambda c: read_audit.audit(c.ctx, c.me, limit=c.query.limit, before=c.query.before), ov.AuditPage,
           "Who changed what, and why", query=qs.ListAudit),
     *MONEY_ROUTES,
+    *GUARD_ROUTES,
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 SLOT_HEADER, CSRF_HEADER = "X-Session-Slot", "X-CSRF-Token"
 ACCESS, REFRESH, CSRF = "dispatch_access", "dispatch_refresh", "dispatch_csrf"
+#: Of a browser, whoever signs in with it; nobody's page can read it, and it says nothing by itself.
+DEVICE = "dispatch_device"
+_DEVICE_LIFE_S = 400 * 86_400
+_DEVICE = re.compile(r"[0-9A-Za-z_-]{32}")
 DEFAULT_SLOT = "main"
 
 #: Real seconds after which a session is looked up again: so long a revoked one may still read over HTTP.
@@ -124,6 +129,20 @@ def put_cookies(
             f"{name}_{slot}", text, path=path, max_age=max_age, httponly=is_hidden, secure=is_secure, samesite="Strict"
         )
     return msgspec.structs.replace(view, access_token="", refresh_token="")
+
+
+def device_of(cookies: Mapping[str, Morsel[str]]) -> str | None:
+    """The browser's own name, if it has one that we may have given."""
+    said = cookies.get(DEVICE)
+    return said.value if said is not None and _DEVICE.fullmatch(said.value) else None
+
+
+def name_device(handler: RequestHandler, *, is_secure: bool) -> None:
+    """Gives the browser its name, or keeps the one it has for longer."""
+    name = device_of(handler.request.cookies) or secrets.token_urlsafe(24)
+    handler.set_cookie(
+        DEVICE, name, path="/api", max_age=_DEVICE_LIFE_S, httponly=True, secure=is_secure, samesite="Strict"
+    )
 
 
 def end_cookies(handler: RequestHandler, slot: str) -> None:

@@ -45,6 +45,8 @@ class Guards(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: Thresholds = Thresholds()
     face: Verifier | None = None
     send_code: SendCode | None = None
+    #: How much faster the books' clock runs than the people who type codes.
+    pace: float = 1.0
 
     def __repr__(self) -> str:
         return "Guards(…)"
@@ -65,7 +67,9 @@ class GuardedPayments:
         self._guards = guards
         verifiers: dict[Challenge, Verifier] = {} if guards.face is None else {"face": guards.face}
         if guards.send_code is not None:
-            self._second_factor = SecondFactor(self._store, self._now, self._new_id, guards.salt_key, guards.send_code)
+            self._second_factor = SecondFactor(
+                self._store, self._now, self._new_id, guards.salt_key, guards.send_code, guards.pace
+            )
             verifiers["code"] = CodeVerifier(self._second_factor)
         self._desk = RiskDesk(self._store, self._now, self._new_id, guards.rules, guards.vault.fingerprint, verifiers)
 

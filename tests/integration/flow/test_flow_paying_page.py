@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from dispatch.flow import describe_campus, pay_order, place_order
+from dispatch.flow.origin import Origin
 from dispatch.flow.payment_view import forget, intent_id, kind_of
 from dispatch.live.connect import connect
 from dispatch.live.notes import Notes
@@ -150,7 +151,7 @@ async def test_risk_hears_of_an_address_that_tells_one_place_from_another(home: 
     student = await home.student()
     quote = await place_order.quote_order(home.ctx, student, home.request())
     for number, ip in enumerate(("8.8.8.8", "10.1.2.3", "127.0.0.1", "", "nonsense")):
-        await place_order.place_order(home.ctx, student, home.wish(quote.total_fen), f"k{number}", ip)
+        await place_order.place_order(home.ctx, student, home.wish(quote.total_fen), f"k{number}", Origin(ip))
     waiting = await home.ctx.store.read_global(lambda unit: unit.commands.unsent(10))
     told = [msgspec.json.decode(body, type=port.OpenIntent).ip for _, _, body in waiting]
     assert sorted(told, key=str) == ["8.8.8.8", None, None, None, None]

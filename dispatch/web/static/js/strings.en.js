@@ -1,5 +1,6 @@
 /** English texts of all pages, by key. */
 
+import { codes } from "./strings/en/codes.js";
 import { common } from "./strings/en/common.js";
 import { console } from "./strings/en/console.js";
 import { credit } from "./strings/en/credit.js";
@@ -14,6 +15,7 @@ import { errors } from "./strings/en/errors.js";
 
 /** @type {Record<string, string>} */
 export const strings = {
+  ...codes,
   ...common,
   ...console,
   ...credit,

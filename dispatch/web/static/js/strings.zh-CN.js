@@ -1,5 +1,6 @@
 /** Chinese texts of all pages, by key. */
 
+import { codes } from "./strings/zh-CN/codes.js";
 import { common } from "./strings/zh-CN/common.js";
 import { console } from "./strings/zh-CN/console.js";
 import { credit } from "./strings/zh-CN/credit.js";
@@ -14,6 +15,7 @@ import { errors } from "./strings/zh-CN/errors.js";
 
 /** @type {Record<string, string>} */
 export const strings = {
+  ...codes,
   ...common,
   ...console,
   ...credit,

@@ -52,7 +52,8 @@ class Console {
     this.reassigner = new Reassigner({ api: this.api, board: this.board, paint: this.paint });
     this.foresight = new Foresight({ api: this.api, board: this.board, paint: this.paint });
     const { api, board, reassigner, foresight, paint } = this;
-    this.panel = new OrderPanel({ api, board, reassigner, foresight, paint });
+    const mayRefund = this.session.account.permissions.includes("money.manage");
+    this.panel = new OrderPanel({ api, board, reassigner, foresight, paint, mayRefund });
   }
 
   begin() {

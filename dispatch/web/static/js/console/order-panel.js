@@ -8,6 +8,7 @@ import { ask, toastError } from "../shell.js";
 import { dispatchState } from "./dispatch-state.js";
 import { money, stops, timeline } from "./order-facts.js";
 import { machineState, nearText, slackWord } from "./queue.js";
+import { refundButton } from "./refund.js";
 import { TraceTab } from "./trace.js";
 import { WhyTab, whyYet } from "./why.js";
 
@@ -16,9 +17,9 @@ export const TABS = ["why", "timeline", "money", "trace", "people"];
 
 export class OrderPanel {
   /** @param {{api: import("../api.js").Api, board: import("./board.js").Board, reassigner: any, paint: () => void,
-   *   foresight: import("./foresight.js").Foresight}} parts */
-  constructor({ api, board, reassigner, paint, foresight }) {
-    Object.assign(this, { api, board, reassigner, paint, foresight });
+   *   foresight: import("./foresight.js").Foresight, mayRefund: boolean}} parts */
+  constructor({ api, board, reassigner, paint, foresight, mayRefund }) {
+    Object.assign(this, { api, board, reassigner, paint, foresight, mayRefund });
     this.whyTab = new WhyTab({ api, board, paint });
     this.traceTab = new TraceTab({ api, board, paint });
     this.orderId = null;
@@ -229,7 +230,7 @@ export class OrderPanel {
   tab(order, tab) {
     if (tab === "why") return this.whyTab.view(order, this.why);
     if (tab === "timeline") return timeline(this.timeline);
-    if (tab === "money") return money(order);
+    if (tab === "money") return [money(order), this.mayRefund && refundButton({ api: this.api, order })];
     if (tab === "trace") return this.traceTab.view(order);
     return this.people(order);
   }
