@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -20,6 +21,17 @@ RefundPath = Literal["held", "dues", "take_back", "borne", "duplicate"]
 
 #: taking_back: receivers are asked first · paying: on its way to the payer · done.
 RefundState = Literal["taking_back", "paying", "done"]
+
+#: Limits of withdrawals: each by its name, and what is said before the limit's figure.
+WITHDRAWAL_RULES: Mapping[str, str] = {
+    "one_at_a_time": "open withdrawals at once, at most",
+    "available": "at most what is available, in fen",
+    "least": "at least, in fen",
+    "per_day": "withdrawals in 24 hours, at most",
+    "amount_per_day": "left of what 24 hours allow, in fen",
+    "whole_order": "not less for this order, in fen",
+    "at_once": "at most at once, in fen",
+}
 
 
 # -- commands -----------------------------------------------------------------------------------------------------

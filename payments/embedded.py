@@ -220,10 +220,16 @@ class EmbeddedPayments(GuardedPayments, UpkeptPayments):
         return await self._store.read(lambda uow: uow.books.statement(accounts, limit, before_seq))
 
     async def withdrawals(
-        self, *, account_ref: str | None = None, campus_id: str | None = None, state: str | None = None, limit: int = 50
+        self,
+        *,
+        account_ref: str | None = None,
+        campus_id: str | None = None,
+        state: str | None = None,
+        withdrawal_id: str | None = None,
+        limit: int = 50,
     ) -> list[WithdrawalView]:
         def read(uow: UnitOfWork) -> list[WithdrawalView]:
-            found = uow.withdrawals.listed(account_ref, campus_id, state, min(limit, MOST_LISTED))
+            found = uow.withdrawals.listed(account_ref, campus_id, state, min(limit, MOST_LISTED), withdrawal_id)
             return [withdrawal_view(each, uow.withdrawals.parts(each.id)) for each in found]
 
         return await self._store.read(read)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from payments.account import AccountCommand, AccountEvent, RefundView, Told, WithdrawalView
+from payments.account import WITHDRAWAL_RULES, AccountCommand, AccountEvent, RefundView, Told, WithdrawalView
 from payments.guard_port import GuardPort
 from payments.guards.risk import Challenge, Decision
 from payments.money import Fen, Party
@@ -332,6 +332,12 @@ class WithdrawalRefused(CommandRefused):
     def limit(self) -> int:
         return int(str(self).rpartition(" ")[2])
 
+    @property
+    def rule(self) -> str:
+        """The limit's name, as in ``WITHDRAWAL_RULES``; "" for one that this version does not know."""
+        why = str(self).partition(": ")[2].rpartition(" ")[0]
+        return next((rule for rule, said in WITHDRAWAL_RULES.items() if said == why), "")
+
 
 class UnknownWithdrawal(PaymentsError):
     """No withdrawal has this id."""
@@ -396,9 +402,15 @@ class PaymentsPort(GuardPort, UpkeepPort, Protocol):
         """A receiver's movements, newest first; ``before_seq`` pages back."""
 
     async def withdrawals(
-        self, *, account_ref: str | None = None, campus_id: str | None = None, state: str | None = None, limit: int = 50
+        self,
+        *,
+        account_ref: str | None = None,
+        campus_id: str | None = None,
+        state: str | None = None,
+        withdrawal_id: str | None = None,
+        limit: int = 50,
     ) -> list[WithdrawalView]:
-        """Withdrawals, newest first: of one account, of one campus, in one state, or any."""
+        """Withdrawals, newest first: of one account, of one campus, in one state, the one of an id, or any."""
 
     async def refunds(
         self,

@@ -19,6 +19,7 @@ from dispatch.assign.params import Params
 from dispatch.clock import ManualClock
 from dispatch.flow import answer_offer, deliver_task, go_on_duty, pay_order, place_order, read_orders
 from dispatch.flow.apply_payments import apply_payments
+from dispatch.flow.apply_withdrawals import apply_withdrawals
 from dispatch.flow.assign_tasks import Tick, assign_tasks
 from dispatch.flow.campus_ground import CampusGrounds, parse_map
 from dispatch.flow.context import Context, Options
@@ -128,6 +129,7 @@ class World:
             while await self.payments.work():
                 done += 1
             done += await apply_payments(self.ctx)
+            done += await apply_withdrawals(self.ctx)
             done += await run_due_jobs(self.ctx, "jobs")
             if not done:
                 return

@@ -14,6 +14,7 @@ from payments.guards.risk import RuleBook
 from payments.guards.vault import Vault
 from payments.money import Fen
 from payments.reconcile.view import ReconciliationView, WorkItemView, run_id
+from payments.store.money_rows import Withdrawal
 from payments.store.verdicts import VerdictRow
 
 DAY = date(2026, 3, 2)
@@ -57,4 +58,15 @@ async def add_case(payments: EmbeddedPayments, campus_id: str, account: str) -> 
         parameters={"most": 5},
     )  # fmt: skip
     await payments._store.run(lambda uow: uow.verdicts.add(row))
+    return row.id
+
+
+async def add_withdrawal(payments: EmbeddedPayments, campus_id: str, account: str, **more: Any) -> str:
+    """A withdrawal that waits for a review."""
+    row = Withdrawal(
+        id=f"wdr_{uuid.uuid4().hex[:26].upper()}", campus_id=campus_id, account_ref=account, amount_fen=Fen(60_000),
+        state="held", requested_at=AT, created_at=AT, reason="over_threshold",
+    )  # fmt: skip
+    row = msgspec.structs.replace(row, **more)
+    await payments._store.run(lambda uow: uow.withdrawals.add(row))
     return row.id

@@ -21,7 +21,8 @@ from ..model.event import EventKind
 from ..model.offer import Offer, OfferStatus, is_expired
 from ..model.order import Order, OrderStatus
 from ..model.requests import SetDuty
-from ..model.views import HallItem, HallView, OfferView, RunnerStateView, StopView, WalletLine, WalletView
+from ..model.views import HallItem, HallView, OfferView, RunnerStateView, StopView
+from ..model.wallet_views import WalletLine, WalletView
 from ..store.unit_of_work import UnitOfWork
 from .answer_offer import give_back
 from .availability import rules_of_runner, rules_of_waiting
@@ -34,6 +35,7 @@ from .read_orders import convert
 from .route import next_first
 from .settle_order import due_to_fen, runner_pay_fen
 from .tell import tell_about_account
+from .withdraw import own_withdrawals
 
 #: The hall shows this many orders, the nearest first.
 HALL_LIMIT = 60
@@ -255,7 +257,9 @@ async def wallet(ctx: Context, who: Principal) -> WalletView:
     return WalletView(
         pending_fen=sum(line.amount_fen for line in pending) + balances.pending_fen,
         available_fen=balances.available_fen,
+        withdrawing_fen=balances.withdrawing_fen,
         withdrawn_fen=balances.withdrawn_fen,
+        pay_by_ms=None if balances.earliest_pay_by is None else ms(balances.earliest_pay_by),
         pending=pending,
         lines=[
             WalletLine(
@@ -267,6 +271,7 @@ async def wallet(ctx: Context, who: Principal) -> WalletView:
             )
             for line in statement
         ],
+        withdrawals=(await own_withdrawals(ctx, who, limit=10)).withdrawals,
     )
 
 

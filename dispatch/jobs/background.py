@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from ..flow.apply_payments import apply_payments
+from ..flow.apply_withdrawals import apply_withdrawals
 from ..flow.compare_intents import compare_intents
 from ..flow.context import Context
 from ..flow.learn_arrivals import ArrivalLearner
@@ -39,6 +40,7 @@ class Background:
         self.commands = Loop("commands", self._send, poll_s)
         self.payments = Loop("payments", payments_work, poll_s)
         self.results = Loop("results", self._apply, poll_s)
+        self.withdrawals = Loop("withdrawals", self._apply_withdrawals, poll_s)
         self.due = Loop("due", lambda: run_due_jobs(ctx, holder), poll_s)
         self.sweep = Loop("sweep", self._sweep, min(SWEEP_S, max(0.5, clock.real_s(30.0))))
         look_s = min(LOOK_EVERY_S, max(2.0, clock.real_s(LOOK_EVERY_S)))
@@ -50,8 +52,8 @@ class Background:
         self.compare = Loop("compare", self._compare, COMPARE_S)
         self.retention = Loop("retention", self._retention, RETENTION_S)
         self.loops = (
-            self.relay, self.commands, self.payments, self.results, self.due, self.sweep, self.lookout, self.stays,
-            self.compare, self.retention, self.arrivals,
+            self.relay, self.commands, self.payments, self.results, self.withdrawals, self.due, self.sweep,
+            self.lookout, self.stays, self.compare, self.retention, self.arrivals,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -61,7 +63,7 @@ class Background:
 
     def wake(self) -> None:
         """Something was committed: it may be an event, a command or a payment that was reported."""
-        for loop in (self.relay, self.commands, self.payments, self.results):
+        for loop in (self.relay, self.commands, self.payments, self.results, self.withdrawals):
             loop.wake()
 
     async def stop(self) -> None:
@@ -80,6 +82,12 @@ class Background:
         if applied:
             self.relay.wake()
             await self._ctx.bus.wake("planner")
+        return applied
+
+    async def _apply_withdrawals(self) -> int:
+        applied = await apply_withdrawals(self._ctx)
+        if applied:
+            self.relay.wake()
         return applied
 
     async def _sweep(self) -> int:

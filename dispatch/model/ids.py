@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,7 +13,7 @@ ACCOUNT, CAMPUS, ORDER, TASK, STOP, OFFER = "acc", "cmp", "ord", "tsk", "stp", "
 EVENT, COMMAND, INTENT, JOB, DECISION, SESSION = "evt", "cmd", "int", "job", "dec", "ses"
 PHOTO, QUOTE, AUDIT, PLACE, LINK, ALERT = "pho", "quo", "aud", "plc", "lnk", "alr"
 GEOFENCE, STAY, TICK, PREVIEW = "fen", "sty", "tic", "pre"
-CREDIT, APPEAL = "crd", "apl"
+CREDIT, APPEAL, COUPON, WITHDRAWAL = "crd", "apl", "cou", "wdr"
 
 #: Hands out new ids: ``new_id("ord") -> "ord_01J…"``.
 NewId = Callable[[str], str]
@@ -50,3 +51,9 @@ def made_at_ms(text: str) -> int | None:
     for letter in tail[:10]:
         value = value * 32 + _CROCKFORD.index(letter)
     return value
+
+
+def hashed_id(prefix: str, *parts: str) -> str:
+    """The one id of kind ``prefix`` that these texts stand for together; it tells nothing of when it was made."""
+    value = int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:16], "big")
+    return f"{prefix}_" + "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))

@@ -359,24 +359,6 @@ class RunnerStateView(View, frozen=True, kw_only=True):
     max_tasks: int = 0  # at once, as the level has it
 
 
-class WalletLine(View, frozen=True, kw_only=True):
-    at_ms: int
-    kind: str
-    order_id: str | None
-    amount_fen: int
-    balance_fen: int
-
-
-class WalletView(View, frozen=True, kw_only=True):
-    """Pending: delivered, inside the 24 hours (with its release time). Available: settled, with the institution."""
-
-    pending_fen: int
-    available_fen: int
-    withdrawn_fen: int
-    pending: list[WalletLine]
-    lines: list[WalletLine]
-
-
 class PhotoView(View, frozen=True, kw_only=True):
     id: str
     bytes: int

@@ -129,6 +129,12 @@ class ListRefunds(Few, frozen=True, kw_only=True):
     only_open: bool = False
 
 
+class ListWithdrawals(Few, frozen=True, kw_only=True):
+    """``only_held``: those that wait for a review."""
+
+    only_held: bool = False
+
+
 class InHours(Request, frozen=True, kw_only=True):
     """The last so many hours."""
 

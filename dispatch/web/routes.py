@@ -52,6 +52,7 @@ from . import queries as qs
 from . import session_routes as session
 from .guard_routes import GUARD_ROUTES
 from .money_routes import MONEY_ROUTES
+from .wallet_routes import WALLET_ROUTES, WITHDRAWAL_ROUTES
 from .route import CALLBACK_LIMIT, PHOTO_LIMIT, Accepted, Anyone, Call, Raw, Route
 
 _PUBLIC, _SIGNED_IN = Anyone.PUBLIC, Anyone.SIGNED_IN
@@ -192,8 +193,7 @@ ROUTES: tuple[Route, ...] = (
           vw.RunnerStateView, "Everything a runner's page shows", query=qs.InDatum),
     Route("GET", "/runner/hall", P.TASKS_CARRY, lambda c: go_on_duty.hall(c.ctx, c.me, c.query.datum),
           vw.HallView, "Orders to take", query=qs.InDatum),
-    Route("GET", "/runner/wallet", P.TASKS_CARRY, lambda c: go_on_duty.wallet(c.ctx, c.me), vw.WalletView,
-          "Earned, pending and paid out"),
+    *WALLET_ROUTES,
     Route("GET", "/me/credit", _SIGNED_IN,
           lambda c: manage_credit.own_credit(c.ctx, c.me, limit=c.query.limit, before=c.query.before), cv.CreditView,
           "One's own credit, what it allows and what moved it, line by line", query=qs.ListCredit),
@@ -334,5 +334,6 @@ ROUTES: tuple[Route, ...] = (
           lambda c: read_audit.audit(c.ctx, c.me, limit=c.query.limit, before=c.query.before), ov.AuditPage,
           "Who changed what, and why", query=qs.ListAudit),
     *MONEY_ROUTES,
+    *WITHDRAWAL_ROUTES,
     *GUARD_ROUTES,
 )  # fmt: skip

@@ -11,7 +11,14 @@ from datetime import timedelta
 import msgspec
 
 from payments import ledger
-from payments.account import ReviewWithdrawal, Withdraw, WithdrawalFailed, WithdrawalHeld, Withdrawn
+from payments.account import (
+    WITHDRAWAL_RULES,
+    ReviewWithdrawal,
+    Withdraw,
+    WithdrawalFailed,
+    WithdrawalHeld,
+    Withdrawn,
+)
 from payments.books.booking import Booking
 from payments.money import Fen
 from payments.outcomes import Receiver, ReceiverOutcome
@@ -56,22 +63,22 @@ def _check_limits(booking: Booking, command: Withdraw) -> None:
     if uow.withdrawals.get(command.id) is not None:
         raise CommandRefused(f"withdrawal {command.id} exists already")
     if uow.withdrawals.open_of(command.account_ref) is not None:
-        raise _refused("account_ref", "open withdrawals at once, at most", 1)
+        raise _refused("account_ref", "one_at_a_time", 1)
     available_fen, _ = uow.dues.left_fen(command.account_ref)
     if command.amount_fen > available_fen:
-        raise _refused("amount_fen", "at most what is available, in fen", available_fen)
+        raise _refused("amount_fen", "available", available_fen)
     if command.amount_fen < min(terms.least_withdrawal_fen, available_fen):
-        raise _refused("amount_fen", "at least, in fen", terms.least_withdrawal_fen)
+        raise _refused("amount_fen", "least", terms.least_withdrawal_fen)
     count, asked_fen = uow.withdrawals.asked_since(command.account_ref, booking.now - timedelta(seconds=DAY_S))
     if count >= terms.most_withdrawals_per_day:
-        raise _refused("account_ref", "withdrawals in 24 hours, at most", terms.most_withdrawals_per_day)
+        raise _refused("account_ref", "per_day", terms.most_withdrawals_per_day)
     left_fen = terms.most_withdrawn_per_day_fen - asked_fen
     if command.amount_fen > left_fen:
-        raise _refused("amount_fen", "left of what 24 hours allow, in fen", max(left_fen, 0))
+        raise _refused("amount_fen", "amount_per_day", max(left_fen, 0))
 
 
-def _refused(field: str, why: str, limit: int) -> WithdrawalRefused:
-    return WithdrawalRefused(f"{field}: {why} {limit}")
+def _refused(field: str, rule: str, limit: int) -> WithdrawalRefused:
+    return WithdrawalRefused(f"{field}: {WITHDRAWAL_RULES[rule]} {limit}")
 
 
 def _plan(booking: Booking, account_ref: str, amount_fen: int) -> list[tuple[Due, Fen]]:
@@ -85,12 +92,12 @@ def _plan(booking: Booking, account_ref: str, amount_fen: int) -> list[tuple[Due
         if turn > MOST_SPLITS:
             continue
         if part_fen < due.left_fen and turn > MOST_SPLITS - SPLITS_FOR_WHOLE_PARTS:
-            raise _refused("amount_fen", "not less for this order, in fen", amount_fen - left_fen + due.left_fen)
+            raise _refused("amount_fen", "whole_order", amount_fen - left_fen + due.left_fen)
         plan.append((due, Fen(part_fen)))
         left_fen -= part_fen
         if left_fen == 0:
             return plan
-    raise _refused("amount_fen", "at most at once, in fen", amount_fen - left_fen)
+    raise _refused("amount_fen", "at_once", amount_fen - left_fen)
 
 
 def _turn(booking: Booking, due: Due) -> int:

@@ -22,6 +22,7 @@ from tornado.netutil import bind_sockets
 from dispatch.access.tokens import Tokens
 from dispatch.clock import Clock, real_clock
 from dispatch.flow.apply_payments import apply_payments
+from dispatch.flow.apply_withdrawals import apply_withdrawals
 from dispatch.flow.campus_ground import CampusGrounds
 from dispatch.flow.context import Context, Options
 from dispatch.flow.manage_accounts import create_account
@@ -182,6 +183,7 @@ class House:
             while await self.payments.work():
                 pass
             await apply_payments(self.ctx)
+            await apply_withdrawals(self.ctx)
 
     async def quote_body(self) -> dict[str, Any]:
         places = (await self.call("GET", f"/campuses/{self.campus_id}/places")).json

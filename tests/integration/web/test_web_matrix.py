@@ -23,7 +23,7 @@ from dispatch.web.queries import AtVersion, WhyNot
 from dispatch.web.route import Anyone, Route
 from dispatch.web.routes import ROUTES
 from payments.guards.risk import RuleBook
-from tests.money_scene import add_case, add_item, add_run, guard
+from tests.money_scene import add_case, add_item, add_run, add_withdrawal, guard
 
 #: What each route is sent by somebody who may use it; a route that is missing here fails the test.
 
@@ -55,6 +55,7 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "POST /runner/duty": lambda s: {"is_on": True},
     "PUT /runner/plan": lambda s: {"version": 0, "entries": []},
     "POST /runner/plan/read": lambda s: b"weekday,from,to\n1,08:00,09:35\n",
+    "POST /runner/withdrawals": lambda s: {"amount_fen": 1},
     "POST /runner/break": lambda s: {"until_ms": None},
     "POST /offers/{id}/accept": _nothing,
     "POST /offers/{id}/decline": _nothing,
@@ -96,6 +97,7 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "DELETE /geofences/{id}": _nothing,
     "POST /money/items/{id}/take": _nothing,
     "POST /money/items/{id}/close": lambda s: {"reason": "the bank was asked"},
+    "POST /money/withdrawals/{id}/review": lambda s: {"is_approved": False, "reason": "called the runner"},
     "POST /money/risk-cases/{id}/review": lambda s: {"is_released": True, "reason": "called the payer"},
 }
 #: A channel's day belongs to all campuses; each is shown what is its own of it.
@@ -149,6 +151,8 @@ class Scene:
         self.ids["money/items"] = (await add_item(self.house.payments, self.house.campus_id)).id
         case_id = await add_case(self.house.payments, self.house.campus_id, self.people["student"].id)
         self.ids["money/risk-cases"] = case_id
+        held = await add_withdrawal(self.house.payments, self.house.campus_id, self.people["carrier"].id)
+        self.ids["money/withdrawals"] = held
 
     async def renew(self, number: int, *, is_credit: bool) -> None:
         """A fresh carried order with an offer and a photo, so that no route lives off what another one did."""
