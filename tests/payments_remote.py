@@ -6,15 +6,22 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from payments.outcomes import Capabilities
+from payments.port import PaymentsPort
 from payments.sandboxed import SandboxedPayments
 from payments.service.internal_signing import Keys
 from payments.service.port_table import METHODS
-from payments.service.remote import RemotePayments
+from payments.service.remote import RemotePayments, as_port
 from payments.service.server import PaymentsServer
 from tests.payments_desk import SHAPES
 from tests.payments_guards import GuardedDesk
 
 KEYS = Keys({"k1": b"an internal key of 32 bytes long!"})
+
+
+def remote_at(port: int) -> tuple[RemotePayments, PaymentsPort]:
+    """The client of a server on this port, and the port it stands for."""
+    remote = RemotePayments(f"http://127.0.0.1:{port}", KEYS)
+    return remote, as_port(remote)
 
 
 class _PortOf:

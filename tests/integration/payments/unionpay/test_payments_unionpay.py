@@ -1,33 +1,24 @@
-"""UnionPay's channel against a gateway on loopback that proves every form by itself."""
+"""UnionPay's channel: what it issues, how an order stands, money back, and what callbacks tell."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
-import zipfile
-import zlib
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from payments.channels.signing_keys import BadSetting
 from payments.channels.unionpay import UnionpayChannel
-from payments.channels.unionpay_bills import MOST_BYTES
-from payments.channels.unionpay_config import UnionpayConfig
 from payments.channels.unionpay_gateway import take_apart
 from payments.money import Fen
 from payments.outcomes import (
     BadNotice,
-    Bill,
     Declined,
     Issued,
     MoneyAnswer,
     MoneyNotice,
-    NoBill,
     NotIssued,
     OtherNotice,
     PaidNotice,
@@ -35,71 +26,11 @@ from payments.outcomes import (
     Receiver,
     Refused,
 )
-from tests.payments_keys import certificate, pem, pfx
-from tests.payments_providers import UNIONPAY_SIGNER, Silent, Unionpay, is_signed_by, order, served
+from tests.payments_keys import certificate, pem
+from tests.payments_providers import UNIONPAY_SIGNER, Silent, Unionpay, is_signed_by, order
+from tests.payments_unionpay import ASK, MERCHANT, NO, PAY, REFUND, UNDO, WRITTEN, Books, config
 
-NO = "01J8ZQ4Y5T6V7W8X9Y0Z1A2B3CA01"
-MERCHANT = "777290058110048"
-#: 11:00 in Beijing.
-WRITTEN = datetime(2026, 10, 3, 3, 0, 0, tzinfo=UTC)
 SENT = "20261003110000"
-PAY, ASK, UNDO, REFUND, FILE = "01", "00", "31", "04", "76"
-
-
-class Books:
-    """When numbers were written down; everything else at one moment."""
-
-    def __init__(self) -> None:
-        self.at: dict[str, datetime | None] = {}
-
-    async def first_written(self, number: str) -> datetime | None:
-        return self.at.get(number, WRITTEN)
-
-
-@pytest.fixture(scope="module")
-def key_file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("keys") / "acp_sign.pfx"
-    path.write_bytes(pfx("merchant", certificate("merchant", "cfca", "merchant"), "000000"))
-    path.chmod(0o600)
-    return str(path)
-
-
-def config(address: str, key_file: str, **fields: Any) -> UnionpayConfig:
-    return UnionpayConfig(
-        **{
-            "environment": "simulator",
-            "product": "page",
-            "mer_id": MERCHANT,
-            "sign_pfx": key_file,
-            "sign_pfx_password": "000000",
-            "issuers": (pem(certificate("cfca", "cfca", "cfca")),),
-            "notify_url": "http://127.0.0.1/callbacks/unionpay",
-            "algorithm": "5.1.0/01",
-            "base_url": address,
-            "file_url": f"{address}/files",
-            **fields,
-        }
-    )
-
-
-@pytest.fixture
-async def unionpay() -> AsyncIterator[Unionpay]:
-    provider = Unionpay()
-    async with served(provider.handle) as provider.base_url:
-        yield provider
-
-
-@pytest.fixture
-def books() -> Books:
-    return Books()
-
-
-@pytest.fixture
-async def channel(unionpay: Unionpay, books: Books, key_file: str) -> AsyncIterator[UnionpayChannel]:
-    channel = UnionpayChannel(config(unionpay.base_url, key_file), books.first_written)
-    await channel.start()
-    yield channel
-    await channel.stop()
 
 
 @pytest.fixture
@@ -107,9 +38,6 @@ async def app(unionpay: Unionpay, books: Books, key_file: str) -> AsyncIterator[
     channel = UnionpayChannel(config(unionpay.base_url, key_file, product="app"), books.first_written)
     yield channel
     await channel.stop()
-
-
-# -- creating -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("product", "channel_type"), [("page", "07"), ("wap", "08")])
@@ -184,8 +112,6 @@ def test_shapes(books: Books, key_file: str) -> None:
     assert (shape.can_split, shape.limit_fen) == (True, 5)
 
 
-# -- asking -------------------------------------------------------------------------------------------------------
-
 GOT = {"respCode": "00", "origRespCode": "00", "txnAmt": "1205", "queryId": "Q1"}
 
 
@@ -233,9 +159,6 @@ def test_an_answer_is_taken_apart_with_its_braces() -> None:
     assert take_apart("a=1&b={x=1&y={z=2}}&c=p=q==&d=") == {"a": "1", "b": "{x=1&y={z=2}}", "c": "p=q==", "d": ""}
     for text in ("", "a", "=1", "a=1&a=2", "a={b", "a=1&&b=2"):
         assert take_apart(text) is None
-
-
-# -- money back -----------------------------------------------------------------------------------------------------
 
 
 def known(code: str, **more: str) -> dict[str, str]:
@@ -327,9 +250,6 @@ async def test_nothing_is_split(channel: UnionpayChannel, books: Books, key_file
     assert (await channel.transfer("W1", "run_1", {}, Fen(1))).standing == "failed"
 
 
-# -- callbacks ------------------------------------------------------------------------------------------------------
-
-
 def posted(unionpay: Unionpay, **changes: str) -> bytes:
     notice = {
         "merId": MERCHANT, "orderId": NO, "txnTime": SENT, "txnType": "01", "respCode": "00", "queryId": "Q1",
@@ -364,135 +284,3 @@ async def test_what_is_not_believed(unionpay: Unionpay, channel: UnionpayChannel
         notice = channel.read_callback({}, body)
         assert isinstance(notice, BadNotice)
         assert why in notice.reason
-
-
-# -- bills ----------------------------------------------------------------------------------------------------------
-
-DAY = date(2026, 1, 1)
-WIDTHS = (3, 11, 11, 6, 10, 19, 12, 4, 2, 21, 2, 32, 2, 6, 10, 13, 13, 4, 15, 2, 2, 6, 2, 4, 32, 1, 21, 15, 1, 15, 32,
-          13, 13, 8, 32, 13, 13, 12, 2, 1, 131)  # fmt: skip
-
-
-def line(order_id: str, kind: str, amount_fen: int, query_id: str, original: str = "", **more: str) -> str:
-    given = {0: "S22", 4: more.get("at", "1231230500"), 6: f"{amount_fen:012d}", 9: query_id, 11: order_id,
-             15: more.get("fee", "D00000000007"), 19: kind, 26: original, 27: MERCHANT, 30: "校园"}  # fmt: skip
-    return " ".join(given.get(at, "").ljust(width) for at, width in enumerate(WIDTHS))
-
-
-def packed(*lines: str, name: str = f"INN26010188ZM_{MERCHANT}", bytes_more: bool = False) -> dict[str, str]:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr(name, "\r\n".join([*lines, "  "]).encode("gbk") + b" " * (bytes_more * MOST_BYTES))
-        made.writestr(f"INN26010188ZME_{MERCHANT}", b"other")
-    return {
-        "respCode": "00",
-        "fileName": "x.zip",
-        "fileContent": base64.b64encode(zlib.compress(target.getvalue())).decode(),
-    }
-
-
-async def test_a_bill(unionpay: Unionpay, channel: UnionpayChannel) -> None:
-    unionpay.answers[FILE] = packed(
-        line("AAAAAAAA01", "01", 1205, "Q1"),
-        line("REFUND01", "04", 205, "Q2", "Q1", at="0101100000", fee="C00000000001"),
-        line("UNDONE01", "31", 300, "Q3", "Q0", fee="D00000000000", at="0715100000"),
-        line(f"{NO}U1R", "04", 5, "Q4", fee="D00000000000"),
-    )
-    bill = await channel.bill(DAY)
-    assert isinstance(bill, Bill)
-    assert [(each.kind, each.attempt_id, each.number, each.amount_fen) for each in bill.trades] == [
-        ("paid", "AAAAAAAA01", "AAAAAAAA01", 1205),
-        ("fee", "AAAAAAAA01", "AAAAAAAA01", 7),
-        ("refunded", "AAAAAAAA01", "REFUND01", 205),
-        ("fee", "AAAAAAAA01", "REFUND01", -1),
-        ("refunded", "", "UNDONE01", 300),
-        ("refunded", "", f"{NO}U1", 5),
-    ]
-    assert bill.trades[4].at is None, "nobody knows of which year"
-    assert bill.trades[0].at == datetime(2025, 12, 31, 15, 5, tzinfo=UTC)
-    assert bill.trades[2].at == datetime(2026, 1, 1, 2, 0, tzinfo=UTC)
-    assert bill.flows is None
-    asked = unionpay.of(FILE)[0]
-    assert (asked["settleDate"], asked["fileType"], asked["_"]) == ("0101", "00", "/files")
-
-
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (packed(line("A", "01", 1, "Q1")[:100]), "characters"),
-        (packed(line("A", "99", 1, "Q1")), "unknown type"),
-        (packed(line("A", "01", 1, "Q1", fee="X1")), "without an amount"),
-        (packed(name="readme.txt"), "no list"),
-        (packed(bytes_more=True), "more than"),
-        ({"respCode": "00", "fileContent": "%%%"}, "not an archive"),
-        ({"respCode": "00", "fileContent": base64.b64encode(zlib.compress(b"x")).decode()}, "not an archive"),
-        (500, "http_500"),
-        ({"respCode": "00"}, "resp_00"),
-    ],
-)
-async def test_a_bill_that_is_none(unionpay: Unionpay, channel: UnionpayChannel, answer: Any, why: str) -> None:
-    unionpay.answers[FILE] = answer
-    bill = await channel.bill(DAY)
-    assert isinstance(bill, NoBill)
-    assert why in bill.reason
-    assert not bill.is_final
-
-
-async def test_no_file_is_final_only_when_the_morning_is_over(unionpay: Unionpay, books: Books, key_file: str) -> None:
-    unionpay.answers[FILE] = {"respCode": "98"}
-    day = datetime.now(UTC).date() + timedelta(days=1)
-    for hour, is_final in ((27, False), (28, True)):
-        now = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=hour)
-        channel = UnionpayChannel(config(unionpay.base_url, key_file), books.first_written, wall_s=now.timestamp)
-        assert await channel.bill(day) == NoBill(reason="resp_98", is_final=is_final)
-        await channel.stop()
-
-
-# -- setting up -----------------------------------------------------------------------------------------------------
-
-LIVE = {"environment": "live", "mer_id": "898000000000001", "base_url": "", "file_url": "",
-        "notify_url": "https://pay.example.edu.cn/x"}  # fmt: skip
-
-
-def test_a_live_account_meets_the_live_gateway(key_file: str) -> None:
-    made = config("", key_file, **LIVE)
-    assert (made.gateway_url, made.files_url) == (
-        "https://gateway.95516.com", "https://filedownload.95516.com/",
-    )  # fmt: skip
-    assert "password" not in repr(made)
-    sandbox = config("", key_file, **{**LIVE, "environment": "sandbox", "mer_id": MERCHANT})
-    assert sandbox.gateway_url == "https://gateway.test.95516.com"
-
-
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [
-        ({"code": "Union"}, "code: "),
-        ({"algorithm": "5.0.0/01"}, "algorithm: must be declared as"),
-        ({"mer_id": "1"}, "mer_id: must be fifteen"),
-        ({"mer_id": MERCHANT}, "mer_id: .* test environment"),
-        ({"environment": "sandbox"}, "mer_id: .* no merchant of the test"),
-        ({"environment": "simulator"}, "base_url: is needed"),
-        ({"base_url": "https://gateway.test.95516.com"}, "base_url: .* not a gateway of the live"),
-        ({"file_url": "http://filedownload.95516.com/"}, "file_url: must begin with https"),
-        ({"notify_url": "http://pay.example.edu.cn/x"}, "notify_url: "),
-        ({"return_url": "x"}, "return_url: "),
-        ({"life_s": 1}, "life_s: "),
-        ({"expiry_margin_s": 1}, "expiry_margin_s: "),
-        ({"limit_fen": -1}, "limit_fen: "),
-        ({"sign_pfx": "acp.pfx"}, "sign_pfx: must be an absolute path"),
-        ({"sign_pfx_password": "1"}, "sign_pfx: .* password"),
-        ({"issuers": ()}, "issuers: at least one"),
-        ({"issuers": ("cfca.cer",)}, "issuers: must be PEM text or an absolute path"),
-        ({"issuers": ("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----",)}, "issuers: is not"),
-    ],
-)
-def test_what_cannot_work_is_refused_by_name(key_file: str, changes: dict[str, Any], why: str) -> None:
-    with pytest.raises(BadSetting, match=f"^{why}"):
-        config("", key_file, **{**LIVE, **changes})
-
-
-def test_an_expired_issuer_is_refused(key_file: str) -> None:
-    old = pem(certificate("cfca", "cfca", "cfca", days=0.5))
-    with pytest.raises(BadSetting, match="^issuers: expired on"):
-        config("", key_file, **{**LIVE, "issuers": (old,)})
