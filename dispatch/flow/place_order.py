@@ -14,6 +14,8 @@ from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model import ids
 from ..model.campus import CampusSettings
+from ..model.coupon import Coupon
+from ..model.coupon_views import QuoteToStudent
 from ..model.errors import InvalidInput, NotPermitted, OutsideHours, QuoteExpired, TooMany, Unavailable
 from ..model.event import EventKind
 from ..model.money import Fen
@@ -21,7 +23,7 @@ from ..model.order import Order, OrderStatus
 from ..model.quote import Quote
 from ..model.requests import PlaceOrder, QuoteRequest
 from ..model.stop import Stop
-from ..model.views import OrderView, QuoteView
+from ..model.views import OrderView
 from ..store.unit_of_work import UnitOfWork
 from .campus_ground import CampusGround
 from .context import Context
@@ -29,7 +31,9 @@ from .make_quote import Demand, make_quote
 from .order_view import People, Viewer, order_view, quote_view
 from .origin import NOWHERE, AskedFrom, Origin
 from .payment_view import intent_id
+from .show_coupons import coupon_view
 from .tell import tell
+from .use_coupons import quoted_with, reserve_coupon
 from .wish_runner import wish_for
 
 #: One student may have this many orders waiting for their payment.
@@ -38,12 +42,17 @@ MAX_UNPAID = 5
 MAX_AHEAD = timedelta(days=3)
 
 
-async def quote_order(ctx: Context, who: Principal, request: QuoteRequest) -> QuoteView:
+async def quote_order(ctx: Context, who: Principal, request: QuoteRequest) -> QuoteToStudent:
     """What the errand would cost now and by when it would arrive."""
     ground = await ctx.grounds.get(who.campus_id)
-    demand = await ctx.store.read(who.campus_id, _demand)
-    quote, _ = make_quote(ground, request, demand, ctx.clock.now())
-    return quote_view(quote)
+
+    def read(uow: UnitOfWork) -> tuple[Quote, list[Coupon]]:
+        quote, _ = make_quote(ground, request, _demand(uow), uow.now)
+        return quoted_with(uow, who.account_id, request.coupon_id, quote), uow.coupons.usable(who.account_id)
+
+    quote, coupons = await ctx.store.read(who.campus_id, read)
+    told = msgspec.structs.asdict(quote_view(quote))
+    return QuoteToStudent(**told, coupons=[coupon_view(each) for each in coupons])
 
 
 async def place_order(
@@ -72,6 +81,7 @@ async def place_order(
         if len(unpaid) >= MAX_UNPAID:
             raise TooMany("pay or cancel the orders that wait for payment first", limit=MAX_UNPAID)
         quote, stops = make_quote(ground, request, _demand(uow), uow.now)
+        quote = quoted_with(uow, who.account_id, request.coupon_id, quote)
         if quote.total_fen != request.expected_total_fen:
             raise QuoteExpired(field="expected_total_fen", total_fen=quote.total_fen)
         order = _new_order(uow, who, request, quote, stops, ground.campus.settings)
@@ -156,6 +166,7 @@ def _open(
     uow: UnitOfWork, order: Order, ground: CampusGround, channels: tuple[str, ...], asked_from: AskedFrom
 ) -> None:
     uow.orders.insert(order)
+    subsidies = reserve_coupon(uow, order)
     expires_at = uow.now + timedelta(seconds=ground.campus.settings.unpaid_ttl_s)
     command = OpenIntent(
         id=f"open:{order.id}",
@@ -170,6 +181,7 @@ def _open(
         device_id=asked_from.device,
         ip=asked_from.place,
         challenge_token=asked_from.proof,
+        subsidies=subsidies,
     )
     uow.commands.add(command.id, order.id, "OpenIntent", msgspec.json.encode(command))
     uow.jobs.schedule("expire_unpaid", order.id, expires_at)

@@ -99,6 +99,8 @@ class QuoteRequest(Request, frozen=True, kw_only=True):
     volume_ml: VolumeMl = 0
     wait_min: Minutes = 0
     goods_cap_fen: AmountFen = 0
+    #: One of the student's own that is to be used.
+    coupon_id: IdText | None = None
     datum: DatumName = "wgs84"
 
 

@@ -38,7 +38,6 @@ from ..flow import (
 )
 from ..flow.origin import Origin
 from ..model import coupon_views as kv
-from ..flow.origin import Origin
 from ..model import credit_views as cv
 from ..model import geofence_views as gv
 from ..model import operator_views as ov
@@ -52,8 +51,8 @@ from . import queries as qs
 from . import session_routes as session
 from .guard_routes import GUARD_ROUTES
 from .money_routes import MONEY_ROUTES
-from .wallet_routes import WALLET_ROUTES, WITHDRAWAL_ROUTES
 from .route import CALLBACK_LIMIT, PHOTO_LIMIT, Accepted, Anyone, Call, Raw, Route
+from .wallet_routes import WALLET_ROUTES, WITHDRAWAL_ROUTES
 
 _PUBLIC, _SIGNED_IN = Anyone.PUBLIC, Anyone.SIGNED_IN
 _READS = (P.ORDERS_READ_OWN, P.ORDERS_READ_ANY)
@@ -156,11 +155,11 @@ ROUTES: tuple[Route, ...] = (
           "Place an order; its payment follows over the hub", request=rq.PlaceOrder, status=202, key="flow"),
     Route("GET", "/me/runners", P.ORDERS_PLACE, lambda c: wish_runner.known_runners(c.ctx, c.me), sv.KnownRunners,
           "Runners who carried for one before"),
-    Route("GET", "/orders", _READS, _orders, vw.OrderPage, "Orders, newest first", query=qs.ListOrders),
-    Route("GET", "/orders/{id}", _READS, lambda c: read_orders.order(c.ctx, c.me, c.id, c.query.datum),
     Route("GET", "/me/coupons", P.ORDERS_PLACE,
           lambda c: show_coupons.own_coupons(c.ctx, c.me, limit=c.query.limit, before=c.query.before), kv.CouponPage,
           "One's own coupons, newest first", query=qs.ListCoupons),
+    Route("GET", "/orders", _READS, _orders, vw.OrderPage, "Orders, newest first", query=qs.ListOrders),
+    Route("GET", "/orders/{id}", _READS, lambda c: read_orders.order(c.ctx, c.me, c.id, c.query.datum),
           vw.OrderView, "One order", query=qs.InDatum, party="party"),
     Route("GET", "/orders/{id}/timeline", _READS, lambda c: read_orders.timeline(c.ctx, c.me, c.id),
           vw.TimelineView, "What happened to it", party="party"),
@@ -303,7 +302,6 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", "/dispatch-rules", P.CAMPUS_MANAGE_SETTINGS,
           lambda c: set_dispatch_rules.set_dispatch_rules(c.ctx, c.me, c.body), sv.DispatchRulesView,
           "Change that", request=sr.SetDispatchRules, key="optional"),
-    Route("GET", "/geofences", P.ORDERS_READ_ANY,
     Route("PATCH", "/coupon-rules", P.CAMPUS_MANAGE_SETTINGS,
           lambda c: edit_coupon_rules.set_coupon_rules(c.ctx, c.me, c.body), kv.CouponRulesView,
           "Say what the campus gives coupons for; audited", request=kv.SetCouponRules, key="optional"),
@@ -311,6 +309,7 @@ ROUTES: tuple[Route, ...] = (
           lambda c: edit_coupon_rules.set_assurances(c.ctx, c.me, c.body), kv.AssurancesView,
           "Say which licences and insurances are shown beside the price; audited", request=kv.SetAssurances,
           key="optional"),
+    Route("GET", "/geofences", P.ORDERS_READ_ANY,
           lambda c: manage_geofences.geofences(c.ctx, c.me, c.query.datum), gv.GeofenceList,
           "The campus's geofences and who is in them", query=qs.InDatum),
     Route("POST", "/geofences", P.CAMPUS_MANAGE_SETTINGS,
@@ -334,6 +333,6 @@ ROUTES: tuple[Route, ...] = (
           lambda c: read_audit.audit(c.ctx, c.me, limit=c.query.limit, before=c.query.before), ov.AuditPage,
           "Who changed what, and why", query=qs.ListAudit),
     *MONEY_ROUTES,
-    *WITHDRAWAL_ROUTES,
     *GUARD_ROUTES,
+    *WITHDRAWAL_ROUTES,
 )  # fmt: skip

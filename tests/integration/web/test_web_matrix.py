@@ -91,6 +91,8 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "POST /accounts/{id}/roles": lambda s: {"roles": ["student"]},
     "PATCH /campus": lambda s: {"version": 0},
     "PATCH /dispatch-rules": lambda s: {"version": 0},
+    "PATCH /coupon-rules": lambda s: {"version": 0},
+    "PUT /assurances": lambda s: {"version": 0, "assurances": []},
     "POST /geofences": lambda s: s.fence,
     "PUT /geofences/{id}": lambda s: {**s.fence, "version": 0},
     "PUT /geofences/{id}/zone": lambda s: {"version": 0, "mode": "grab"},

@@ -3,6 +3,7 @@
 import { codes } from "./strings/en/codes.js";
 import { common } from "./strings/en/common.js";
 import { console } from "./strings/en/console.js";
+import { coupons } from "./strings/en/coupons.js";
 import { credit } from "./strings/en/credit.js";
 import { fences } from "./strings/en/fences.js";
 import { pay } from "./strings/en/pay.js";
@@ -18,6 +19,7 @@ export const strings = {
   ...codes,
   ...common,
   ...console,
+  ...coupons,
   ...credit,
   ...fences,
   ...pay,

@@ -3,6 +3,7 @@
 import { codes } from "./strings/zh-CN/codes.js";
 import { common } from "./strings/zh-CN/common.js";
 import { console } from "./strings/zh-CN/console.js";
+import { coupons } from "./strings/zh-CN/coupons.js";
 import { credit } from "./strings/zh-CN/credit.js";
 import { fences } from "./strings/zh-CN/fences.js";
 import { pay } from "./strings/zh-CN/pay.js";
@@ -18,6 +19,7 @@ export const strings = {
   ...codes,
   ...common,
   ...console,
+  ...coupons,
   ...credit,
   ...fences,
   ...pay,

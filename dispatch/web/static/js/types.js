@@ -25,6 +25,7 @@
  * @property {number} now_ms
  * @property {number} time_scale
  * @property {boolean} has_job_hint
+ * @property {{kind: string, title_zh: string, title_en: string, url: string, place_id: string | null}[]} assurances
  *
  * @typedef {object} OrderType
  * @property {string} code
@@ -41,6 +42,7 @@
  * @property {number} lon
  * @property {string} label
  * @property {number} floor
+ * @property {string | null} [place_id]
  * @property {string} [detail]
  *
  * @typedef {object} Order
@@ -73,6 +75,20 @@
  * @property {number} duration_s
  * @property {number} arrive_from_ms
  * @property {number} arrive_by_ms
+ * @property {number} discount_fen
+ * @property {string | null} coupon_id
+ * @property {Coupon[]} [coupons] what could be used, of a quote that was asked for
+ *
+ * @typedef {object} Coupon
+ * @property {string} id
+ * @property {"late" | "payment_failed" | "off_peak"} reason
+ * @property {number} amount_fen
+ * @property {string} payer
+ * @property {"available" | "reserved" | "used" | "expired"} state
+ * @property {string} granted_for the order that it was given for
+ * @property {number} granted_at_ms
+ * @property {number} valid_until_ms
+ * @property {string | null} order_id the order that has it
  *
  * @typedef {object} RunnerCard
  * @property {string} id

@@ -83,6 +83,7 @@ class Console {
       element: $("#money"),
       api: this.api,
       mayManage: this.session.account.permissions.includes("money.manage"),
+      maySet: this.session.account.permissions.includes("campus.manage_settings"),
       onOrder: (id) => this.choose(id, () => this.change({ tab: "trace" })),
       onToggle: () => this.paintTop(),
     });

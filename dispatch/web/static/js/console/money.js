@@ -5,6 +5,7 @@ import { askWords } from "../credit.js";
 import { onLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { toast, toastError } from "../shell.js";
+import { couponRules, couponTable } from "./money-coupons.js";
 import { alarmList, caseList, channelList, figures, itemList, refundList, runTable } from "./money-parts.js";
 
 const REFRESH_MS = 30_000;
@@ -15,15 +16,16 @@ const PARTS = {
   runs: "/money/runs",
   refunds: "/money/refunds",
   cases: "/money/risk-cases",
+  coupons: "/money/coupons",
 };
 
 export class MoneyView {
   /**
-   * @param {{element: HTMLElement, api: import("../api.js").Api, mayManage: boolean,
+   * @param {{element: HTMLElement, api: import("../api.js").Api, mayManage: boolean, maySet: boolean,
    *   onOrder: (orderId: string) => void, onToggle: () => void}} parts
    */
-  constructor({ element, api, mayManage, onOrder, onToggle }) {
-    Object.assign(this, { element, api, mayManage, onOrder, onToggle });
+  constructor({ element, api, mayManage, maySet, onOrder, onToggle }) {
+    Object.assign(this, { element, api, mayManage, maySet, onOrder, onToggle });
     /** The newest answer of each part. @type {Record<string, any>} */
     this.known = {};
     /** The run whose differences are shown. @type {{run: any, items: any[]} | null} */
@@ -103,6 +105,16 @@ export class MoneyView {
     await this.act(`/money/risk-cases/${found.id}/review`, body, t("risk.decided"));
   }
 
+  async saveRules(rules) {
+    try {
+      await this.api.patch("/coupon-rules", rules);
+      toast(t("money.coupons.saved"), { kind: "good", seconds: 3 });
+    } catch (error) {
+      toastError(error);
+    }
+    await this.load();
+  }
+
   async choose(run) {
     try {
       this.chosen = await this.api.get(`/money/runs/${run.id}`);
@@ -127,7 +139,7 @@ export class MoneyView {
 
   paintNow() {
     if (!this.isOpen) return;
-    const { overview, alarms, items, runs, refunds, cases } = this.known;
+    const { overview, alarms, items, runs, refunds, cases, coupons } = this.known;
     render(
       this.element,
       h(
@@ -161,6 +173,11 @@ export class MoneyView {
             onOrder: this.onOrder,
           }),
         ),
+      coupons &&
+        section("coupons", t("money.coupons"), [
+          couponTable(coupons, overview?.totals.subsidies_fen ?? 0),
+          this.maySet && couponRules(coupons, (rules) => this.saveRules(rules)),
+        ]),
     );
   }
 

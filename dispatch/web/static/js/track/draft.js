@@ -23,6 +23,8 @@ const RECENT_MAX = 6;
  * @property {string} contact_phone
  * @property {string | null} channel
  * @property {string | null} wish_runner_id who is asked first
+ * @property {string | null} coupon_id the one that is used
+ * @property {boolean} isWithoutCoupon the student wants to use none
  * @property {string} key idempotency key of the order as it stands
  * @property {boolean} isHeld it was sent, and the server could not be reached
  * @property {any} heldBody exactly what was sent then
@@ -44,6 +46,8 @@ export function emptyDraft(type = "") {
     contact_phone: "",
     channel: null,
     wish_runner_id: null,
+    coupon_id: null,
+    isWithoutCoupon: false,
     key: newKey(),
     isHeld: false,
     heldBody: null,
@@ -86,6 +90,7 @@ export function quoteRequest(draft, type) {
     volume_ml: type.stops.length > 1 ? draft.volume_ml : 0,
     wait_min: type.is_timed ? draft.wait_min : 0,
     goods_cap_fen: type.has_goods ? draft.goods_cap_fen : 0,
+    coupon_id: draft.coupon_id,
     stops: type.stops.map((role) => stopRequest(draft, role)),
   };
 }

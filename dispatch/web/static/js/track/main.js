@@ -9,6 +9,7 @@ import { PALE_AFTER_S, positionAge, RunnerLayer, StopLayer, WayLayer } from "../
 import { boot } from "../session.js";
 import { toast, topBar } from "../shell.js";
 import { play } from "../sounds.js";
+import { Purse } from "./coupons.js";
 import { emptyDraft, loadDraft } from "./draft.js";
 import { OrderForm } from "./order-form.js";
 import { orderList } from "./order-list.js";
@@ -53,8 +54,9 @@ class Track {
       api: this.api,
       paint: this.paint,
       refetch: () => this.refetch(),
-      hasJobHint: session.campus.has_job_hint,
+      campus: session.campus,
     });
+    this.purse = new Purse({ api: this.api, paint: this.paint });
     this.payWatch = new PayWatch({
       api: this.api,
       onPayment: (id, payment) => this.takePayment(id, payment),
@@ -87,6 +89,7 @@ class Track {
     setInterval(() => this.tick(), 1000);
     setInterval(() => this.order && UNDER_WAY.has(this.order.status) && !document.hidden && this.refetch(), REFRESH_MS);
     addEventListener("hashchange", () => this.goToAddress());
+    this.purse.load();
     await this.loadOrders();
     const draft = loadDraft();
     if (!this.goToAddress() && draft?.type) this.form.begin(draft);
@@ -131,6 +134,7 @@ class Track {
     this.ways.clear();
     this.map.fit();
     this.loadOrders();
+    this.purse.load();
   }
 
   open(order) {
@@ -172,6 +176,7 @@ class Track {
     }
     if (kind === "runner_arrived") toast(t("track.runner_there"), { kind: "good" });
     if (kind === "order_late") play("order_late");
+    if (kind === "coupon_granted") this.purse.tell(data);
     this.refetch();
   }
 
@@ -279,6 +284,7 @@ class Track {
           icon("back"),
           t("track.all_orders"),
         ),
+        this.purse.given(this.order),
         this.card.view(this.order, {
           positionAge: this.position ? positionAge(this.position.at) : null,
           isConnected: live.state === "live",
@@ -309,6 +315,7 @@ class Track {
           t("track.closed", { opens: campus.opens, closes: campus.closes }),
         ),
       orderList(running, { onOrder, title: t("track.running"), key: "running" }),
+      this.purse.list(),
       h(
         "ul",
         { class: "types", key: "types", "aria-label": t("track.what") },

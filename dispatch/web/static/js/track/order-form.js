@@ -5,6 +5,7 @@ import { h } from "../dom.js";
 import { codeText, pick, read, remember, t } from "../i18n.js";
 import { icon, typeIcon } from "../icons.js";
 import { toast, toastError } from "../shell.js";
+import { couponFor } from "./coupons.js";
 import { isQuotable, quoteRequest, rememberPlace, saveDraft } from "./draft.js";
 import { details, held, pay, where } from "./order-steps.js";
 import { PlacePicker } from "./place-picker.js";
@@ -122,8 +123,11 @@ export class OrderForm {
       if (!this.draft || JSON.stringify(quoteRequest(this.draft, this.type)) !== asked) return;
       this.quote = quote;
       this.fault = null;
+      const coupon = couponFor(this.draft, quote.coupons);
+      if (coupon !== this.draft.coupon_id) this.change({ coupon_id: coupon });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (error.code === "coupon_gone" && this.draft) return this.change({ coupon_id: null });
       this.fault = error;
       if (!error.isOutage) this.quote = null;
     }
@@ -141,6 +145,7 @@ export class OrderForm {
     // Held: the very same request again, since the server may have taken it and only its answer was lost.
     const body = draft.heldBody ?? {
       ...quoteRequest(draft, type),
+      coupon_id: this.quote.coupon_id,
       description: this.describe(),
       expected_total_fen: this.quote.total_fen,
       channel: draft.channel,
@@ -171,6 +176,7 @@ export class OrderForm {
     this.fault = error;
     // What was refused and then changed is another request.
     this.release();
+    if (error.code === "coupon_gone") this.draft.coupon_id = null;
     toastError(error);
     this.askPriceSoon();
   }

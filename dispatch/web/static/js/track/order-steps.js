@@ -4,6 +4,8 @@ import { h } from "../dom.js";
 import { clockTime, distance, pick, t, volume, weight, yuan } from "../i18n.js";
 import { icon } from "../icons.js";
 import { againWith } from "./again.js";
+import { assurances } from "./assurances.js";
+import { couponChoice } from "./coupons.js";
 import { isQuotable, isSamePlace } from "./draft.js";
 
 /** @typedef {import("./order-form.js").OrderForm} OrderForm */
@@ -268,6 +270,7 @@ export function pay(form) {
       h("li", { class: "stop" }, icon("list"), h("span", {}, form.describe())),
     ),
     price(form),
+    couponChoice(form),
     againWith(form),
     h(
       "fieldset",
@@ -291,6 +294,10 @@ export function pay(form) {
       ),
     ),
     h("p", { class: "note" }, icon("shield"), t("pay.escrow")),
+    assurances(
+      form.session.campus,
+      type.stops.map((role) => draft.stops[role]?.place_id),
+    ),
     h("p", { class: "hint" }, icon("info"), t("pay.safety")),
     h(
       "button",

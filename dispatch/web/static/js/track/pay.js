@@ -5,6 +5,7 @@ import { codeText, countdown, pick, remember, t, yuan } from "../i18n.js";
 import { icon } from "../icons.js";
 import { realSecondsUntil } from "../clock.js";
 import { toastError } from "../shell.js";
+import { assurances } from "./assurances.js";
 import { payWith } from "./pay-kinds.js";
 import { familyOf, jobHint, offline, reasonText, riskCard } from "./pay-trouble.js";
 
@@ -19,9 +20,10 @@ export function isOpen(order) {
 }
 
 export class PayCard {
-  /** @param {{api: import("../api.js").Api, paint: () => void, refetch: () => void, hasJobHint: boolean}} parts */
-  constructor({ api, paint, refetch, hasJobHint }) {
-    Object.assign(this, { api, paint, refetch, hasJobHint });
+  /** @param {{api: import("../api.js").Api, paint: () => void, refetch: () => void,
+   *   campus: import("../types.js").Campus}} parts */
+  constructor({ api, paint, refetch, campus }) {
+    Object.assign(this, { api, paint, refetch, campus });
     this.isBusy = false;
     this.isReached = true;
     /** Why the wallet said no; the credential can still be paid. @type {string | null} */
@@ -114,8 +116,12 @@ export class PayCard {
       payment.risk && state !== "success" && this.risk(order, payment),
       isPayable && (payment.kind === "sandbox" ? this.cashier(payment) : this.provider(order, payment)),
       OPEN.has(state) && !payment.risk && expiry(payment),
-      this.hasJobHint && this.isShort(payment) && jobHint(),
+      this.campus.has_job_hint && this.isShort(payment) && jobHint(),
       (state === "failed" || OPEN.has(state)) && !payment.risk && this.otherWays(order, payment),
+      assurances(
+        this.campus,
+        order.stops.map((stop) => stop.place_id),
+      ),
       h("p", { class: "hint" }, icon("shield"), t("pay.safety")),
     );
   }

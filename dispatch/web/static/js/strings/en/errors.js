@@ -16,6 +16,7 @@ export const errors = {
   "error.idempotency_key_reused": "This was sent before with other content.",
   "error.outside_area": "That place is outside the service area.",
   "error.outside_hours": "The service is closed at this hour.",
+  "error.coupon_gone": "This coupon cannot be used any more. Look at the price again.",
   "error.quote_expired": "The price has changed. Look at the new one.",
   "error.payment_declined": "The payment was declined.",
   "error.wrong_pin": "That is not the student's code.",

@@ -16,6 +16,7 @@ export const errors = {
   "error.idempotency_key_reused": "之前用别的内容提交过。",
   "error.outside_area": "这个地点超出服务范围。",
   "error.outside_hours": "现在不在服务时间。",
+  "error.coupon_gone": "该优惠券已不可用，请重新确认价格。",
   "error.quote_expired": "价格有变化，请看新价格。",
   "error.payment_declined": "支付被拒绝。",
   "error.wrong_pin": "收货码不对。",
