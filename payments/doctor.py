@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from payments.assembly import certificates_of, guards_of, vault_of
-from payments.channel_settings import ChannelSetting
+from payments.channel_settings import ChannelSetting, variable_of
 from payments.channels.signing_keys import EXPIRES_SOON_DAYS
 from payments.settings import Settings, SettingsError, read_settings, variables
 from payments.store.migrations import MIGRATIONS
@@ -111,7 +111,15 @@ def _channels(settings: Settings) -> Iterator[Finding]:
             en=f"{settings.environment}, {ids}, {algorithm}, {gateway}, limit {limit} yuan",
             zh=f"{settings.environment}，{ids}，算法 {algorithm}，网关 {gateway}，单笔限额 {limit} 元",
         )
-        if shape := _legal_shape(each):
+        if _field(each, "parts_paid_by") == "nobody":
+            variable = variable_of(each.code, "parts_paid_by")
+            yield Finding(
+                check=each.code,
+                level="warn",
+                en=f"is not offered: nobody pays the parts of an order; {variable} names who does by your contract",
+                zh=f"不会提供给用户：没有约定由谁支付各方分成，请按合同设置 {variable}",
+            )
+        elif shape := _legal_shape(each):
             yield Finding(check=each.code, level="ok", en=f"runners' pay {shape}", zh=f"骑手收款方式 {shape}")
 
 

@@ -2,7 +2,7 @@
 
 Several processes may drive at once. A lease keeps them apart; when one stalls beyond its lease, the table of moves and
 the compare-and-sets discard whatever comes too late, and it lets go. A slow call holds up nobody: what is due is taken
-on while others still wait for an answer.
+on while others still wait for an answer, payers who have nothing to pay with yet first.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from payments.books.booking import Booking, NewId
 from payments.channels.base import Channel
 from payments.failover import Close, Query
 from payments.health import Health
+from payments.lanes import Lanes
 from payments.outcomes import MoneyAnswer, NotIssued, QueryAnswer, Receiver, SplitAnswer, Unknown
 from payments.steps import Answer, Call, Create, Planned, Steps, operation_of
 from payments.store.rows import Instruction
@@ -35,9 +36,6 @@ LEASE_S = 15.0
 #: waits for one longer than for both.
 CALL_S = 5.0
 CREATE_S = 1.6
-#: How many things are under way at once, and how many are taken from the queue at a time.
-MOST_AT_ONCE = 128
-BATCH = 64
 #: Real seconds that a pass waits for what it began before it looks for more.
 PASS_S = 0.05
 #: Calls for one intent in one go; then others have their turn.
@@ -74,54 +72,48 @@ class Driver:
         self.health = Health(shapes, monotonic_s)
         lease = timedelta(seconds=LEASE_S / max(real_s(1.0), 1e-9))
         self._steps = Steps(shapes, now, new_id, self._is_passed_over, lease)
-        self._running: set[asyncio.Task[None]] = set()
+        self._lanes = Lanes()
 
     async def work(self) -> int:
         """Take on what is due and wait a moment for it; how many things were under way. What ended in this pass may
         have made others due, so 0 means that there was nothing to do at all."""
-        before = len(self._running)
-        await self._take_on(min(BATCH, MOST_AT_ONCE - before))
-        under_way = len(self._running)
-        if self._running:
-            await asyncio.wait(self._running, timeout=PASS_S)
-        return max(before, under_way)
+        before = len(self._lanes.running)
+        await self._take_on()
+        running = self._lanes.running
+        if running:
+            await asyncio.wait(running, timeout=PASS_S)
+        return max(before, len(running))
 
     async def stop(self) -> None:
         """Give up what is under way: its leases run out, and whoever drives next goes on from the rows."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._lanes.stop()
 
-    async def _take_on(self, limit: int) -> None:
-        now = self._now()
-        until = now + self._steps.lease
+    async def _take_on(self) -> None:
+        now, lanes = self._now(), self._lanes
+        until, crowded = now + self._steps.lease, lanes.crowded
 
-        def take(uow: UnitOfWork) -> tuple[list[str], list[str]]:
-            intents = uow.intents.lease_due(now, until, limit)
-            return intents, uow.instructions.lease_due(now, until, limit - len(intents))
+        def look(uow: UnitOfWork) -> tuple[list[str], list[str], list[str]]:
+            return (
+                uow.intents.due_new(now, lanes.room("new")),
+                uow.intents.due_asked(now, lanes.room("asked"), crowded),
+                uow.instructions.due(now, lanes.room("told"), crowded),
+            )
 
         # Looking first costs a writer nothing when nothing is due.
-        if limit <= 0 or not await self._store.read(
-            lambda uow: uow.intents.is_any_due(now) or uow.instructions.is_any_due(now)
-        ):
+        new, asked, told = await self._store.read(look)
+        if not (new or asked or told):
             return
+
+        def take(uow: UnitOfWork) -> tuple[set[str], set[str]]:
+            return uow.intents.lease([*new, *asked], now, until), uow.instructions.lease(told, now, until)
+
         intents, instructions = await self._store.run(take)
-        for name in intents:
-            self._begin(name, self.drive_intent(name, until))
-        for name in instructions:
-            self._begin(name, self.drive_instruction(name))
-
-    def _begin(self, name: str, driving: Awaitable[None]) -> None:
-        async def guarded() -> None:
-            try:
-                await driving
-            except Exception:
-                # One intent's bug must not stop the others; its lease runs out and it is tried again.
-                log.exception("payments could not drive %s", name)
-
-        task = asyncio.create_task(guarded(), name=f"payments {name}")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        for name in (name for name in new if name in intents):
+            lanes.begin("new", name, self.drive_intent(name, until))
+        for name in (name for name in asked if name in intents):
+            lanes.begin("asked", name, self.drive_intent(name, until))
+        for name in (name for name in told if name in instructions):
+            lanes.begin("told", name, self.drive_instruction(name))
 
     # -- intents --------------------------------------------------------------------------------------------------
 
@@ -151,7 +143,11 @@ class Driver:
         answer: Answer | None = None
         try:
             async with asyncio.timeout(CREATE_S if operation == "create" else CALL_S):
-                answer = await self._ask(channel, call)
+                if isinstance(call, Create):
+                    answer = await self._ask(channel, call)
+                else:
+                    with self._lanes.asking(shape.code):
+                        answer = await self._ask(channel, call)
         except TimeoutError:
             answer = _no_answer(call, is_debit=shape.is_direct_debit)
         finally:
@@ -176,7 +172,8 @@ class Driver:
 
     def is_healthy(self, code: str) -> bool:
         """Whether new orders go to this channel."""
-        return self._channels[code].is_available and not self.health.is_open(code)
+        channel = self._channels[code]
+        return channel.is_available and channel.shape.can_split and not self.health.is_open(code)
 
     # -- instructions ---------------------------------------------------------------------------------------------
 
@@ -204,8 +201,9 @@ class Driver:
         number = self.health.begin(order.channel, order.kind)
         answer: SplitAnswer | MoneyAnswer | None = None
         try:
-            async with asyncio.timeout(CALL_S):
-                answer = await instruct.tell_institution(channel, order, payee, later)
+            with self._lanes.asking(order.channel):
+                async with asyncio.timeout(CALL_S):
+                    answer = await instruct.tell_institution(channel, order, payee, later)
         except TimeoutError:
             answer = instruct.no_answer(order)
         finally:

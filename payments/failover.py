@@ -199,8 +199,9 @@ def _next_attempt(
 
 
 def takes(shape: Capabilities, amount_fen: Fen) -> bool:
-    """Whether one order of this amount is within the channel's limit."""
-    return shape.limit_fen is None or amount_fen <= shape.limit_fen
+    """Whether one order of this amount is within the channel's limit, and somebody pays its parts: every order is in
+    escrow."""
+    return shape.can_split and (shape.limit_fen is None or amount_fen <= shape.limit_fen)
 
 
 def _tend_live(intent: Intent, attempt: Attempt, shape: Capabilities, now: datetime) -> Step:

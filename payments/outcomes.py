@@ -31,8 +31,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     expiry_max_s: float = 7200.0
     #: How long after a credential's expiry (or a debit's call) the provider may still turn it into money.
     expiry_margin_s: float = 60.0
-    #: Whether it pays receivers out of a hold. One that does not takes an order in escrow only where its contract names
-    #: who pays the runner.
+    #: Whether it pays receivers out of a hold, or else its contract names who does. One that does not is not offered:
+    #: every order is in escrow.
     can_split: bool = True
     #: Whether a runner's part may stay in its hold when the others are paid out of it. Where all of a settlement is
     #: taken by one call, it is paid at once.
@@ -53,6 +53,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     limit_fen: Fen | None = None
     #: What it must know of the payer, as keys of ``OrderToCreate.payer``: ``openid``, ``client_ip``, ``auth_code`` …
     needs: tuple[str, ...] = ()
+    #: How a payer gives what it needs: at a page of the provider's that knows them (``page``), by hand (``token``), or
+    #: in no way that this channel knows of.
+    binding: Literal["", "page", "token"] = ""
 
     @property
     def is_fenceable(self) -> bool:

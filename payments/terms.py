@@ -15,7 +15,7 @@ DAY_S = 86_400.0
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """The terms of one payments instance. A channel that cannot split pays at once, by its contract, whatever is set.
+    """The terms of one payments instance. A channel that takes all parts by one call pays at once, whatever is set.
 
     ``pay_within_s``: of what an institution holds for ``hold_lives_s``, runners are paid this long after the payment.
     """

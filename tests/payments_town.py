@@ -19,7 +19,7 @@ from aiohttp import ClientSession, web
 from payments.account import Withdraw
 from payments.assembly import AssembledPayments, assemble
 from payments.books.checks import check_ledger
-from payments.port import AnyEvent, IntentView, OpenIntent, Refund, Refunded, Settle, Share
+from payments.port import AnyEvent, IntentView, OpenIntent, Paid, Refund, Refunded, Release, Settle, Share
 from payments.reconcile.business_day import CHINA, at_clock
 from payments.reconcile.run import RUN_AT
 from payments.reconcile.view import ReconciliationView
@@ -204,8 +204,6 @@ class Town:
 
     async def paid(self, *channels: str, fen: int = AMOUNT_FEN) -> str:
         """An order whose money is held; its intent."""
-        from payments.port import Paid
-
         intent = await self.open(*channels, fen=fen)
         if not self.payments._shapes[channels[0]].is_direct_debit:
             assert await self.pay(await self.till(intent)) == "paid"
@@ -214,6 +212,9 @@ class Town:
 
     async def settle(self, intent: str, *shares: Share) -> None:
         await self.payments.submit(Settle(id=f"settle_{intent}", intent_id=intent, shares=shares, at=self.now()))
+
+    async def release(self, intent: str) -> None:
+        await self.payments.submit(Release(id=f"release_{intent}", intent_id=intent, reason="nobody came"))
 
     async def refund(self, intent: str, name: str, fen: int) -> Refunded:
         """Give so much back, until it is."""
@@ -280,8 +281,9 @@ def _variables(house: House, folder: Path, url: str, codes: Sequence[str], more:
     found = {"PAYMENTS_CHANNELS": ",".join(codes), "PAYMENTS_DATA_DIR": str(folder / "payments")}
     for code in codes:
         kind, fields = CHANNELS[code]
+        mchid = house.settings()[kind].get("mchid", "")
         for name, value in {"NOTIFY_URL": f"{url}/{code}", **fields, **_fields_of(more, code, kind)}.items():
-            found[f"PAYMENTS_{code.upper()}_{name}"] = value
+            found[f"PAYMENTS_{code.upper()}_{name}"] = value.replace("$mchid", mchid)
     return found
 
 

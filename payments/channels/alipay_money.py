@@ -9,6 +9,7 @@ from typing import Any
 
 from payments.channels.alipay_config import AlipayConfig
 from payments.channels.alipay_gateway import AlipayGateway, Answer
+from payments.channels.alipay_notices import FINISH
 from payments.channels.china import fen_of_yuan
 from payments.money import Fen, yuan
 from payments.outcomes import MoneyAnswer, Receiver, ReceiverOutcome, SplitAnswer
@@ -180,12 +181,12 @@ class AlipayMoney:
     async def _finish(self, attempt_id: str, trade_no: str) -> str | None:
         """Unfreeze what is left for the merchant; why not, or None. Its number is the order's: once for each."""
         content = {
-            "out_request_no": f"{attempt_id}F1",
+            "out_request_no": f"{attempt_id}{FINISH}",
             "trade_no": trade_no,
             "extend_params": {"royalty_finish": "true"},
         }
         answer = await self._gateway.call(
-            "alipay.trade.order.settle", content, operation="unfreeze", subject=f"{attempt_id}F1"
+            "alipay.trade.order.settle", content, operation="unfreeze", subject=f"{attempt_id}{FINISH}"
         )
         return None if answer.verdict == "ok" or _is_finished_already(answer) else answer.reason
 

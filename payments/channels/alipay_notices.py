@@ -91,6 +91,9 @@ def _freeze(config: AlipayConfig, params: dict[str, str]) -> Notice:
     return PaidNotice(notice_id=notice_id, attempt_id=number, amount_fen=amount_fen, transaction_id=params["auth_no"])
 
 
+#: What the number of the end of splitting has behind the order's: it is part of a split, no instruction of its own.
+FINISH = "F1"
+
 #: Messages about our own instructions, and where they carry its number.
 _NUMBER_IN = {
     "alipay.trade.order.settle.notify": "out_request_no",
@@ -106,6 +109,6 @@ def _message(params: dict[str, str]) -> Notice:
     except msgspec.DecodeError:
         return BadNotice("biz_content: not JSON")
     number = content.get(_NUMBER_IN.get(method, ""))
-    if isinstance(number, str) and number:
+    if isinstance(number, str) and number and not number.endswith(FINISH):
         return MoneyNotice(notice_id=params["notify_id"], number=number)
     return OtherNotice(notice_id=params["notify_id"], what=method)

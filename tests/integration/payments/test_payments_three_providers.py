@@ -300,6 +300,7 @@ async def test_a_debit_without_an_answer_is_asked_about_and_reversed_before_anyt
             notify_url="http://127.0.0.1/callbacks/campus_card",
             algorithm="HMAC-SHA256",
             secret="a secret of the tests, of 32 bytes or more",
+            parts_paid_by="merchant",
         )
         async with running(House(tmp_path, CampusCardChannel(config), {CARD_TOKEN: "card-1"})) as house:
             number = await house.open()
