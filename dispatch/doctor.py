@@ -29,6 +29,7 @@ from dispatch.live.connect import connect
 from dispatch.parts import store_of
 from dispatch.settings import Settings
 from dispatch.store.store import Store
+from payments.terms_settings import in_words
 
 GIB = 2**30
 NETWORK_DEADLINE_S = 5.0
@@ -323,11 +324,12 @@ async def _channels(settings: Settings) -> list[Finding]:
     if settings.payments_url:
         return [Finding("channels", Level.OK, f"payments run in a process of their own, at {settings.payments_url}")]
     names = ", ".join(settings.channel_names)
+    payout = Finding("payout", Level.OK, in_words(settings.terms)[0])
     if settings.is_sandbox_only:
-        return [Finding("channels", Level.WARN, f"{names}: no real money moves", "fine for a trial")]
+        return [Finding("channels", Level.WARN, f"{names}: no real money moves", "fine for a trial"), payout]
     if not settings.may_move_money:
-        return [Finding("channels", Level.WARN, f"{names}: rehearsed, no real money moves", "fine for a trial")]
-    return [Finding("channels", Level.OK, names, "look at `python -m payments doctor` too")]
+        return [Finding("channels", Level.WARN, f"{names}: rehearsed, no real money moves", "fine for a trial"), payout]
+    return [Finding("channels", Level.OK, names, "look at `python -m payments doctor` too"), payout]
 
 
 async def _limits(settings: Settings) -> list[Finding]:

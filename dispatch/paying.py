@@ -74,6 +74,8 @@ def paying_of(
     shapes = [each for each in DEFAULT_SHAPES if each.code in settings.channels]
     shapes.sort(key=lambda each: settings.channels.index(each.code))
     # Its books stand apart from ours, as a real institution's do.
-    sandboxed = SandboxedPayments(url, bank_url, clock.now, new_id, keys.sandbox_key, clock.real_s, shapes)
+    sandboxed = SandboxedPayments(
+        url, bank_url, clock.now, new_id, keys.sandbox_key, clock.real_s, shapes, terms=settings.terms
+    )
     sandboxed.guard(guards_of(settings.guarded, send_code, rules=rules, pace=clock.rate))
     return Paying(sandboxed, sandboxed.bank)

@@ -18,6 +18,8 @@ from dispatch.clock import ScaledClock, real_clock
 from dispatch.ticks.variant import parse_variant
 from payments import settings as payments_settings
 from payments.guards.second_factor_act import Thresholds
+from payments.terms import Terms
+from payments.terms_settings import TERM_SETTINGS, read_terms, told_terms
 
 ROLES = ("web", "planner", "jobs")
 # Channels where no real money moves: only these may run in a demo or in scaled time.
@@ -181,6 +183,8 @@ class Settings:
 
     #: Payments with channels of their own (PAYMENTS_CHANNELS and what belongs to it); None: the demonstration's.
     payments: payments_settings.Settings | None = None
+    #: When runners are paid and under which limits, in this server.
+    terms: Terms = Terms()
 
     def clock(self) -> ScaledClock:
         """The clock that all processes of this server share."""
@@ -306,13 +310,17 @@ def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         except ValueError as fault:
             shown = "(hidden)" if name.endswith("_URL") and "@" in text else repr(text)
             faults.append(f"{name}={shown}: {fault}")
+    terms, more = read_terms(told)
+    faults += more
     if not faults:
-        settings = Settings(**given)
+        settings = Settings(**given, terms=terms)
         try:
             settings = replace(settings, payments=_payments(settings, told))
         except payments_settings.SettingsError as error:
             faults = error.faults
         faults += settings.contradictions()
+        if settings.payments_url:
+            faults += [f"{each}: is a setting of the payments process, not of this one" for each in told_terms(told)]
     if faults:
         raise SettingsError(faults)
     return settings
@@ -359,6 +367,8 @@ def example_env() -> str:
             continue
         default = each.default if each.default is not MISSING else _MADE[each.name]
         lines += ["", f"# {each.metadata['about']}", f"#{each.metadata['env']}={_as_text(default)}"]
+    for term in TERM_SETTINGS:
+        lines += ["", f"# {term.about}", f"#{term.variable}={term.default}"]
     return "\n".join(lines) + "\n"
 
 

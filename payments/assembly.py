@@ -136,6 +136,7 @@ def assemble(
         channels,
         real_s,
         exchanges=exchanges,
+        terms=settings.terms,
         upkeep=UpkeepConfig(
             hours=always(settings.hours()),
             certificates=tuple(certificates_of(settings.channels)),

@@ -19,6 +19,7 @@ from payments.channels.signing_keys import EXPIRES_SOON_DAYS
 from payments.settings import Settings, SettingsError, read_settings, variables
 from payments.store.migrations import MIGRATIONS
 from payments.store.unit_of_work import SCHEMA, Store
+from payments.terms_settings import in_words
 
 Level = Literal["ok", "warn", "fail"]
 _SIGNS: dict[Level, str] = {"ok": "✓", "warn": "!", "fail": "✗"}
@@ -121,6 +122,11 @@ def _channels(settings: Settings) -> Iterator[Finding]:
             )
         elif shape := _legal_shape(each):
             yield Finding(check=each.code, level="ok", en=f"runners' pay {shape}", zh=f"骑手收款方式 {shape}")
+
+
+def _payout(settings: Settings) -> Iterator[Finding]:
+    en, zh = in_words(settings.terms)
+    yield Finding(check="payout", level="ok", en=en, zh=zh)
 
 
 def _legal_shape(each: ChannelSetting) -> str:
@@ -254,6 +260,7 @@ def _user(settings: Settings) -> Iterator[Finding]:
 
 _CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "channels": _channels,
+    "payout": _payout,
     "certificates": _certificates,
     "secrets": _secrets,
     "guards": _guards,

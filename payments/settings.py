@@ -28,6 +28,8 @@ from payments.guards.risk import RuleBook, read_rules
 from payments.guards.second_factor_act import Thresholds
 from payments.key_files import make_keys, read_keys, read_secret
 from payments.service.internal_signing import LOOPBACK
+from payments.terms import Terms
+from payments.terms_settings import TERM_SETTINGS, read_terms
 from payments.upkeep.alarms import ServiceHours
 from payments.upkeep.service_hours import read_hours
 from payments.upkeep.webhook import WebhookConfig
@@ -150,6 +152,8 @@ class Settings:
     webhook_secret_file: Path | None = _setting("WEBHOOK_SECRET_FILE", _path, None, "signs them")
     log_level: str = _setting("LOG_LEVEL", _one_of(*LEVELS), "info", "least important message; debug is not for live")
     channels: tuple[ChannelSetting, ...] = ()
+    #: When money leaves and under which limits; its variables are in ``terms_settings``.
+    terms: Terms = Terms()
 
     def __repr__(self) -> str:
         return f"Settings({self.environment}, {', '.join(self.channel_names)})"
@@ -258,6 +262,8 @@ def variables() -> str:
     lines = ["# Settings of payments. A variable of the environment wins over this file."]
     for variable, about, _ in setting_fields():
         lines += ["", f"# {about}", f"#{variable}="]
+    for each in TERM_SETTINGS:
+        lines += ["", f"# {each.about}", f"#{each.variable}={each.default}"]
     for kind in KINDS:
         if names := sorted(field_names(kind) - {"CODE", "ENVIRONMENT"}):
             lines += ["", f"# Channels of the kind {kind}; _FILE behind a name: from a file"]
@@ -279,9 +285,10 @@ def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
             given[each.name] = each.metadata["read"](text)
         except ValueError as fault:
             faults.append(f"{each.metadata['env']}: {fault}")
+    given["terms"], wrong_terms = read_terms(told)
     settings = Settings(**given)
     channels, more = _read_channels(settings, told)
-    faults += more + _unknown(settings, told)
+    faults += wrong_terms + more + _unknown(settings, told)
     if not faults:
         settings = Settings(**given, channels=tuple(channels))
         faults = list(settings.contradictions())
@@ -312,7 +319,7 @@ def gather_environ(environ: Mapping[str, str], env_file: Path | None) -> dict[st
 
 def _unknown(settings: Settings, told: Mapping[str, str]) -> list[str]:
     """Variables that begin as ours and say nothing: a slip of the pen must not be silent."""
-    known = {variable for variable, _, _ in setting_fields()}
+    known = {variable for variable, _, _ in setting_fields()} | {each.variable for each in TERM_SETTINGS}
     # A kind that is not used now may stay set up.
     for of, kind in {
         **{kind: kind for kind in KINDS},

@@ -36,6 +36,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("least_withdrawal_fen", "most_withdrawn_per_day_fen", "most_withdrawals_per_day"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: at least 1")
+        if self.least_withdrawal_fen > self.most_withdrawn_per_day_fen:
+            raise ValueError("least_withdrawal_fen: at most most_withdrawn_per_day_fen")
         if self.review_above_fen < 0:
             raise ValueError("review_above_fen: not below 0")
         if not 0 < self.pay_within_s < self.hold_lives_s:
