@@ -25,9 +25,9 @@ from payments.reconcile.run import RUN_AT
 from payments.reconcile.view import ReconciliationView
 from payments.settings import read_settings
 from payments.simulator.__main__ import as_variables
-from payments.simulator.books import OrderBook
 from payments.simulator.channels import builders
 from payments.simulator.house import House, Plan
+from payments.simulator.order_book import OrderBook
 from tests.simulator_channels import keys_of_all
 from tests.simulator_house import running, wrong
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from payments.simulator.books import OrderBook
+from payments.simulator.order_book import OrderBook
 from tests.simulator_house import Caller
 
 NOWHERE = "http://127.0.0.1:1/notify"

@@ -26,9 +26,9 @@ from payments.channels.wechat import WechatChannel
 from payments.channels.wechat_config import SceneReport, WechatConfig
 from payments.money import Fen
 from payments.outcomes import BadNotice, Issued, MoneyAnswer, OrderToCreate, PaidNotice
-from payments.simulator.books import OrderBook
 from payments.simulator.channels import builders
 from payments.simulator.house import House, Plan
+from payments.simulator.order_book import OrderBook
 from tests.simulator_house import Merchant, admin, running, until
 
 PAYER = {"openid": "oStudent", "client_ip": "203.0.113.9", "contract_id": "CONTRACT1", "campus_card_token": "CARD1"}

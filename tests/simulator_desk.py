@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from payments.simulator import events
-from payments.simulator.books import Books, OrderBook
+from payments.simulator.books import Books
 from payments.simulator.desk import Desk
 from payments.simulator.events import OrderKey, Part
 from payments.simulator.faults import FaultPlan, read
 from payments.simulator.journal import Journal
+from payments.simulator.order_book import OrderBook
 
 START = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 HOUSE, SHOP = "wechat", "1900000001"

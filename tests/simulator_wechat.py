@@ -12,8 +12,8 @@ from payments.channels.wechat import WechatChannel
 from payments.channels.wechat_config import SceneReport, WechatConfig
 from payments.money import Fen
 from payments.outcomes import Issued, OrderToCreate, Receiver
-from payments.simulator.books import OrderBook
 from payments.simulator.house import House, Plan
+from payments.simulator.order_book import OrderBook
 from tests.simulator_house import Merchant, merchant_server, running, state_with_keys, until
 
 OPENID = "oStudent"

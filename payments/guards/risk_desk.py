@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from payments.books.booking import Booking
+from payments.guards.judge import judge, wants
 from payments.guards.risk import (
     HISTORY_DAYS,
     Challenge,
@@ -20,8 +21,6 @@ from payments.guards.risk import (
     RuleBook,
     Standing,
     Verdict,
-    judge,
-    wants,
 )
 from payments.guards.second_factor import SecondFactor
 from payments.guards.second_factor_act import Act, GivenCode

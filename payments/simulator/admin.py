@@ -10,9 +10,9 @@ import msgspec
 from aiohttp import web
 
 from payments.simulator import views
-from payments.simulator.books import OrderBook
 from payments.simulator.events import OrderKey
 from payments.simulator.faults import MEANINGS, OPERATIONS, BadFault, Fault, Rule, read
+from payments.simulator.order_book import OrderBook
 from payments.simulator.people import Habits
 
 if TYPE_CHECKING:

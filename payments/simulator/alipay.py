@@ -13,8 +13,8 @@ from payments.simulator.alipay_money import Money, RefundQuery, Settle, SettleQu
 from payments.simulator.alipay_notices import Notices
 from payments.simulator.alipay_orders import PAGES, Orders, Subject
 from payments.simulator.alipay_words import Denied, denied, page, parsed
-from payments.simulator.books import NoticeBook, OrderBook
 from payments.simulator.events import AnyEvent, NoticeQueued
+from payments.simulator.order_book import NoticeBook, OrderBook
 from payments.simulator.protocol import Answer, Asked, Call, Letter, Room, Twist
 
 MINUTE, HOUR = 60, 3600

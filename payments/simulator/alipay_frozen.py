@@ -11,9 +11,9 @@ from payments.simulator import events
 from payments.simulator.alipay_account import INSTITUTION, Account
 from payments.simulator.alipay_orders import FREEZE, buyer_id
 from payments.simulator.alipay_words import Denied, fen, parsed, refused, said
-from payments.simulator.books import OrderBook, RefundBook
 from payments.simulator.desk import Desk, Refusal
 from payments.simulator.events import OrderKey, Part
+from payments.simulator.order_book import OrderBook, RefundBook
 from payments.simulator.protocol import Answer
 
 #: The books' word for a trade that frozen money became.

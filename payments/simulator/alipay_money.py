@@ -12,9 +12,9 @@ from payments.simulator import events
 from payments.simulator.alipay_account import INSTITUTION, Account
 from payments.simulator.alipay_orders import Orders, Subject, buyer_id
 from payments.simulator.alipay_words import Denied, fen, parsed, refused, said
-from payments.simulator.books import OrderBook, RefundBook, SplitBook, TransferBook
 from payments.simulator.desk import Desk, Refusal
 from payments.simulator.events import OrderKey, Part
+from payments.simulator.order_book import OrderBook, RefundBook, SplitBook, TransferBook
 from payments.simulator.protocol import Answer
 
 _BINDINGS_AT_ONCE = 20

@@ -16,9 +16,9 @@ from payments.simulator.alipay_account import INSTITUTION, Account
 from payments.simulator.alipay_frozen import FrozenMoney
 from payments.simulator.alipay_money import Money, refund_number
 from payments.simulator.alipay_orders import FREEZE, Orders, buyer_id
-from payments.simulator.books import NoticeBook, OrderBook
 from payments.simulator.desk import Desk
 from payments.simulator.events import AnyEvent, NoticeQueued, OrderKey
+from payments.simulator.order_book import NoticeBook, OrderBook
 from payments.simulator.protocol import Letter, Twist
 
 #: Kinds of notices; those of the newer kind are named by the method that they are.

@@ -14,9 +14,9 @@ from payments.money import yuan
 from payments.simulator import events
 from payments.simulator.alipay_account import INSTITUTION, Account
 from payments.simulator.alipay_words import Denied, fen, moment, moved, parsed, refused, said, span
-from payments.simulator.books import OrderBook
 from payments.simulator.desk import HELD_BY_PAYER, Desk, Refusal
 from payments.simulator.events import OrderKey
+from payments.simulator.order_book import OrderBook
 from payments.simulator.protocol import Answer
 
 #: How long a code and a trade can be paid when the merchant does not say.

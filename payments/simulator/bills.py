@@ -8,7 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from payments.simulator.books import OPENING_BALANCE_FEN, Books, OrderBook, RefundBook, SplitBook
+from payments.simulator.books import OPENING_BALANCE_FEN, Books
+from payments.simulator.order_book import OrderBook, RefundBook, SplitBook
 
 FlowKind = Literal["paid", "refunded", "split", "taken_back", "transferred", "transfer_failed"]
 

@@ -12,10 +12,10 @@ import msgspec
 from payments.channels import campus_card_words as words
 from payments.channels.china import BEIJING
 from payments.simulator import bills, events
-from payments.simulator.books import NoticeBook, OrderBook
 from payments.simulator.campus_card_account import INSTITUTION, PREFIX, Account
 from payments.simulator.desk import Refusal
 from payments.simulator.events import AnyEvent, NoticeQueued, OrderKey
+from payments.simulator.order_book import NoticeBook, OrderBook
 from payments.simulator.protocol import Answer, Asked, Call, Letter, Room, Twist
 
 MINUTE, HOUR = 60, 3600

@@ -9,22 +9,11 @@ from typing import Literal
 import msgspec
 
 from payments.simulator import events, rules
-from payments.simulator.books import (
-    MAX_CONTRACTS,
-    MAX_ORDERS,
-    MAX_RECEIVERS,
-    MAX_TRANSFERS,
-    Books,
-    ContractBook,
-    OrderBook,
-    RefundBook,
-    ReturnBook,
-    SplitBook,
-    TransferBook,
-)
+from payments.simulator.books import MAX_CONTRACTS, MAX_ORDERS, MAX_RECEIVERS, MAX_TRANSFERS, Books
 from payments.simulator.clock import Clock
 from payments.simulator.events import OrderKey, Part
 from payments.simulator.faults import Fault, FaultName, FaultPlan
+from payments.simulator.order_book import ContractBook, OrderBook, RefundBook, ReturnBook, SplitBook, TransferBook
 from payments.simulator.rules import FROZEN_AT_MOST, WORK_S, PayResult
 from payments.simulator.rules import Refusal as Refusal
 
@@ -66,7 +55,7 @@ class Desk:
                 return Refusal("full")
             self.books.book(opened)
             return self.books.orders[opened.key]
-        if _essence(order.opened) != _essence(opened):
+        if rules.essence(order.opened) != rules.essence(opened):
             return Refusal("different")
         standing = order.standing(self.clock.now())
         if standing == "paid":
@@ -172,7 +161,7 @@ class Desk:
         holder = self.books.order_of("split", order.key.institution, order.key.merchant, number)
         if holder is not None:
             split = holder.splits[number]
-            is_same = holder.key == order.key and [_who(p) for p in split.opened.parts] == [_who(p) for p in parts]
+            is_same = holder.key == order.key and rules.receivers_of(split.opened.parts) == rules.receivers_of(parts)
             return split if is_same and split.opened.is_last == is_last else Refusal("different")
         place = (order.key.institution, order.key.merchant)
         is_known = all((*place, part.kind, part.account) in self.books.receivers for part in parts)
@@ -394,12 +383,3 @@ class Desk:
 
     def _fault(self, name: FaultName, order: OrderBook, operation: str) -> Fault | None:
         return self.faults.fires(name, order.opened.channel, operation, order.key.number)
-
-
-def _essence(opened: events.Opened) -> tuple[object, ...]:
-    """What must not change when a merchant asks for the same order again."""
-    return (opened.channel, opened.kind, opened.amount_fen, opened.description, opened.is_split, opened.terms)
-
-
-def _who(part: Part) -> tuple[str, str, int]:
-    return part.kind, part.account, part.amount_fen

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 import aiohttp
 
 from payments.simulator import events
-from payments.simulator.books import MAX_TRIES, NoticeBook
+from payments.simulator.books import MAX_TRIES
 from payments.simulator.desk import Desk
 from payments.simulator.faults import Fault, FaultName
+from payments.simulator.order_book import NoticeBook
 from payments.simulator.protocol import ProviderProtocol, Twist
 
 #: Notices that may be under way at a time; further ones wait.

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from payments.simulator.admin import guard_page, problem, read_body, reply
-from payments.simulator.books import OrderBook
+from payments.simulator.order_book import OrderBook
 
 if TYPE_CHECKING:
     from payments.simulator.house import House

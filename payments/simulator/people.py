@@ -7,9 +7,9 @@ import random
 
 import msgspec
 
-from payments.simulator.books import OrderBook
 from payments.simulator.desk import Desk
 from payments.simulator.events import OrderKey
+from payments.simulator.order_book import OrderBook
 
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

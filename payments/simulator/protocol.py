@@ -12,10 +12,10 @@ from typing import Protocol
 
 import msgspec
 
-from payments.simulator.books import NoticeBook
 from payments.simulator.desk import Desk
 from payments.simulator.events import AnyEvent, NoticeQueued
 from payments.simulator.keys import KeyRing
+from payments.simulator.order_book import NoticeBook
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from payments.simulator.books import OrderBook
-from payments.simulator.events import Part
+from payments.simulator.events import Opened, Part
+from payments.simulator.order_book import OrderBook
 
 #: How long a provider works on a refund, a split or a transfer, in its own seconds.
 WORK_S = 2.0
@@ -82,3 +82,13 @@ def why_no_split(order: OrderBook, parts: Sequence[Part], cap_permille: int, *, 
     if (order.splitting_fen - order.taken_back_fen + total_fen) * 1000 > order.paid_fen * cap_permille:
         return "over_cap"
     return None if is_known else "no_receiver"
+
+
+def essence(opened: Opened) -> tuple[object, ...]:
+    """What must not change when a merchant asks for the same order again."""
+    return (opened.channel, opened.kind, opened.amount_fen, opened.description, opened.is_split, opened.terms)
+
+
+def receivers_of(parts: Sequence[Part]) -> list[tuple[str, str, int]]:
+    """Who gets how much."""
+    return [(part.kind, part.account, part.amount_fen) for part in parts]

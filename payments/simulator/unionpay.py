@@ -10,8 +10,8 @@ import msgspec
 
 from payments.simulator import events
 from payments.simulator.alipay_account import params_of
-from payments.simulator.books import NoticeBook, OrderBook
 from payments.simulator.events import AnyEvent, NoticeQueued
+from payments.simulator.order_book import NoticeBook, OrderBook
 from payments.simulator.protocol import Answer, Asked, Call, Letter, Room, Twist
 from payments.simulator.unionpay_account import FILES, INSTITUTION, Account
 from payments.simulator.unionpay_bills import BillDesk

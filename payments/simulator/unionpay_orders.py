@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 
 from payments.simulator import events
-from payments.simulator.books import OrderBook, RefundBook
 from payments.simulator.desk import Desk, Refusal
 from payments.simulator.events import OrderKey
+from payments.simulator.order_book import OrderBook, RefundBook
 from payments.simulator.protocol import Answer
 from payments.simulator.unionpay_account import INSTITUTION, Account
 from payments.simulator.unionpay_words import Refused, fen, moment, needed, refused, said, settle_day, stamp

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from payments.simulator.books import NoticeBook, OrderBook, RefundBook, ReturnBook, SplitBook, TransferBook
 from payments.simulator.clock import Clock
+from payments.simulator.order_book import NoticeBook, OrderBook, RefundBook, ReturnBook, SplitBook, TransferBook
 
 
 def ms(at: Any) -> int | None:

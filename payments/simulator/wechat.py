@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from payments.channels import wechat_signing as signing
-from payments.simulator.books import NoticeBook, OrderBook
 from payments.simulator.edupay import CHANNEL as EDUPAY
 from payments.simulator.edupay import EduPay
 from payments.simulator.events import AnyEvent, NoticeQueued
+from payments.simulator.order_book import NoticeBook, OrderBook
 from payments.simulator.protocol import Answer, Asked, Call, Letter, Room, Twist
 from payments.simulator.wechat_account import INSTITUTION, Account
 from payments.simulator.wechat_bills import BillDesk

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 from payments.simulator import events
-from payments.simulator.books import OrderBook, RefundBook, ReturnBook, SplitBook
 from payments.simulator.desk import Desk, Refusal
 from payments.simulator.events import OrderKey, Part
+from payments.simulator.order_book import OrderBook, RefundBook, ReturnBook, SplitBook
 from payments.simulator.protocol import Answer, Call
 from payments.simulator.wechat_account import INSTITUTION, Account
 from payments.simulator.wechat_orders import check_url

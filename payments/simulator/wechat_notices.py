@@ -9,11 +9,11 @@ import msgspec
 
 from payments.channels import wechat_signing as signing
 from payments.simulator import events
-from payments.simulator.books import NoticeBook, OrderBook
 from payments.simulator.desk import Desk
 from payments.simulator.edupay import CHANNEL as EDUPAY
 from payments.simulator.edupay import EduPay
 from payments.simulator.events import AnyEvent, NoticeQueued, OrderKey
+from payments.simulator.order_book import NoticeBook, OrderBook
 from payments.simulator.protocol import Letter, Twist
 from payments.simulator.wechat_account import INSTITUTION, Account
 from payments.simulator.wechat_money import Refunds

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from payments.simulator.books import TransferBook
 from payments.simulator.desk import Desk, Refusal
 from payments.simulator.events import OrderKey
+from payments.simulator.order_book import TransferBook
 from payments.simulator.protocol import Answer, Call
 from payments.simulator.wechat_account import INSTITUTION, Account
 from payments.simulator.wechat_money import check_sealed

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from payments.simulator.books import RefundBook, TransferBook
 from payments.simulator.desk import Refusal
+from payments.simulator.order_book import RefundBook, TransferBook
 from payments.simulator.protocol import Answer
 
 T = TypeVar("T")

@@ -29,8 +29,8 @@ from payments.port import (
     Settled,
     Share,
 )
-from payments.simulator.books import OrderBook
 from payments.simulator.house import House, Plan
+from payments.simulator.order_book import OrderBook
 from tests.simulator_house import Merchant, merchant_server, running, state_with_keys
 
 PLATFORM = Share(party="platform", account_ref="platform", amount_fen=200)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments.guards.risk import DEFAULT_RULES, STRICTNESS, History, RiskRequest, Seen, judge
+from payments.guards.judge import judge
+from payments.guards.risk import DEFAULT_RULES, STRICTNESS, History, RiskRequest, Seen
 
 NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 _WORDS = st.sampled_from((None, "x", "y"))

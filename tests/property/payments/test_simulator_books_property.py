@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payments.simulator import views
-from payments.simulator.books import OPENING_BALANCE_FEN, Books, OrderBook
+from payments.simulator.books import OPENING_BALANCE_FEN, Books
 from payments.simulator.events import OrderKey
+from payments.simulator.order_book import OrderBook
 from tests.simulator_desk import HOUSE, SHOP, Table
 
 AMOUNT = st.one_of(st.integers(1, 300), st.integers(1, 1200))

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from payments.guards.judge import judge, wants
 from payments.guards.risk import (
     DEFAULT_RULES,
     MOST_SEEN,
@@ -17,9 +18,7 @@ from payments.guards.risk import (
     History,
     RiskRequest,
     Seen,
-    judge,
     read_rules,
-    wants,
 )
 
 NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)

@@ -9,17 +9,10 @@ import pytest
 from payments.simulator import books as bounds
 from payments.simulator import desk as limits
 from payments.simulator import events, rules
-from payments.simulator.books import (
-    OPENING_BALANCE_FEN,
-    ContractBook,
-    OrderBook,
-    RefundBook,
-    ReturnBook,
-    SplitBook,
-    TransferBook,
-)
+from payments.simulator.books import OPENING_BALANCE_FEN
 from payments.simulator.desk import Refusal
 from payments.simulator.events import OrderKey
+from payments.simulator.order_book import ContractBook, OrderBook, RefundBook, ReturnBook, SplitBook, TransferBook
 from tests.simulator_desk import HOUSE, SHOP, Table
 
 
