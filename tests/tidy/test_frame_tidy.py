@@ -12,8 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("dispatch", "geo", "payments", "loadtest")
-# "About" 400 lines and 50: a module or function a little over is a matter of taste, one far over wants dividing.
-LONGEST_MODULE = 420
+# A test module may be a little longer: its cases are tables. A function has about 50 lines, one far over wants dividing.
+LONGEST_MODULE = 400
+LONGEST_TEST_MODULE = 450
 LONGEST_FUNCTION = 60
 TEXT = {".py", ".md", ".cfg", ".toml", ".json", ".js", ".css", ".html", ".txt", ".conf", ".yml", ".example", ""}
 
@@ -35,6 +36,7 @@ def tracked() -> list[Path]:
 
 TRACKED = tracked()
 SOURCES = [path for path in TRACKED if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in PACKAGES]
+TESTS = [path for path in TRACKED if path.suffix == ".py" and path.relative_to(ROOT).parts[0] == "tests"]
 
 
 def named(path: Path) -> str:
@@ -50,7 +52,9 @@ def test_modules_open_with_one_sentence():
 
 
 def test_modules_are_short():
-    long = {named(path): lines for path in SOURCES if (lines := len(path.read_text().splitlines())) > LONGEST_MODULE}
+    bounds = dict.fromkeys(SOURCES, LONGEST_MODULE) | dict.fromkeys(TESTS, LONGEST_TEST_MODULE)
+    lengths = {path: len(path.read_text().splitlines()) for path in bounds}
+    long = {named(path): lines for path, lines in lengths.items() if lines > bounds[path]}
     assert not long, "divide these modules"
 
 
