@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("dispatch", "geo", "payments", "loadtest")
-# A test module may be a little longer: its cases are tables. A function has about 50 lines, one far over wants dividing.
+# A test module may be longer: its cases are tables. A function has about 50 lines, one far over wants dividing.
 LONGEST_MODULE = 400
 LONGEST_TEST_MODULE = 450
 LONGEST_FUNCTION = 60
