@@ -7,11 +7,11 @@ import asyncio
 from pathlib import Path
 
 from ..open_files import raise_open_files
-from . import burst, killed, rehearsal
+from . import abandoned, burst, killed, rehearsal
 
-Outcome = burst.Outcome | rehearsal.Outcome | killed.Outcome
+Outcome = burst.Outcome | rehearsal.Outcome | abandoned.Outcome | killed.Outcome
 
-PARTS = ("burst", *rehearsal.TROUBLES, "killed")
+PARTS = ("burst", *rehearsal.TROUBLES, "abandoned", "killed")
 #: Without being asked for by name.
 USUAL = PARTS[:-1]
 
@@ -23,12 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=",".join(USUAL),
         help=f"which parts, with commas between: {', '.join(PARTS)} (%(default)s). burst: all order within a moment, "
         "on the demonstration's channel; the others: over two simulated providers, the first of which is well, "
-        "stalled, or fails at 23 of 100 calls; killed: both fail at random, and the server, a part of it or a provider "
-        "is killed every few seconds",
+        "stalled, or fails at 23 of 100 calls; abandoned: calls that never come back, and then good ones, of one "
+        "process; killed: both fail at random, and the server, a part of it or a provider is killed every few seconds",
     )
     parser.add_argument("--orders", type=int, default=1000, help="of the burst, one by each student (%(default)s)")
     parser.add_argument("--within-s", type=float, default=1.0, help="seconds in which all tap (%(default)g)")
     parser.add_argument("--rehearsed", type=int, default=300, help="orders of each of the other parts (%(default)s)")
+    parser.add_argument("--abandoned", type=int, default=1000, help="payments of each kind of that part (%(default)s)")
     parser.add_argument("--over-s", type=float, default=60.0, help="seconds in which those come (%(default)g)")
     parser.add_argument("--workers", type=int, default=2, help="web workers of its own server (%(default)s)")
     parser.add_argument("--database-url", default="", help="PostgreSQL for the server of burst and killed (SQLite)")
@@ -57,6 +58,8 @@ def _played(part: str, told: argparse.Namespace, folder: Path | None) -> Outcome
     if part == "burst":
         wanted = burst.Options(told.orders, told.within_s, told.workers, told.seed, told.database_url, folder)
         return asyncio.run(burst.burst(wanted))
+    if part == "abandoned":
+        return asyncio.run(abandoned.abandon(abandoned.Options(told.abandoned, folder)))
     if part == "killed":
         hard = killed.Options(told.orders, told.over_s, told.workers, told.seed, told.database_url, folder)
         return asyncio.run(killed.kill_and_compare(hard))
@@ -72,6 +75,7 @@ def _check(told: argparse.Namespace, parts: list[str]) -> None:
         ("orders", 1, 20_000),
         ("within_s", 0, 3600),
         ("rehearsed", 1, 20_000),
+        ("abandoned", 1, 20_000),
         ("over_s", 0, 3600),
         ("workers", 1, 64),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from payments.store import tables as t
-from payments.store.intents import is_any_due, lease_due
+from payments.store.intents import due, lease
 from payments.store.rows import Instruction, to_record
 from payments.store.timeline import Timeline
 
@@ -57,12 +58,13 @@ class Instructions:
         due_at = sa.case((t.instructions.c.is_done, None), else_=sa.bindparam("now", now, t.instructions.c.due_at.type))
         return self._connection.execute(known.values(due_at=due_at)).rowcount == 1
 
-    def lease_due(self, now: datetime, until: datetime, limit: int) -> list[str]:
-        """Take up to ``limit`` due instructions until ``until``; nobody else is given them before."""
-        return lease_due(self._connection, t.instructions, now, until, limit)
+    def due(self, now: datetime, limit: int, without: Collection[str] = ()) -> list[str]:
+        """Up to ``limit`` due instructions that nobody holds, none of them for one of the channels ``without``."""
+        return due(self._connection, t.instructions, now, limit, t.instructions.c.channel.not_in(without))
 
-    def is_any_due(self, now: datetime) -> bool:
-        return is_any_due(self._connection, t.instructions, now)
+    def lease(self, numbers: Collection[str], now: datetime, until: datetime) -> set[str]:
+        """Take those of them that are still due; nobody else is given them before ``until``."""
+        return lease(self._connection, t.instructions, numbers, now, until)
 
     def _select(self, condition: sa.ColumnElement[bool]) -> list[Instruction]:
         query = sa.select(*_COLUMNS).where(condition).order_by(t.instructions.c.created_at, t.instructions.c.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +17,19 @@ from payments.store.rows import IntentRow, to_record
 from payments.store.timeline import Timeline
 
 _WAITING = ("issued", "closing", "unknown")
+#: States in which a provider is asked about an attempt.
+_ASKED = (*_WAITING, "abandoned", "closed")
 _FIELDS = tuple(IntentRow.__struct_fields__)
 _COLUMNS = [t.intents.c[name] for name in _FIELDS]
 _ATTEMPT_COLUMNS = [t.attempts.c[name] for name in Attempt.__struct_fields__]
+
+_is_of = t.attempts.c.intent_id == t.intents.c.id
+#: Nothing was made yet that its payer could pay, or nothing that is there can be paid any more.
+_IS_NEW = sa.and_(
+    t.intents.c.phase == "open",
+    t.intents.c.paid_attempt.is_(None),
+    ~sa.exists().where(_is_of, t.attempts.c.state.in_(_WAITING)),
+)
 
 
 class Intents:
@@ -65,16 +75,23 @@ class Intents:
         """Let the driver look at this intent now."""
         self.change(intent_id, due_at=now)
 
-    def lease_due(self, now: datetime, until: datetime, limit: int) -> list[str]:
-        """Take up to ``limit`` due intents until ``until``; nobody else is given them before."""
-        return lease_due(self._connection, t.intents, now, until, limit)
+    def due_new(self, now: datetime, limit: int) -> list[str]:
+        """Up to ``limit`` due intents that nobody holds and whose payer has nothing to pay with (yet)."""
+        return due(self._connection, t.intents, now, limit, _IS_NEW)
+
+    def due_asked(self, now: datetime, limit: int, without: Collection[str] = ()) -> list[str]:
+        """Up to ``limit`` others, but none that is to be asked about at one of the channels ``without``."""
+        is_theirs = sa.exists().where(_is_of, t.attempts.c.channel.in_(without), t.attempts.c.state.in_(_ASKED))
+        condition = sa.and_(~_IS_NEW, ~is_theirs) if without else ~_IS_NEW
+        return due(self._connection, t.intents, now, limit, condition)
+
+    def lease(self, intent_ids: Collection[str], now: datetime, until: datetime) -> set[str]:
+        """Take those of them that are still due; nobody else is given them before ``until``."""
+        return lease(self._connection, t.intents, intent_ids, now, until)
 
     def let_go(self, intent_id: str, due_at: datetime | None) -> None:
         """Done with it for now; ``due_at`` None: until something arrives."""
         self.change(intent_id, due_at=due_at, lease_until=None)
-
-    def is_any_due(self, now: datetime) -> bool:
-        return is_any_due(self._connection, t.intents, now)
 
     def is_held(self, intent_id: str, until: datetime) -> bool:
         """Whether the lease that runs until then is still the one on this intent."""
@@ -153,6 +170,24 @@ def _is_free(table: sa.Table, now: datetime) -> sa.ColumnElement[bool]:
 def is_any_due(connection: Connection, table: sa.Table, now: datetime) -> bool:
     """Whether there is a due row that nobody holds."""
     return connection.execute(sa.select(table.c.id).where(_is_free(table, now)).limit(1)).first() is not None
+
+
+def due(
+    connection: Connection, table: sa.Table, now: datetime, limit: int, condition: sa.ColumnElement[bool]
+) -> list[str]:
+    """Up to ``limit`` due rows that nobody holds and that are so, the longest due first."""
+    if limit <= 0:
+        return []
+    query = sa.select(table.c.id).where(_is_free(table, now), condition).order_by(table.c.due_at).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def lease(connection: Connection, table: sa.Table, ids: Collection[str], now: datetime, until: datetime) -> set[str]:
+    """Take those of the rows that are still due and free: two processes never take the same."""
+    if not ids:
+        return set()
+    taking = sa.update(table).where(table.c.id.in_(ids), _is_free(table, now)).values(lease_until=until)
+    return set(connection.execute(taking.returning(table.c.id)).scalars())
 
 
 def lease_due(connection: Connection, table: sa.Table, now: datetime, until: datetime, limit: int) -> list[str]:
