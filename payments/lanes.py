@@ -37,10 +37,11 @@ class Lanes:
     def room(self, lane: Lane) -> int:
         """How many may be taken from the queue now. Who does not wait for an answer yet counts against the batch: it
         is not known whose answer it will be."""
-        batch = BATCH[lane]
+        room = min(BATCH[lane], MOST[lane] - len(self._tasks[lane]))
         if lane != "new":
-            batch -= len(self._tasks["asked"]) + len(self._tasks["told"]) - self._asked.total()
-        return max(0, min(batch, MOST[lane] - len(self._tasks[lane])))
+            not_yet = len(self._tasks["asked"]) + len(self._tasks["told"]) - self._asked.total()
+            room = min(room, BATCH[lane] - not_yet)
+        return max(0, room)
 
     @property
     def crowded(self) -> frozenset[str]:

@@ -118,23 +118,23 @@ async def test_calls_that_never_come_back_leave_everything_to_as_many_good_ones(
         with monkeypatch.context() as silent:
             silent.setattr(channel, "create_credential", silence.never)
             silent.setattr(channel, "query", silence.never)
-            await _open_many(desk, "gone", MANY, "sandbox")
+            await _open_many(desk, "gone", GOOD, "sandbox")
             await desk.settle_down()
-            assert _states(tmp_path, "gone") == {"sandbox:abandoned": MANY}
+            assert _states(tmp_path, "gone") == {"sandbox:abandoned": GOOD}
             # They are asked about, again without an answer.
             desk.at += timedelta(seconds=301)
             await desk.settle_down()
-        assert (silence.waiting, silence.given_up >= 2 * MANY) == (0, True)
+        assert (silence.waiting, silence.given_up >= 2 * GOOD) == (0, True)
         assert (_held(tmp_path), len(asyncio.all_tasks())) == (0, before)
 
         # Its breaker is open by now; the only way to pay is tried all the same, and it works.
         monkeypatch.setattr(driver, "CREATE_S", 600.0)
         monkeypatch.setattr(driver, "CALL_S", 600.0)
-        await _open_many(desk, "good", MANY, "sandbox")
+        await _open_many(desk, "good", GOOD, "sandbox")
         await desk.settle_down()
-        assert _states(tmp_path, "good") == {"sandbox:issued": MANY}
+        assert _states(tmp_path, "good") == {"sandbox:issued": GOOD}
         desk.at += timedelta(seconds=1500)
         await desk.settle_down()
-        assert _states(tmp_path, "gone") == {"sandbox:closed": MANY}
+        assert _states(tmp_path, "gone") == {"sandbox:closed": GOOD}
         assert (_held(tmp_path), len(asyncio.all_tasks())) == (0, before)
         await desk.assert_books()
