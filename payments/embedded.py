@@ -27,7 +27,7 @@ from payments.books.statements import MOST_LISTED, balances_of, book_of, refund_
 from payments.callbacks import Callbacks
 from payments.channels.base import Channel, OpenBooks
 from payments.driver import Driver, Reveal
-from payments.guards.guarded import GuardedPayments
+from payments.guards.binding import BindingPayments
 from payments.health import HealthView
 from payments.port import (
     AnyCommand,
@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.25
 
 
-class EmbeddedPayments(GuardedPayments, UpkeptPayments):
+class EmbeddedPayments(BindingPayments, UpkeptPayments):
     """One process's body of the port. Several processes may share a database; each may drive, or only one."""
 
     def __init__(
@@ -259,6 +259,8 @@ class EmbeddedPayments(GuardedPayments, UpkeptPayments):
                 name_en=channel.shape.name_en,
                 is_available=self._driver.is_healthy(code),
                 is_demo=channel.shape.is_demo,
+                needs=channel.shape.needs,
+                binding=channel.shape.binding,
             )
             for code, channel in self._channels.items()
         ]

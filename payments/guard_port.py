@@ -36,5 +36,19 @@ class GuardPort(Protocol):
         """Keep what calls need of an account (``openid``, ``bank_account`` …) in the vault; the token of each.
         Channels are told what was entrusted last. Another account to be paid to needs a code; SecondFactorNeeded."""
 
+    async def entrusted(self, account_ref: str) -> list[str]:
+        """What kinds of things an account entrusted; never the things."""
+
+    async def bind_page(self, channel: str, back_url: str, state: str) -> str:
+        """Where the payer's browser is sent to make itself known to this channel; it comes back to ``back_url`` with a
+        proof and ``state``. UnknownChannel, BindRefused."""
+
+    async def bind(self, channel: str, account_ref: str, given: Mapping[str, str], code_id: str = "") -> list[str]:
+        """The payer's proof (``code``, ``card_token`` …): what the channel needs is entrusted; its kinds.
+        UnknownChannel, BindRefused, SecondFactorNeeded."""
+
+    async def unbind(self, channel: str, account_ref: str) -> int:
+        """Forget what this channel needs of an account; how many secrets. UnknownChannel, BindRefused."""
+
     async def forget(self, account_ref: str) -> int:
         """Remove everything that was entrusted of an account; how many secrets."""

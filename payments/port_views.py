@@ -133,6 +133,10 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     name_en: str
     is_available: bool
     is_demo: bool
+    #: What it must know of a payer, as it is entrusted; ``client_ip`` is the host's to give.
+    needs: tuple[str, ...] = ()
+    #: How a payer gives it: at a page of the provider's (``page``), by hand (``token``), or not here ("").
+    binding: str = ""
 
 
 class EntryView(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,14 @@ class Origin:
     device: str | None = None
 
     @property
+    def address(self) -> str | None:
+        """The address as a provider may be told it, wherever it leads."""
+        try:
+            return str(ip_address(self.ip))
+        except ValueError:
+            return None
+
+    @property
     def place(self) -> str | None:
         """The address, if it tells one place of the world from another; behind a door of one's own all look alike."""
         try:

@@ -17,6 +17,8 @@ from ..model.requests import MeetChallenge, PayOrder, SandboxPay
 from ..model.views import ChannelView, CodeSentView, PaymentView
 from .context import Context
 from .order_view import ms
+from .origin import NOWHERE, Origin
+from .payer_needs import lacking, tell_place
 from .payment_view import forget, intent_id, payment_view, recall, remember
 from .send_commands import send_commands
 
@@ -41,12 +43,15 @@ async def _own(ctx: Context, who: Principal, order_id: str) -> Order:
     return order
 
 
-async def pay(ctx: Context, who: Principal, order_id: str, request: PayOrder) -> PaymentView:
+async def pay(ctx: Context, who: Principal, order_id: str, request: PayOrder, origin: Origin = NOWHERE) -> PaymentView:
     """Pay with this channel, or try it again after it failed. The old credential is proved dead before a new one is
     made."""
     order = await _own(ctx, who, order_id)
     if order.status is not OrderStatus.AWAITING_PAYMENT:
         raise WrongState("this order does not wait for a payment", status=str(order.status))
+    if needs := (await lacking(ctx, who.account_id)).get(request.channel):
+        raise InvalidInput("this channel has to know more of you first", field="channel", needs=needs)
+    await tell_place(ctx, who.account_id, [request.channel], origin)
     intent = await ctx.payments.view(intent_id(order_id))
     if intent is None:
         # Placed a moment ago: the wish that opens the payment goes first, so that the choice is not lost.
@@ -113,12 +118,21 @@ async def sandbox_pay(ctx: Context, who: Principal, request: SandboxPay) -> None
     ctx.announce()
 
 
-async def channels(ctx: Context) -> list[ChannelView]:
-    """The ways to pay, in order of preference."""
+async def channels(ctx: Context, who: Principal) -> list[ChannelView]:
+    """The ways to pay, in order of preference; none that needs what this payer has no way to give."""
+    missing = await lacking(ctx, who.account_id)
     return [
-        ChannelView(code=channel.code, name_zh=channel.name_zh, name_en=channel.name_en, is_demo=channel.is_demo)
+        ChannelView(
+            code=channel.code,
+            name_zh=channel.name_zh,
+            name_en=channel.name_en,
+            is_demo=channel.is_demo,
+            needs=missing[channel.code],
+            binding=channel.binding if missing[channel.code] else "",
+            is_bound=bool(channel.binding) and not missing[channel.code],
+        )
         for channel in ctx.payments.channels()
-        if channel.is_available
+        if channel.code in missing and (channel.binding or not missing[channel.code])
     ]
 
 

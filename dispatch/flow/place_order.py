@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 
 import msgspec
@@ -30,6 +31,7 @@ from .context import Context
 from .make_quote import Demand, make_quote
 from .order_view import People, Viewer, order_view, quote_view
 from .origin import NOWHERE, AskedFrom, Origin
+from .payer_needs import lacking, tell_place
 from .payment_view import intent_id
 from .show_coupons import coupon_view
 from .tell import tell
@@ -66,7 +68,8 @@ async def place_order(
     """
     who.require(Permission.ORDERS_PLACE)
     ground = await ctx.grounds.get(who.campus_id)
-    channels = _channels(ctx, request.channel)
+    channels = _channels(await lacking(ctx, who.account_id), request.channel)
+    await tell_place(ctx, who.account_id, channels, origin)
     request_hash = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
 
     asked_from = AskedFrom.of(ctx, who, origin, request.challenge_token)
@@ -112,8 +115,11 @@ def _demand(uow: UnitOfWork) -> Demand:
     )
 
 
-def _channels(ctx: Context, chosen: str | None) -> tuple[str, ...]:
-    offered = [channel.code for channel in ctx.payments.channels() if channel.is_available]
+def _channels(lacks: Mapping[str, list[str]], chosen: str | None) -> tuple[str, ...]:
+    """The chosen one first, then those that may take its place: all that know enough of the payer."""
+    offered = [code for code, needs in lacks.items() if not needs]
+    if chosen is not None and lacks.get(chosen):
+        raise InvalidInput("this channel has to know more of you first", field="channel", needs=lacks[chosen])
     if not offered:
         raise Unavailable("no channel takes payments right now; try again")
     if chosen is None:

@@ -367,10 +367,16 @@ class PhotoView(View, frozen=True, kw_only=True):
 
 
 class ChannelView(View, frozen=True, kw_only=True):
+    """A way to pay. ``needs``: what it still has to be told of the one who asks, which is given as ``binding`` says:
+    ``page`` (a page of the provider's) or ``token`` (by hand); ``is_bound``: it was, and can be forgotten."""
+
     code: str
     name_zh: str
     name_en: str
     is_demo: bool
+    needs: list[str] = []
+    binding: str = ""
+    is_bound: bool = False
 
 
 class ErrorBody(View, frozen=True, kw_only=True):

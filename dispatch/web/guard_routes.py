@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..access.permissions import Permission as P
-from ..flow import money_codes, refund_order
+from ..flow import money_codes, payer_needs, refund_order
 from ..model import money_views as mv
+from ..model import payer_views as pv
 from ..model import views as vw
 from .route import CALLBACK_LIMIT, Anyone, Call, Route
 
@@ -26,6 +27,14 @@ GUARD_ROUTES: tuple[Route, ...] = (
     Route("POST", "/me/codes/{id}/confirm", Anyone.SIGNED_IN,
           lambda c: money_codes.confirm_code(c.ctx, c.me, c.id, c.body), None,
           "Give the code back; then the act may name it", request=mv.ConfirmMoneyCode),
+    Route("POST", "/me/channels/{channel}/page", P.ORDERS_PLACE,
+          lambda c: payer_needs.bind_page(c.ctx, c.me, c.path["channel"]), pv.BindPageView,
+          "Where to make oneself known to a channel"),
+    Route("POST", "/me/channels/{channel}/bind", P.ORDERS_PLACE,
+          lambda c: payer_needs.bind(c.ctx, c.me, c.path["channel"], c.body), None,
+          "Tell a channel of oneself: what its page gave, or a card", request=pv.BindChannel),
+    Route("DELETE", "/me/channels/{channel}/bind", P.ORDERS_PLACE,
+          lambda c: payer_needs.unbind(c.ctx, c.me, c.path["channel"]), None, "Have that forgotten"),
     Route("POST", "/payments/codes", Anyone.PUBLIC, _take_code, None,
           "Payments that run apart hand over a code to be sent; their signature is checked", media=(),
           limit=CALLBACK_LIMIT),

@@ -93,6 +93,21 @@ class Channel(Protocol):
 
 
 @runtime_checkable
+class Binds(Protocol):
+    """A channel that a payer can be made known to; ``shape.binding`` says how, and that it is set up."""
+
+    @property
+    def shape(self) -> Capabilities:
+        """As a channel's."""
+
+    def bind_page(self, back_url: str, state: str) -> str | None:
+        """The provider's page that knows the payer; None where the payer gives it by hand."""
+
+    async def bound(self, given: Mapping[str, str]) -> Mapping[str, str] | str:
+        """What is to be entrusted; or why not: refused | unreachable. Repeating it does no harm."""
+
+
+@runtime_checkable
 class OpenBooks(Protocol):
     """A channel whose institution lets us look into its own books, as only the sandbox's does."""
 

@@ -6,6 +6,7 @@ only the centre's own signed word is a no.
 
 from __future__ import annotations
 
+import re
 import secrets
 import ssl
 import time
@@ -51,6 +52,7 @@ from payments.outcomes import (
 from payments.port import CallbackReply
 
 #: What the centre must know of the payer: the token that it gave when the student allowed debits from the card.
+_TOKEN = re.compile(r"[0-9A-Za-z_.\-]{4,128}")
 CARD_TOKEN = "campus_card_token"  # noqa: S105 - the name of it
 #: Real seconds for a debit; the driver's own limit comes after it.
 DEBIT_S = 4.5
@@ -242,6 +244,17 @@ class CampusCardChannel:
     async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
         return MoneyAnswer(standing="failed", reason="not_offered")
 
+    # -- payers -------------------------------------------------------------------------------------------------------
+
+    def bind_page(self, back_url: str, state: str) -> str | None:
+        """None: the card centre hands its word for a card to the student, who gives it to us."""
+        return None
+
+    async def bound(self, given: Mapping[str, str]) -> Mapping[str, str] | str:
+        """The word as the student typed it; whether the centre knows it, the first debit tells."""
+        token = given.get("card_token", "").strip()
+        return {CARD_TOKEN: token} if _TOKEN.fullmatch(token) else "refused"
+
     # -- what the card centre says ------------------------------------------------------------------------------------
 
     def read_callback(
@@ -359,4 +372,5 @@ def _shape(config: CampusCardConfig) -> Capabilities:
         has_bills=True,
         limit_fen=config.limit_fen,
         needs=(CARD_TOKEN,),
+        binding="token",
     )

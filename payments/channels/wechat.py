@@ -20,6 +20,7 @@ from payments.channels.wechat_bills import WechatBills
 from payments.channels.wechat_config import LIFE_S, NEEDS, WechatConfig, order_fields
 from payments.channels.wechat_money import FindAccount, WechatMoney
 from payments.channels.wechat_signing import invoke_message, sign
+from payments.channels.wechat_oauth import WechatOAuth
 from payments.channels.wechat_trades import WechatTrades
 from payments.channels.wechat_transfers import WechatTransfers
 from payments.money import Fen
@@ -85,6 +86,7 @@ class WechatChannel:
         self.api = WechatApi(config, observe=observe, wall_s=wall_s, tls=tls)
         self._config = config
         self._base = "/v3/pay/partner/transactions" if config.sub_mchid else "/v3/pay/transactions"
+        self._oauth = WechatOAuth(config, observe=observe, tls=tls, wall_s=wall_s)
         self._trades = WechatTrades(self.api, self._order_target)
         self._money = WechatMoney(self.api, self._trades, find_account)
         self._transfers = WechatTransfers(self.api)
@@ -105,6 +107,7 @@ class WechatChannel:
             billed_parts=config.billed_parts,
             limit_fen=config.limit_fen,
             needs=NEEDS[config.trade_type],
+            binding="page" if config.app_secret and config.trade_type == "jsapi" else "",
             expiry_max_s=LIFE_S[config.trade_type],
             expiry_margin_s=EXPIRY_MARGIN_S,
         )
@@ -118,6 +121,7 @@ class WechatChannel:
 
     async def stop(self) -> None:
         await self.api.stop()
+        await self._oauth.stop()
 
     async def work(self) -> int:
         """Keep the platform's certificates fresh."""
@@ -270,6 +274,16 @@ class WechatChannel:
 
     async def bill(self, day: date) -> BillAnswer:
         return await self._bills.bill(day)
+
+    # -- payers -------------------------------------------------------------------------------------------------------
+
+    def bind_page(self, back_url: str, state: str) -> str | None:
+        """WeChat's own page, which only a browser inside WeChat gets through."""
+        return self._oauth.page(back_url, state)
+
+    async def bound(self, given: Mapping[str, str]) -> Mapping[str, str] | str:
+        """The openid that the page's code stands for."""
+        return await self._oauth.openid_of(given.get("code", ""))
 
     # -- being called -------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ RunnerPayout = Literal["team", "personal", "transfer"]
 
 #: WeChat Pay's first and second domain, under both of its names.
 LIVE_HOSTS = ("api.mch.weixin.qq.com", "api2.mch.weixin.qq.com", "api.wechatpay.cn", "api2.wechatpay.cn")
+#: Where WeChat itself (not WeChat Pay) says whom a page belongs to.
+OAUTH_HOSTS = ("open.weixin.qq.com", "api.weixin.qq.com", "api2.weixin.qq.com", "sh.api.weixin.qq.com")
 #: How long a credential of this kind lives at most.
 LIFE_S: Mapping[TradeType, float] = {"jsapi": 7200.0, "native": 7200.0, "h5": 300.0, "app": 7200.0}
 #: What must be known of the payer.
@@ -57,6 +59,11 @@ class WechatConfig(msgspec.Struct, frozen=True, kw_only=True):
     name_en: str = "WeChat Pay"
     base_url: str = "https://api.mch.weixin.qq.com"
     backup_url: str = "https://api2.mch.weixin.qq.com"
+    #: The secret of the official account whose id ``appid`` is, for asking WeChat whom a page inside it belongs to;
+    #: without it an openid has to come from elsewhere.
+    app_secret: str = ""
+    oauth_page_url: str = "https://open.weixin.qq.com"
+    oauth_api_url: str = "https://api.weixin.qq.com"
     #: Checked against the key, the serial number and the calendar when it is given.
     certificate: str = ""
     #: Public-key mode; without it the platform's certificates are fetched.
@@ -178,6 +185,8 @@ def _check_plain(config: WechatConfig) -> None:
             raise BadSetting("account_names", f"{ref}: a merchant is a receiver under its full registered name alone")
     if not config.account_names.keys() <= config.accounts.keys():
         raise BadSetting("account_names", "names an account that accounts does not have")
+    if config.app_secret and not re.fullmatch(r"[0-9A-Za-z]{16,64}", config.app_secret):
+        raise BadSetting("app_secret", "is 32 letters and digits, as the official account's page shows it once")
     if config.limit_fen is not None and config.limit_fen < 1:
         raise BadSetting("limit_fen", "is at least one fen")
 
@@ -190,6 +199,9 @@ def _check_environment(config: WechatConfig) -> None:
         if field == "base_url" or config.backup_url:
             check_gateway(field, getattr(config, field), config.environment, live=LIVE_HOSTS)
     check_own_url("notify_url", config.notify_url, config.environment)
+    if config.app_secret:
+        for field in ("oauth_page_url", "oauth_api_url"):
+            check_gateway(field, getattr(config, field), config.environment, live=OAUTH_HOSTS)
 
 
 def order_fields(config: WechatConfig) -> dict[str, Any]:

@@ -26,7 +26,7 @@ LONGEST_SECRET = 1024
 LONGEST_TOKEN = 4096
 _LONGEST_NAME = 256
 #: Where an account is paid to: another one needs a one-time code.
-PAYOUT_KINDS = ("bank_account", "payout_openid", "alipay_user_id", "mchid")
+PAYOUT_KINDS = ("bank_account", "payout_openid", "openid", "alipay_user_id", "mchid")
 
 
 class NotSetUp(PaymentsError):

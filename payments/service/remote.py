@@ -36,7 +36,8 @@ PAUSES_S = (0.05, 0.2, 0.8)
 REPEATABLE = frozenset(
     {
         "submit", "events", "acknowledge", "view", "switch_channel", "callback", "balances", "statement", "totals",
-        "channels", "timeline", "book", "assess_risk", "risk_cases", "entrust", "forget", "reconciliations",
+        "channels", "timeline", "book", "assess_risk", "risk_cases", "entrust", "entrusted", "bind_page", "unbind",
+        "forget", "reconciliations",
         "reconcile", "differences", "open_items", "take_item", "close_item", "differences_csv", "open_items_csv",
         "reconciliations_csv", "alarms", "ghosts", "confirm_code",
         "withdrawals", "refunds", "account_events",

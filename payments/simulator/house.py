@@ -25,6 +25,7 @@ from payments.simulator.notifier import Notifier
 from payments.simulator.page import Pages
 from payments.simulator.people import Habits, People
 from payments.simulator.rules import WORK_S
+from payments.simulator.wechat import WechatProtocol
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,9 @@ class House:
         app = web.Application(client_max_size=REQUEST_BYTES)
         Administration(self).add_to(app)
         Pages(self).add_to(app)
+        for protocol in self.protocols.values():
+            if isinstance(protocol, WechatProtocol):
+                protocol.oauth.add_to(app)
         app.router.add_route("*", "/{path:.*}", self.door.answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()

@@ -17,6 +17,7 @@ from payments.simulator.wechat_account import INSTITUTION, Account
 from payments.simulator.wechat_bills import BillDesk
 from payments.simulator.wechat_money import ProfitSharing, Refunds
 from payments.simulator.wechat_notices import Notices
+from payments.simulator.wechat_oauth import WechatDoor
 from payments.simulator.wechat_orders import Kind, Orders
 from payments.simulator.wechat_transfers import Transfers
 from payments.simulator.wechat_words import BadParameter, at, error, parsed, said
@@ -46,6 +47,8 @@ class WechatProtocol:
     def __init__(self, room: Room) -> None:
         self._desk = room.desk
         self._account = Account(room)
+        #: WeChat's own doors beside WeChat Pay's.
+        self.oauth = WechatDoor(self._account, room.desk.clock.wall_s)
         self._orders = Orders(room.desk, self._account)
         self._edupay = EduPay(room.desk, self._account, self._orders)
         self._refunds = Refunds(room.desk, self._account)

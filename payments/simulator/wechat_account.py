@@ -65,6 +65,7 @@ class Account:
         self.mchid = room.keys.number("wechat/mchid", "19", 8)
         self.sub_mchid = room.keys.number("wechat/sub_mchid", "16", 8)
         self.appid = "wx" + room.keys.number("wechat/appid", "", 16)
+        self.app_secret = room.keys.secret("wechat/app_secret", 32)
         self.api_v3_key = room.keys.secret("wechat/api_v3_key", 32).encode()
         self.merchant = room.keys.pair("wechat/merchant", f"merchant {self.mchid}")
         self._merchant_key = self.merchant.private_key.public_key()
@@ -151,6 +152,9 @@ class Account:
             "api_v3_key": self.api_v3_key.decode(),
             "public_key_id": self.public_key_id,
             "public_key": self._public.public_pem,
+            "app_secret": self.app_secret,
+            "oauth_page_url": base_url,
+            "oauth_api_url": base_url,
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
@@ -89,9 +90,17 @@ class VaultRows:
         query = sa.select(vault.c.key_id, sa.func.count()).group_by(vault.c.key_id)
         return {str(key_id): int(count) for key_id, count in self._connection.execute(query)}
 
-    def forget(self, account_ref: str) -> int:
-        """Remove every secret of an account; how many there were."""
-        return self._connection.execute(sa.delete(vault).where(vault.c.account_ref == account_ref)).rowcount
+    def kinds(self, account_ref: str) -> list[str]:
+        """Which kinds of secrets an account has."""
+        query = sa.select(vault.c.kind).where(vault.c.account_ref == account_ref).distinct().order_by(vault.c.kind)
+        return [str(kind) for (kind,) in self._connection.execute(query)]
+
+    def forget(self, account_ref: str, kinds: Iterable[str] | None = None) -> int:
+        """Remove an account's secrets, of some kinds or all; how many there were."""
+        mine = vault.c.account_ref == account_ref
+        if kinds is not None:
+            mine = sa.and_(mine, vault.c.kind.in_(list(kinds)))
+        return self._connection.execute(sa.delete(vault).where(mine)).rowcount
 
     def _first(self, condition: sa.ColumnElement[bool]) -> Sealed | None:
         row = self._connection.execute(sa.select(*_COLUMNS).where(condition)).first()

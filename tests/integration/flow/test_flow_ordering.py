@@ -230,7 +230,7 @@ async def test_a_chosen_channel_goes_first_and_an_unknown_one_is_refused(home: W
     with pytest.raises(InvalidInput) as refused:
         await home.place(student, channel="gold")
     assert refused.value.field == "channel" and refused.value.detail["offered"] == ["sandbox", "sandbox_backup"]
-    assert [channel.code for channel in await pay_order.channels(home.ctx)] == ["sandbox", "sandbox_backup"]
+    assert [channel.code for channel in await pay_order.channels(home.ctx, student)] == ["sandbox", "sandbox_backup"]
 
 
 async def test_another_campus_is_invisible(home: World) -> None:

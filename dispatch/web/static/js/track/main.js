@@ -9,6 +9,7 @@ import { PALE_AFTER_S, positionAge, RunnerLayer, StopLayer, WayLayer } from "../
 import { boot } from "../session.js";
 import { toast, topBar } from "../shell.js";
 import { play } from "../sounds.js";
+import { finishBinding } from "./bind.js";
 import { Purse } from "./coupons.js";
 import { emptyDraft, loadDraft } from "./draft.js";
 import { OrderForm } from "./order-form.js";
@@ -89,6 +90,7 @@ class Track {
     setInterval(() => this.tick(), 1000);
     setInterval(() => this.order && UNDER_WAY.has(this.order.status) && !document.hidden && this.refetch(), REFRESH_MS);
     addEventListener("hashchange", () => this.goToAddress());
+    await finishBinding(this.api);
     this.purse.load();
     await this.loadOrders();
     const draft = loadDraft();

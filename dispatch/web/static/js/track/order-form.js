@@ -5,6 +5,7 @@ import { h } from "../dom.js";
 import { codeText, pick, read, remember, t } from "../i18n.js";
 import { icon, typeIcon } from "../icons.js";
 import { toast, toastError } from "../shell.js";
+import { bindChannel, ready, unbindChannel } from "./bind.js";
 import { couponFor } from "./coupons.js";
 import { isQuotable, quoteRequest, rememberPlace, saveDraft } from "./draft.js";
 import { details, held, pay, where } from "./order-steps.js";
@@ -34,6 +35,8 @@ export class OrderForm {
     this.isBusy = false;
     this.activeRole = null;
     this.channels = [];
+    /** Ways to pay that have to know more of the student first. @type {import("./bind.js").Channel[]} */
+    this.unbound = [];
     /** Runners who carried for the student before. @type {any[]} */
     this.known = [];
     this.picker = new PlacePicker({ api: session.api, campusId: session.campus.id, paint });
@@ -64,8 +67,15 @@ export class OrderForm {
       },
       () => null,
     );
+    this.loadChannels();
+    this.change({});
+  }
+
+  loadChannels() {
     this.api.get("/channels").then(
-      (channels) => {
+      (all) => {
+        const channels = ready(all);
+        this.unbound = all.filter((channel) => !channels.includes(channel));
         const known = channels.find(({ code }) => code === (this.draft?.channel ?? read(CHANNEL)));
         // The one that was paid with last comes first; one that is in trouble is not there to be chosen.
         this.channels = known ? [known, ...channels.filter((each) => each !== known)] : channels;
@@ -74,7 +84,16 @@ export class OrderForm {
       },
       () => null,
     );
-    this.change({});
+  }
+
+  async bind(channel) {
+    if (!(await bindChannel(this.api, channel))) return;
+    if (this.draft) this.draft.channel = channel.code;
+    this.loadChannels();
+  }
+
+  async unbind(channel) {
+    if (await unbindChannel(this.api, channel)) this.loadChannels();
   }
 
   /** Who is asked first, if the student still knows them. */

@@ -5,6 +5,7 @@ import { clockTime, distance, pick, t, volume, weight, yuan } from "../i18n.js";
 import { icon } from "../icons.js";
 import { againWith } from "./again.js";
 import { assurances } from "./assurances.js";
+import { bindButtons, unbindButtons } from "./bind.js";
 import { couponChoice } from "./coupons.js";
 import { isQuotable, isSamePlace } from "./draft.js";
 
@@ -292,6 +293,8 @@ export function pay(form) {
           channel.is_demo && h("small", { class: "pill" }, t("pay.demo")),
         ),
       ),
+      bindButtons(form.unbound, { isBusy: form.isBusy, onBind: (channel) => form.bind(channel) }),
+      unbindButtons(form.channels, { isBusy: form.isBusy, onUnbind: (channel) => form.unbind(channel) }),
     ),
     h("p", { class: "note" }, icon("shield"), t("pay.escrow")),
     assurances(

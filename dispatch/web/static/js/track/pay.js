@@ -6,6 +6,7 @@ import { icon } from "../icons.js";
 import { realSecondsUntil } from "../clock.js";
 import { toastError } from "../shell.js";
 import { assurances } from "./assurances.js";
+import { bindButtons, bindChannel, ready } from "./bind.js";
 import { payWith } from "./pay-kinds.js";
 import { familyOf, jobHint, offline, reasonText, riskCard } from "./pay-trouble.js";
 
@@ -83,6 +84,10 @@ export class PayCard {
       this.wasAway = false;
       await this.api.post(`/orders/${order.id}/pay`, { channel });
     });
+  }
+
+  async bind(order, channel) {
+    if (await bindChannel(this.api, channel, () => remember(PAYING, order.id))) await this.choose(order, channel.code);
   }
 
   leave(orderId) {
@@ -204,9 +209,10 @@ export class PayCard {
   /** Every channel that takes payments now, the chosen one first. */
   otherWays(order, payment) {
     const isFailed = payment.state === "failed";
-    const ways = [...this.channels]
+    const ways = ready(this.channels)
       .sort((a, b) => Number(b.code === payment.channel) - Number(a.code === payment.channel))
       .map((channel) => this.way(order, payment, channel, isFailed));
+    ways.push(...bindButtons(this.channels, { isBusy: this.isBusy, onBind: (channel) => this.bind(order, channel) }));
     if (isFailed) return h("div", { class: "cashier", key: "again" }, ways);
     if (this.channels.length < 2) return null;
     return h(

@@ -1,4 +1,4 @@
-/** Chinese texts about one-time codes and what needs one, by key. */
+/** Chinese texts about proving who one is: one-time codes, ways to pay that are set up. */
 
 /** @type {Record<string, string>} */
 export const codes = {
@@ -14,4 +14,16 @@ export const codes = {
   "refund.title": "退款给学生",
   "refund.amount": "退款金额（元），最多 {most}",
   "refund.begun": "{amount} 正在退回。",
+  "bind.first": "绑定{channel}",
+  "bind.title": "绑定{channel}",
+  "bind.go": "绑定",
+  "bind.done": "{channel}已绑定。",
+  "bind.token.text": "请输入校园卡中心给您的授权码（不是卡号，也不是密码）。",
+  "bind.token.label": "授权码",
+  "bind.token.agree": "我同意在我下单时从这张卡扣款，可随时解绑。",
+  "bind.wechat.elsewhere": "{channel}只能在微信里使用：请在微信中打开本页，或换一种支付方式。",
+  "bind.page.done": "已授权，可以用它支付了。",
+  "bind.page.failed": "授权没有成功，请重试或换一种支付方式。",
+  "bind.undo": "解绑{channel}",
+  "bind.undone": "{channel}已解绑。",
 };
