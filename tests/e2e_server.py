@@ -46,7 +46,7 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dispatch", "serve"], env=self.environ, cwd=ROOT, stdout=log, stderr=log
         )
-        wait_until(self.is_ready, 40, "the server to be ready")
+        wait_until(self.is_ready, 120, "the server to be ready")
 
     def is_ready(self) -> bool:
         try:
@@ -102,8 +102,8 @@ def running_server(folder: Path, *, students: int, runners: int, time_scale: flo
     people = ("--students", str(students), "--runners", str(runners))
     made.command("--inherit", "demo-setup", "--plan", str(plan), *people)
     made.plan = json.loads(plan.read_text()) | {"path": str(plan)}
-    made.start()
     try:
+        made.start()
         yield made
     finally:
         with contextlib.suppress(ProcessLookupError):
