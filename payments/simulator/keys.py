@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 from cryptography import x509
@@ -28,9 +29,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def private_key(self) -> rsa.RSAPrivateKey:
-        key = serialization.load_pem_private_key(self.private_pem.encode(), None)
-        assert isinstance(key, rsa.RSAPrivateKey)
-        return key
+        return _read_key(self.private_pem)
 
     @property
     def certificate(self) -> x509.Certificate:
@@ -46,6 +45,14 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         """The public key alone."""
         public = self.private_key.public_key()
         return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@lru_cache(maxsize=64)
+def _read_key(pem: str) -> rsa.RSAPrivateKey:
+    """Reading one checks it, which takes as long as some fifty signatures."""
+    key = serialization.load_pem_private_key(pem.encode(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key
 
 
 class KeyRing:
