@@ -64,6 +64,12 @@ def _states(folder: Path, name: str) -> Counter[str]:
     return Counter(state for (state,) in rows)
 
 
+async def _settle(desk: Desk) -> None:
+    async with asyncio.timeout(100):
+        while await desk.payments.work():
+            pass
+
+
 async def _work_until(desk: Desk, is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
         while not is_so():
@@ -83,7 +89,7 @@ async def test_questions_that_are_never_answered_hold_up_nobody_else(
     async with sqlite_desk(tmp_path) as desk:
         await _open_many(desk, "hang", MANY, "sandbox")
         await _open_many(desk, "other", 5, "sandbox_backup")
-        await desk.settle_down()
+        await _settle(desk)
         assert _states(tmp_path, "hang") == {"sandbox:issued": MANY}
         assert await desk.bank.pay(await desk.token("other0")) == "paid"
 
@@ -119,11 +125,11 @@ async def test_calls_that_never_come_back_leave_everything_to_as_many_good_ones(
             silent.setattr(channel, "create_credential", silence.never)
             silent.setattr(channel, "query", silence.never)
             await _open_many(desk, "gone", GOOD, "sandbox")
-            await desk.settle_down()
+            await _settle(desk)
             assert _states(tmp_path, "gone") == {"sandbox:abandoned": GOOD}
             # They are asked about, again without an answer.
             desk.at += timedelta(seconds=301)
-            await desk.settle_down()
+            await _settle(desk)
         assert (silence.waiting, silence.given_up >= 2 * GOOD) == (0, True)
         assert (_held(tmp_path), len(asyncio.all_tasks())) == (0, before)
 
@@ -131,10 +137,10 @@ async def test_calls_that_never_come_back_leave_everything_to_as_many_good_ones(
         monkeypatch.setattr(driver, "CREATE_S", 600.0)
         monkeypatch.setattr(driver, "CALL_S", 600.0)
         await _open_many(desk, "good", GOOD, "sandbox")
-        await desk.settle_down()
+        await _settle(desk)
         assert _states(tmp_path, "good") == {"sandbox:issued": GOOD}
         desk.at += timedelta(seconds=1500)
-        await desk.settle_down()
+        await _settle(desk)
         assert _states(tmp_path, "gone") == {"sandbox:closed": GOOD}
         assert (_held(tmp_path), len(asyncio.all_tasks())) == (0, before)
         await desk.assert_books()
