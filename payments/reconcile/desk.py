@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 import msgspec
@@ -28,13 +28,23 @@ class ReconciliationDesk:
         """Runs, the newest day first."""
         return await self._store.read(lambda uow: uow.reconciliations.newest(_bounded(limit)))
 
-    async def differences(self, run_id: str, limit: int = MOST) -> list[WorkItemView]:
-        """Everything that a run ever found, repaired or not."""
-        return await self._store.read(lambda uow: uow.reconciliations.items_of_run(run_id, _bounded(limit)))
+    async def run(self, run_id: str) -> ReconciliationView | None:
+        """One run."""
+        return await self._store.read(lambda uow: uow.reconciliations.get(run_id))
 
-    async def open_items(self, limit: int = 100) -> list[WorkItemView]:
-        """What needs a person, of all runs, oldest first."""
-        return await self._store.read(lambda uow: uow.reconciliations.unfinished_items(_bounded(limit)))
+    async def differences(
+        self, run_id: str, limit: int = MOST, campus_ids: Collection[str] | None = None
+    ) -> list[WorkItemView]:
+        """Everything that a run ever found, repaired or not; of these campuses, "" being nobody's, or of all."""
+        return await self._store.read(lambda uow: uow.reconciliations.items_of_run(run_id, _bounded(limit), campus_ids))
+
+    async def open_items(self, limit: int = 100, campus_ids: Collection[str] | None = None) -> list[WorkItemView]:
+        """What needs a person, of all runs, oldest first; of these campuses, or of all."""
+        return await self._store.read(lambda uow: uow.reconciliations.unfinished_items(_bounded(limit), campus_ids))
+
+    async def item(self, item_id: str) -> WorkItemView | None:
+        """One item, whatever became of it."""
+        return await self._store.read(lambda uow: uow.reconciliations.item(item_id))
 
     async def take_item(self, item_id: str, handler: str, instead_of: str = "") -> WorkItemView:
         """Say that one looks into it, ``instead_of`` whoever has it now. UnknownItem; ItemRefused: somebody else does,

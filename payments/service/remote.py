@@ -39,7 +39,7 @@ REPEATABLE = frozenset(
         "channels", "timeline", "book", "assess_risk", "risk_cases", "entrust", "entrusted", "bind_page", "unbind",
         "forget", "reconciliations",
         "reconcile", "differences", "open_items", "take_item", "close_item", "differences_csv", "open_items_csv",
-        "reconciliations_csv", "alarms", "ghosts", "confirm_code",
+        "reconciliations_csv", "alarms", "ghosts", "confirm_code", "reconciliation", "work_item", "callback_tallies",
         "withdrawals", "refunds", "account_events",
     }
 )  # fmt: skip

@@ -36,9 +36,9 @@ class AlarmRows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def open(self) -> list[AlarmView]:
+    def open(self, limit: int = 1000) -> list[AlarmView]:
         """What is wrong now."""
-        return self._select(r.alarms.c.closed_at.is_(None), 1000)
+        return self._select(r.alarms.c.closed_at.is_(None), limit)
 
     def newest(self, limit: int) -> list[AlarmView]:
         """Open and closed ones, the newest first."""

@@ -27,7 +27,7 @@ from payments.reconcile.compare import (
 from payments.reconcile.view import UNFINISHED, Cause, ReconciliationView, Sums, WorkItemView
 from payments.store import reconcile_tables as r
 from payments.store import tables as t
-from payments.store.intents import is_any_due, lease_due
+from payments.store.intents import due, is_any_due, lease, lease_due
 from payments.store.rows import to_record
 
 _RUN = [r.reconciliations.c[name] for name in ReconciliationView.__struct_fields__]
@@ -278,13 +278,13 @@ class Reconciliations:
         found = self._items(r.work_items.c.id == item_id, 1)
         return found[0] if found else None
 
-    def items_of_run(self, run_id: str, limit: int) -> list[WorkItemView]:
-        """What a run found first, oldest first."""
-        return self._items(r.work_items.c.run_id == run_id, limit)
+    def items_of_run(self, run_id: str, limit: int, campus_ids: Collection[str] | None = None) -> list[WorkItemView]:
+        """What a run found first, oldest first; of these campuses, or of all."""
+        return self._items(sa.and_(r.work_items.c.run_id == run_id, _of_campuses(campus_ids)), limit)
 
-    def unfinished_items(self, limit: int) -> list[WorkItemView]:
-        """What needs a person, oldest first."""
-        return self._items(r.work_items.c.state.in_(UNFINISHED), limit)
+    def unfinished_items(self, limit: int, campus_ids: Collection[str] | None = None) -> list[WorkItemView]:
+        """What needs a person, oldest first; of these campuses, or of all."""
+        return self._items(sa.and_(r.work_items.c.state.in_(UNFINISHED), _of_campuses(campus_ids)), limit)
 
     def count_unfinished(self) -> dict[str, int]:
         """How many items of each channel need a person."""
@@ -304,13 +304,21 @@ class Reconciliations:
         changed = self._connection.execute(sa.update(r.work_items).where(r.work_items.c.id == item.id).values(**values))
         assert changed.rowcount == 1, f"no item {item.id}"
 
-    def lease_due_items(self, now: datetime, until: datetime, limit: int) -> list[str]:
-        return lease_due(self._connection, r.work_items, now, until, limit)
+    def lease_due_items(self, now: datetime, until: datetime, limit: int, run_id: str | None = None) -> list[str]:
+        """Take items whose repair is due: of one run, or of any."""
+        of_run = sa.true() if run_id is None else r.work_items.c.run_id == run_id
+        found = due(self._connection, r.work_items, now, limit, of_run)
+        taken = lease(self._connection, r.work_items, found, now, until)
+        return [item_id for item_id in found if item_id in taken]
 
     def _items(self, condition: sa.ColumnElement[bool], limit: int) -> list[WorkItemView]:
         c = r.work_items.c
         query = sa.select(*_ITEM).where(condition).order_by(c.found_at, c.id).limit(limit)
         return [to_record(WorkItemView, row) for row in self._connection.execute(query)]
+
+
+def _of_campuses(campus_ids: Collection[str] | None) -> sa.ColumnElement[bool]:
+    return sa.true() if campus_ids is None else r.work_items.c.campus_id.in_(campus_ids)
 
 
 def _party(row: Any) -> str:

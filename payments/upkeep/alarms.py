@@ -111,8 +111,6 @@ class ServiceHours(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_open(self, at: datetime) -> bool:
         clock = at.astimezone(self.zone).time()
-        if self.opens == self.closes:
-            return True
         if self.opens < self.closes:
             return self.opens <= clock < self.closes
         return clock >= self.opens or clock < self.closes

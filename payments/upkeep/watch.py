@@ -100,9 +100,10 @@ class Watch:
 
         return await self._store.run(tell)
 
-    async def alarms(self, limit: int = 100) -> list[AlarmView]:
-        """Open ones and old ones, the newest first."""
-        return await self._store.read(lambda uow: uow.alarms.newest(max(1, min(limit, 1000))))
+    async def alarms(self, limit: int = 100, *, only_open: bool = False) -> list[AlarmView]:
+        """Open ones and, unless ``only_open``, old ones, the newest first."""
+        most = max(1, min(limit, 1000))
+        return await self._store.read(lambda uow: uow.alarms.open(most) if only_open else uow.alarms.newest(most))
 
     async def ghosts(self, hours: int = 24) -> list[GhostHour]:
         """Payments per channel and hour, and those whose callback never came."""

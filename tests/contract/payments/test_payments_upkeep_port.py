@@ -7,11 +7,16 @@ import io
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from payments.port import Alarm, ItemRefused, NoSuchRun, UnknownItem
 from payments.store.database import Sql
+from payments.store.unit_of_work import UnitOfWork
+from payments.upkeep.alarms import AlarmView
+from tests.money_scene import add_item, add_run
+from tests.payments_desk import START
 from tests.payments_guards import GuardedDesk
 from tests.payments_remote import RemoteDesk
 
@@ -19,10 +24,14 @@ DAY = date(2026, 3, 2)
 MORNING_S = 22.6 * 3600
 
 
-@pytest.fixture(params=["embedded", "remote"])
+@pytest.fixture(params=["embedded-sqlite", "embedded-postgres", "remote"])
 async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[GuardedDesk]:
+    """Both bodies; the embedded one on both databases."""
     kind = RemoteDesk if request.param == "remote" else GuardedDesk
-    async with kind(f"sqlite:///{tmp_path}/payments.db", f"sqlite:///{tmp_path}/bank.db") as desk:
+    url, bank_url = f"sqlite:///{tmp_path}/payments.db", f"sqlite:///{tmp_path}/bank.db"
+    if request.param == "embedded-postgres":
+        url = bank_url = request.getfixturevalue("postgres_url")
+    async with kind(url, bank_url) as desk:
         yield desk
 
 
@@ -109,3 +118,66 @@ async def test_ghosts_are_counted(desk: GuardedDesk) -> None:
     await desk.advance(1200, step_s=60)
     (hour,) = await desk.payments.ghosts()
     assert (hour.channel, hour.payments, hour.ghosts) == ("sandbox", 1, 1)
+
+
+async def test_one_run_and_one_item_are_found_by_their_ids(desk: GuardedDesk) -> None:
+    assert await desk.payments.reconciliation("sandbox-2026-03-02") is None
+    assert await desk.payments.work_item("item_x") is None
+    name = await add_run(desk.payments)
+    item = await add_item(desk.payments, "nu")
+    assert await desk.payments.reconciliations() == [await desk.payments.reconciliation(name)]
+    assert await desk.payments.work_item(item.id) == item
+    # One that nobody has to look at any more is found all the same.
+    closed = await desk.payments.close_item(item.id, "op_li", "settled")
+    assert await desk.payments.open_items() == []
+    assert await desk.payments.work_item(item.id) == closed
+
+
+async def test_a_campus_s_items_are_not_crowded_out_by_another_s(desk: GuardedDesk) -> None:
+    name = await add_run(desk.payments)
+    for _ in range(3):
+        await add_item(desk.payments, "far", found_at=desk.at - timedelta(days=1))
+    nobodys, ours = await add_item(desk.payments, ""), await add_item(desk.payments, "nu")
+    for campuses, expected in ((["nu"], [ours]), (["nu", ""], [nobodys, ours]), ([], []), (["none"], [])):
+        for found in (
+            await desk.payments.open_items(2, campuses),
+            await desk.payments.differences(name, 2, campuses),
+        ):
+            assert sorted(each.id for each in found) == sorted(each.id for each in expected)
+    assert len(await desk.payments.open_items()) == len(await desk.payments.differences(name)) == 5
+    assert len(await desk.payments.open_items(2)) == 2
+
+
+async def test_how_callbacks_fared_is_told_by_hour(desk: GuardedDesk) -> None:
+    await desk.open_and_pay()
+    for _ in range(2):
+        assert (await desk.payments.callback("sandbox", {}, b"forged")).status == 400
+    await desk.settle_down()
+    tallies = {each.outcome: each for each in await desk.payments.callback_tallies(desk.at - timedelta(minutes=5))}
+    assert {outcome: tally.count for outcome, tally in tallies.items()} == {"accepted": 1, "bad": 2}
+    assert {(tally.channel, tally.newest_at) for tally in tallies.values()} == {("sandbox", desk.at)}
+    assert await desk.payments.callback_tallies(desk.at + timedelta(hours=1)) == []
+
+
+async def test_open_alarms_are_not_crowded_out_by_old_ones(desk: GuardedDesk) -> None:
+    def alarm(number: int, **more: object) -> AlarmView:
+        at = START + timedelta(hours=number)
+        fields: dict[str, Any] = {"id": f"alarm_{number}", "campus_id": "nu", "subject": str(number), "kind": "quiet"}
+        fields |= {"step": 0, "times": 1, "parameters": {}, "opened_at": at, "told_at": at, "seen_at": at}
+        return AlarmView(**fields | more)
+
+    def write(uow: UnitOfWork) -> None:
+        uow.alarms.put(alarm(0))
+        for number in range(1, 4):
+            uow.alarms.put(alarm(number, closed_at=START + timedelta(days=1)))
+
+    await desk.payments._store.run(write)
+    assert [each.id for each in await desk.payments.alarms(2)] == ["alarm_3", "alarm_2"]
+    assert [each.id for each in await desk.payments.alarms(2, only_open=True)] == ["alarm_0"]
+
+
+async def test_what_providers_no_longer_have_is_not_asked_for(desk: GuardedDesk) -> None:
+    for day in (DAY, DAY + timedelta(days=1), DAY - timedelta(days=367)):
+        with pytest.raises(NoSuchRun):
+            await desk.payments.reconcile("sandbox", day)
+    assert (await desk.payments.reconcile("sandbox", DAY - timedelta(days=366))).state == "waiting"
