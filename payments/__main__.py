@@ -24,6 +24,12 @@ def _serve(arguments: Sequence[str]) -> int:
     return serve(arguments)
 
 
+def _reconcile(arguments: Sequence[str]) -> int:
+    from payments.reconcile.command import main as reconcile
+
+    return reconcile(arguments)
+
+
 def _vault(arguments: Sequence[str]) -> int:
     from payments.service.serve import vault_main
 
@@ -56,6 +62,10 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     ),
     "states": ("the table of a payment's five states · 支付的五种状态", _states),
     "doctor": ("the checklist before real money: environment, keys, certificates · 上线前检查清单", _doctor),
+    "reconcile": (
+        "a channel's day against its bill, now: --channel wechat --day 2026-03-02 [--csv FILE] · 对账",
+        _reconcile,
+    ),
     "serve": ("payments in a process of their own, behind a signed interface · 独立支付进程", _serve),
     "vault": ("rotate: seal what was entrusted with the newest key · 密钥轮换", _vault),
 }

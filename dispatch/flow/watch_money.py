@@ -45,7 +45,7 @@ from .instants import ms
 from .move_credit import day_start
 from .watch_console import money
 
-#: The most that payments gives of any list; what is one campus's is taken out of it.
+#: The most that payments gives of any list.
 MOST = 1000
 
 
@@ -118,8 +118,8 @@ async def alarms(ctx: Context, who: Principal, limit: int = 50) -> MoneyAlarms:
 
 
 async def _open_alarms(ctx: Context, who: Principal) -> list[AlarmView]:
-    known = await ctx.payments.alarms(MOST)
-    return [alarm for alarm in known if alarm.closed_at is None and alarm.campus_id in ("", who.campus_id)]
+    known = await ctx.payments.alarms(MOST, only_open=True)
+    return [alarm for alarm in known if alarm.campus_id in ("", who.campus_id)]
 
 
 def _names(channels: Iterable[ChannelView]) -> dict[str, tuple[str, str]]:
@@ -161,57 +161,49 @@ async def runs(ctx: Context, who: Principal, limit: int = 50) -> RunList:
     """The runs of every channel, the newest day first."""
     who.require(Permission.MONEY_READ)
     found = await ctx.payments.reconciliations(limit)
-    is_alone = await _is_only_campus(ctx)
-    return RunList(runs=[_run_view(run, is_alone=is_alone) for run in found])
+    is_alone, now = await _is_only_campus(ctx), ctx.clock.now()
+    return RunList(runs=[_run_view(run, now, is_alone=is_alone) for run in found])
 
 
 async def run(ctx: Context, who: Principal, run_id: str, limit: int = MOST) -> RunWithItems:
     """One run, and this campus's differences."""
     who.require(Permission.MONEY_READ)
-    found = await _run(ctx, run_id)
-    items = seen_by(who, await ctx.payments.differences(run_id, MOST))[:limit]
-    view = _run_view(found, is_alone=await _is_only_campus(ctx))
-    return RunWithItems(run=view, items=await item_views(ctx, who, items))
+    found = await find_run(ctx, run_id)
+    items = await ctx.payments.differences(run_id, limit, seen_by(who))
+    return RunWithItems(run=await run_view(ctx, found), items=await item_views(ctx, who, items))
 
 
 async def run_csv(ctx: Context, who: Principal, run_id: str) -> str:
     """This campus's differences of a run as a table."""
     who.require(Permission.MONEY_READ)
-    await _run(ctx, run_id)
-    return items_csv(seen_by(who, await ctx.payments.differences(run_id, MOST)))
+    await find_run(ctx, run_id)
+    return items_csv(await ctx.payments.differences(run_id, MOST, seen_by(who)))
 
 
 async def items(ctx: Context, who: Principal, limit: int = 100) -> WorkItems:
     """What needs a person, oldest first."""
     who.require(Permission.MONEY_READ)
-    found = seen_by(who, await ctx.payments.open_items(MOST))[:limit]
+    found = await ctx.payments.open_items(limit, seen_by(who))
     return WorkItems(items=await item_views(ctx, who, found))
 
 
 async def items_table(ctx: Context, who: Principal) -> str:
     """The same as a table."""
     who.require(Permission.MONEY_READ)
-    return items_csv(seen_by(who, await ctx.payments.open_items(MOST)))
+    return items_csv(await ctx.payments.open_items(MOST, seen_by(who)))
 
 
 async def find_item(ctx: Context, who: Principal, item_id: str) -> WorkItemView:
     """The item, open or not; raises :class:`NotFound`, also for another campus's."""
-    for item in seen_by(who, await ctx.payments.open_items(MOST)):
-        if item.id == item_id:
-            return item
-    # It is none that waits: perhaps somebody has just closed it.
-    for each in await ctx.payments.reconciliations(MOST):
-        if each.mismatches:
-            for item in seen_by(who, await ctx.payments.differences(each.id, MOST)):
-                if item.id == item_id:
-                    return item
-    raise NotFound("there is no such item here")
+    item = await ctx.payments.work_item(item_id)
+    if item is None or item.campus_id not in seen_by(who):
+        raise NotFound("there is no such item here")
+    return item
 
 
-def seen_by(who: Principal, found: Iterable[WorkItemView]) -> list[WorkItemView]:
-    """One's own campus's items; what nobody can tell the campus of is for administrators."""
-    is_admin = who.may(Permission.CAMPUS_MANAGE)
-    return [item for item in found if item.campus_id == who.campus_id or (not item.campus_id and is_admin)]
+def seen_by(who: Principal) -> list[str]:
+    """Whose items one sees: those of one's own campus; what nobody can tell the campus of is for administrators."""
+    return [who.campus_id, ""] if who.may(Permission.CAMPUS_MANAGE) else [who.campus_id]
 
 
 async def item_views(ctx: Context, who: Principal, found: list[WorkItemView]) -> list[WorkItem]:
@@ -239,8 +231,9 @@ async def _people(ctx: Context, who: Principal, account_ids: set[str]) -> dict[s
     return {account_id: account.name for account_id, account in accounts.items()}
 
 
-async def _run(ctx: Context, run_id: str) -> ReconciliationView:
-    found = next((each for each in await ctx.payments.reconciliations(MOST) if each.id == run_id), None)
+async def find_run(ctx: Context, run_id: str) -> ReconciliationView:
+    """The run; raises :class:`NotFound`."""
+    found = await ctx.payments.reconciliation(run_id)
     if found is None:
         raise NotFound("there is no such run here")
     return found
@@ -250,13 +243,19 @@ async def _is_only_campus(ctx: Context) -> bool:
     return len(await ctx.store.read_global(lambda unit: unit.campuses.all())) == 1
 
 
-def _run_view(found: ReconciliationView, *, is_alone: bool) -> RunView:
+async def run_view(ctx: Context, found: ReconciliationView) -> RunView:
+    """A run as the campus team sees it."""
+    return _run_view(found, ctx.clock.now(), is_alone=await _is_only_campus(ctx))
+
+
+def _run_view(found: ReconciliationView, now: datetime, *, is_alone: bool) -> RunView:
     return RunView(
         id=found.id, channel=found.channel, day=found.day.isoformat(), state=found.state, reason=found.reason,
         tries=found.tries, lines=found.lines if is_alone else None,
         mismatches=found.mismatches if is_alone else None,
         theirs=_sums(found.sums.theirs) if is_alone else None, ours=_sums(found.sums.ours) if is_alone else None,
         ran_at_ms=_ms(found.ran_at), due_at_ms=_ms(found.due_at),
+        is_under_way=found.due_at is not None and found.due_at <= now,
     )  # fmt: skip
 
 

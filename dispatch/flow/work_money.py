@@ -12,12 +12,14 @@ from payments.reconcile.view import WorkItemView
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
-from ..model.errors import CodeNeeded, InvalidInput, NotFound, Refusal, WrongState
-from ..model.money_views import CloseItem, ReviewRisk, RiskCaseView, TakeItem, WorkItem
+from ..model.errors import CodeNeeded, InvalidInput, NotFound, Refusal, TooMany, WrongState
+from ..model.money_views import AskRun, CloseItem, ReviewRisk, RiskCaseView, RunView, TakeItem, WorkItem
 from .context import Context
-from .watch_money import case_views, find_item, item_views
+from .watch_money import case_views, find_item, item_views, run_view
 
 _UNKNOWN = frozenset({"unknown_item", "unknown_intent", "unknown_withdrawal", "no_such_run", "unknown_channel"})
+#: Runs that a campus may ask for in so many seconds: providers count how often their bills are fetched.
+_RUNS, _RUNS_S = 20, 600
 #: Cases are looked through in pages of this size, and no more than so many pages of old ones.
 _PAGE, _PAGES = 500, 20
 
@@ -42,6 +44,18 @@ def payments_refusals() -> Iterator[None]:
         yield
     except (PaymentsError, ValueError) as refused:
         raise refusal_of(refused) from refused
+
+
+async def reconcile(ctx: Context, who: Principal, request: AskRun) -> RunView:
+    """Run a channel's day as soon as may be, whether it ran before or not; the run as it stands until then."""
+    who.require(Permission.MONEY_MANAGE)
+    if not await ctx.counters.hit(f"reconcile:{who.campus_id}", _RUNS, _RUNS_S):
+        raise TooMany("that were many runs; wait a while", retry_after_s=ctx.counters.retry_after_s(_RUNS_S))
+    with payments_refusals():
+        run = await ctx.payments.reconcile(request.channel, request.day)
+    was = {"state": run.state, "channel": run.channel, "day": run.day.isoformat()}
+    await ctx.store.run(who.campus_id, lambda uow: uow.audit.add(who.account_id, "reconcile", run.id, "", None, was))
+    return await run_view(ctx, run)
 
 
 async def take_item(ctx: Context, who: Principal, item_id: str, request: TakeItem) -> WorkItem:

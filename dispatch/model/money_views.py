@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -16,6 +17,13 @@ CodeId = Annotated[str, Meta(pattern=r"^code_[0-9A-HJKMNP-TV-Z]{26}$")]
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
+
+
+class AskRun(Request, frozen=True, kw_only=True):
+    """Reconcile this channel's day, by the provider's calendar."""
+
+    channel: Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}$")]
+    day: date
 
 
 class TakeItem(Request, frozen=True, kw_only=True):
@@ -179,7 +187,8 @@ class DaySums(View, frozen=True, kw_only=True):
 
 
 class RunView(View, frozen=True, kw_only=True):
-    """One channel's day. The sums and counts are of the channel, so only a server with one campus shows them."""
+    """One channel's day. The sums and counts are of the channel, so only a server with one campus shows them.
+    ``is_under_way``: its bill is being fetched and compared, or is about to be."""
 
     id: str
     channel: str
@@ -193,6 +202,7 @@ class RunView(View, frozen=True, kw_only=True):
     ours: DaySums | None
     ran_at_ms: int | None
     due_at_ms: int | None
+    is_under_way: bool
 
 
 class RunList(View, frozen=True, kw_only=True):

@@ -48,6 +48,8 @@ MONEY_ROUTES: tuple[Route, ...] = (
           "What happened to an order's money, step by step", query=qs.Many),
     Route("GET", "/money/runs", P.MONEY_READ, lambda c: watch_money.runs(c.ctx, c.me, c.query.limit), mv.RunList,
           "Reconciliation by day and channel", query=qs.Few),
+    Route("POST", "/money/runs", P.MONEY_MANAGE, lambda c: work_money.reconcile(c.ctx, c.me, c.body), mv.RunView,
+          "Reconcile a channel's day now, or once more; audited", request=mv.AskRun, key="optional"),
     Route("GET", "/money/runs/{id}", P.MONEY_READ, lambda c: watch_money.run(c.ctx, c.me, c.id, c.query.limit),
           mv.RunWithItems, "One day of a channel, and what differed", query=qs.Many),
     Route("GET", "/money/runs/{id}/csv", P.MONEY_READ, _run_csv, bytes, "What differed, as a table"),

@@ -52,12 +52,14 @@ BILL_S = (300.0, 900.0, 1800.0, 3600.0)
 GIVE_UP_AFTER = timedelta(days=7)
 #: After a standstill, so many days are caught up with.
 MOST_DAYS_BACK = 31
+#: Providers keep their bills for months, not for years; further back nobody is asked.
+MOST_DAYS_ASKED = 366
 #: Real seconds for fetching one bill.
 FETCH_S = 120.0
 #: Real seconds for which a process keeps a run or an item that it took.
 LEASE_S = 180.0
 #: Business seconds between two looks for what is due.
-LOOK_S = 30.0
+LOOK_S = 5.0
 #: How many runs and items one pass takes on.
 BATCH = 20
 
@@ -114,8 +116,23 @@ class Reconciler:
         self._look_at = None
         return run
 
+    async def has_begun(self, channel: str) -> bool:
+        """Whether the channel was ever asked to take an order."""
+        return await self._store.read(lambda uow: uow.reconciliations.first_attempt_at(channel)) is not None
+
+    async def mend_run(self, name: str) -> int:
+        """Try the repairs of one run's items that are due now; how many were tried."""
+        now = self._now()
+        until = now + self._lease
+        items = await self._store.run(lambda uow: uow.reconciliations.lease_due_items(now, until, BATCH, name))
+        for item_id in items:
+            await self._mender.mend(item_id)
+        return len(items)
+
     def _ready(self, channel: str, day: date, due_at: datetime | None, uow: UnitOfWork) -> ReconciliationView:
-        if channel not in self._channels or bounds(day, self._zone(channel))[1] > self._now():
+        zone, now = self._zone(channel), self._now()
+        first = day_of(now, zone) - timedelta(days=MOST_DAYS_ASKED)
+        if channel not in self._channels or day < first or bounds(day, zone)[1] > now:
             raise NoSuchRun(f"{channel} has no bill of {day}")
         name = run_id(channel, day)
         run = uow.reconciliations.get(name)

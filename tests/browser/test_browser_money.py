@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import Page, expect
@@ -90,3 +90,24 @@ async def test_an_alarm_its_item_and_the_trace_in_both_languages(stage: Stage) -
     # The cause is gone, and so is the alert, at every console.
     await expect(alert).to_have_count(0)
     await expect(english.locator(".alert.is-money_alarm", has_text="wait for a person")).to_have_count(0)
+
+
+async def test_a_day_is_reconciled_at_the_press_of_a_button(stage: Stage) -> None:
+    console = await stage.open("console")
+    await console.locator("#money-open").click()
+    view = console.locator("#money")
+    ask = view.locator("#money-ask")
+    day = (datetime.now(UTC) - timedelta(days=3)).date().isoformat()
+    await ask.locator("[name=day]").fill(day)
+    await ask.locator("[name=channel]").select_option("sandbox_backup")
+    await ask.get_by_role("button", name="立即对账").click()
+    row = view.locator(f"[data-run=sandbox_backup-{day}]")
+    # It is watched until it is done, while nobody presses anything; what was chosen stays chosen.
+    await expect(row).to_contain_text("一致", timeout=30_000)
+    await expect(ask.locator("[name=day]")).to_have_value(day)
+    await expect(ask.locator("[name=channel]")).to_have_value("sandbox_backup")
+    await row.locator(".link").click()
+    await view.locator("#money-run").get_by_role("button", name="重新对账").click()
+    await expect(view.locator("#money-run").get_by_role("button", name="重新对账")).to_be_enabled(timeout=30_000)
+    assert await audit(console) == []
+    assert shown_keys(await view.inner_text()) == []

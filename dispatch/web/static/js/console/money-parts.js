@@ -132,6 +132,55 @@ function itemActs(item, onTake, onClose) {
   );
 }
 
+/**
+ * Which day of which channel is to be reconciled: yesterday of the first, unless somebody says otherwise.
+ * @param {any} overview
+ * @param {{channel?: string, day?: string}} chosen what somebody said; kept here
+ */
+export function askRun({ channels, now_ms: nowMs }, chosen, onAsk) {
+  const yesterday = new Date(nowMs - 86_400_000).toLocaleDateString("sv", { timeZone: "Asia/Shanghai" });
+  const ask = (event) => {
+    event.preventDefault();
+    const { channel, day } = event.currentTarget.elements;
+    if (day.value) onAsk(channel.value, day.value);
+  };
+  return h(
+    "form",
+    { class: "money-ask", key: "ask", id: "money-ask", onsubmit: ask },
+    h(
+      "select",
+      {
+        name: "channel",
+        class: "input",
+        "aria-label": t("money.column.channel"),
+        value: chosen.channel ?? channels[0]?.code,
+        onchange: ({ currentTarget }) => (chosen.channel = currentTarget.value),
+      },
+      channels.map((channel) => h("option", { value: channel.code, key: channel.code }, pick(channel, "name"))),
+    ),
+    h("input", {
+      name: "day",
+      type: "date",
+      class: "input",
+      required: true,
+      max: yesterday,
+      value: chosen.day ?? yesterday,
+      onchange: ({ currentTarget }) => (chosen.day = currentTarget.value),
+      "aria-label": t("money.column.day"),
+    }),
+    h("button", { type: "submit", class: "button small" }, icon("swap"), t("money.run_now")),
+  );
+}
+
+/** How a run stands; one that found no bill says when it is tried again. */
+function runState(run) {
+  if (run.is_under_way) return h("span", { class: "pill is-taken" }, t("money.run.under_way"));
+  return [
+    h("span", { class: `pill is-${run.state}` }, t(`money.run.${run.state}`)),
+    run.due_at_ms && h("span", { class: "muted small" }, ` ${t("money.run.next", { at: dayAndTime(run.due_at_ms) })}`),
+  ];
+}
+
 export function runTable(runs, onChoose) {
   if (!runs.length) return h("p", { class: "muted" }, t("money.no_run"));
   const sum = (sums) => (sums ? yuan(sums.paid_fen) : "–");
@@ -163,7 +212,7 @@ export function runTable(runs, onChoose) {
             { key: run.id, "data-run": run.id },
             h("td", {}, h("button", { type: "button", class: "link", onclick: () => onChoose(run) }, run.day)),
             h("td", {}, run.channel),
-            h("td", {}, h("span", { class: `pill is-${run.state}` }, t(`money.run.${run.state}`))),
+            h("td", {}, runState(run)),
             h("td", { class: "is-number" }, sum(run.theirs)),
             h("td", { class: "is-number" }, sum(run.ours)),
             h("td", { class: "is-number" }, run.mismatches ?? "–"),

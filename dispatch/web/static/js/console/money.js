@@ -6,9 +6,14 @@ import { onLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { toast, toastError } from "../shell.js";
 import { couponRules, couponTable } from "./money-coupons.js";
-import { alarmList, caseList, channelList, figures, itemList, refundList, runTable } from "./money-parts.js";
+import {
+  alarmList, askRun, caseList, channelList, figures, itemList, refundList, runTable,
+} from "./money-parts.js";
 
 const REFRESH_MS = 30_000;
+/** While a run is under way it is looked at more often, so many times. */
+const LOOK_MS = 2_000;
+const LOOKS = 60;
 const PARTS = {
   overview: "/money/overview",
   alarms: "/money/alarms",
@@ -30,6 +35,10 @@ export class MoneyView {
     this.known = {};
     /** The run whose differences are shown. @type {{run: any, items: any[]} | null} */
     this.chosen = null;
+    /** Which day of which channel somebody wants reconciled. @type {{channel?: string, day?: string}} */
+    this.asked = {};
+    /** How often a run that is under way is still looked at. */
+    this.looks = 0;
     this.paint = coalesce(() => this.paintNow());
     onLanguage(() => this.paint());
     setInterval(() => this.isOpen && this.load(), REFRESH_MS);
@@ -115,6 +124,38 @@ export class MoneyView {
     await this.load();
   }
 
+  /** Have a channel's day reconciled now, and watch until it is. */
+  async reconcile(channel, day) {
+    try {
+      await this.api.post("/money/runs", { channel, day });
+    } catch (error) {
+      toastError(error);
+      return;
+    }
+    toast(t("money.run_asked", { day, channel }), { kind: "good", seconds: 3 });
+    this.looks = LOOKS;
+    await this.load();
+    this.look();
+  }
+
+  /** Look again while something is under way: a bill that is fetched, a difference that the machine repairs. */
+  look() {
+    clearTimeout(this.lookTimer);
+    this.lookTimer = setTimeout(async () => {
+      if (!this.isOpen || this.looks <= 0) return;
+      this.looks -= 1;
+      const wasUnderWay = this.isUnderWay();
+      await this.load();
+      if (this.chosen) await this.choose(this.chosen.run);
+      if (wasUnderWay || this.isUnderWay()) this.look();
+    }, LOOK_MS);
+  }
+
+  isUnderWay() {
+    const runs = this.known.runs?.runs ?? [];
+    return runs.some((run) => run.is_under_way) || !!this.chosen?.items.some((item) => item.state === "repairing");
+  }
+
   async choose(run) {
     try {
       this.chosen = await this.api.get(`/money/runs/${run.id}`);
@@ -162,7 +203,12 @@ export class MoneyView {
           itemList(items.items, this.acts()),
           items.items.length > 0 && this.csvButton("/money/items/csv", "work-items"),
         ),
-      runs && section("runs", t("money.runs"), [runTable(runs.runs, (run) => this.choose(run)), this.chosenRun()]),
+      runs &&
+        section("runs", t("money.runs"), [
+          this.mayManage && overview && askRun(overview, this.asked, (channel, day) => this.reconcile(channel, day)),
+          runTable(runs.runs, (run) => this.choose(run)),
+          this.chosenRun(),
+        ]),
       refunds && section("refunds", t("money.refunds"), refundList(refunds.refunds, this.onOrder)),
       cases &&
         section(
@@ -199,6 +245,18 @@ export class MoneyView {
         "div",
         { class: "money-head" },
         h("h4", {}, t("money.run_of", { day: run.day, channel: run.channel })),
+        this.mayManage &&
+          h(
+            "button",
+            {
+              type: "button",
+              class: "button small",
+              disabled: run.is_under_way,
+              onclick: () => this.reconcile(run.channel, run.day),
+            },
+            icon("swap"),
+            t(run.is_under_way ? "money.run.under_way" : "money.run_again"),
+          ),
         this.csvButton(`/money/runs/${run.id}/csv`, run.id),
       ),
       itemList(items, this.acts(), t("money.no_difference")),
