@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     peak.add_argument("--data-dir", type=Path, help="folder of its own server (a temporary one)")
     peak.add_argument("--seed", type=int, default=1)
     peak.add_argument("--no-settlement", action="store_true", help="end without the days on which money is settled")
+    peak.add_argument("--coupons", action="store_true", help="every student gets a coupon with the first order")
     peak.add_argument("--html", type=Path, help="write the report with plots there")
     peak.add_argument("--json", type=Path, help="write the figures there")
     peak.add_argument("--check", action="store_true", help="exit with 1 when a figure misses its bounds")
@@ -139,6 +140,7 @@ def _lunch_peak(told: argparse.Namespace) -> int:
         processes_url=told.processes_url if told.url else "",
         seed=told.seed,
         is_settled=not told.no_settlement,
+        has_coupons=told.coupons,
     )
     outcome = asyncio.run(lunch_peak(options))
     from .report import as_html, as_json, as_text

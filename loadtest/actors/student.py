@@ -148,11 +148,13 @@ def _answered(state: Student, answer: Answer, now_ms: int, luck: Random) -> Did:
                 return replace(state, phase="idle"), (Note("problem", text="fewer than two places on the campus"),)
             return _wish(replace(state, places=places, phase="idle"), luck)
         case "quote" if answer.is_ok and state.draft is not None:
-            return _place(state, answer.body, luck)
+            return _quoted(state, answer.body, luck)
         case "place" if answer.is_ok:
             return _placed(state, answer.body, now_ms, luck)
         case "place" if answer.status == 409 and state.draft is not None and state.tries < 2:
-            return replace(state, tries=state.tries + 1), (Call("quote", "POST", "/quotes", state.draft),)
+            # The coupon may be what has changed: whoever asks without one is told what there is.
+            draft = {name: said for name, said in state.draft.items() if name != "coupon_id"}
+            return replace(state, tries=state.tries + 1, draft=draft), (Call("quote", "POST", "/quotes", draft),)
         case "places" | "quote" | "place":
             return _idle(state), (Note("order_refused", text=answer.code or str(answer.status)),)
         case "order" | "confirm" | "cancel" | "look_before_cancel" if answer.is_ok:
@@ -166,6 +168,15 @@ def _answered(state: Student, answer: Answer, now_ms: int, luck: Random) -> Did:
         case "rate":
             return _idle(state), (Unfollow(f"order:{state.order_id}"),)
     return state, ()
+
+
+def _quoted(state: Student, quote: Body, luck: Random) -> Did:
+    assert state.draft is not None
+    coupons = quote.get("coupons") or ()
+    if coupons and "coupon_id" not in state.draft:
+        draft = {**state.draft, "coupon_id": coupons[0]["id"]}
+        return replace(state, draft=draft), (Call("quote", "POST", "/quotes", draft),)
+    return _place(state, quote, luck)
 
 
 def _place(state: Student, quote: Body, luck: Random) -> Did:

@@ -150,3 +150,17 @@ def test_errands_have_the_lengths_and_kinds_of_a_campus() -> None:
     assert 0.2 < sum(way <= 200 for way in ways) / len(ways) < 0.4
     assert sum(way <= 1000 for way in ways) / len(ways) > 0.85
     assert all(("goods_cap_fen" in e) == (e["type_code"] in ("meal", "shop")) for e in drawn)
+
+
+def test_a_student_who_has_a_coupon_uses_it_and_orders_without_when_it_is_gone() -> None:
+    life = wishing()
+    life.gets(Wish())
+    life.gets(Answer("places", 200, PLACES))
+    (again,) = of(Call, life.gets(Answer("quote", 200, {"total_fen": 700, "coupons": [{"id": "cou_1"}]})))
+    assert again.path == "/quotes" and again.body["coupon_id"] == "cou_1"
+    (place,) = of(Call, life.gets(Answer("quote", 200, {"total_fen": 650, "coupons": [{"id": "cou_1"}]})))
+    assert (place.body["expected_total_fen"], place.body["coupon_id"]) == (650, "cou_1")
+    (again,) = of(Call, life.gets(Answer("place", 409, {"error": {"code": "coupon_gone"}})))
+    assert "coupon_id" not in again.body
+    (place,) = of(Call, life.gets(Answer("quote", 200, {"total_fen": 700, "coupons": []})))
+    assert place.body["expected_total_fen"] == 700 and "coupon_id" not in place.body

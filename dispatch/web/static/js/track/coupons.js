@@ -117,7 +117,7 @@ export function couponChoice(form) {
         onclick: () => form.change({ coupon_id: id, isWithoutCoupon: id === null }),
       },
       label,
-      hint && h("small", { class: "muted" }, ` ${hint}`),
+      hint && h("small", {}, ` ${hint}`),
     );
   return h(
     "fieldset",
