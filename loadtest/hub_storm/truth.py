@@ -15,7 +15,7 @@ ON_ORDER = frozenset({
     "order_placed", "payment_ready", "payment_failed", "payment_judged", "order_paid", "task_assigned",
     "task_reassigned", "task_reopened", "runner_arriving", "runner_at_stop", "runner_arrived", "order_picked_up",
     "order_delivered", "order_confirmed", "order_rated", "order_cancelled", "order_settled", "order_closed",
-    "order_late", "order_refunded",
+    "order_late", "order_refunded", "coupon_granted",
 })  # fmt: skip
 ON_RUNNER = frozenset({
     "task_offered", "offer_declined", "offer_expired", "offer_withdrawn", "task_assigned", "task_reassigned",
