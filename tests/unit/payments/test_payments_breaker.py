@@ -130,6 +130,66 @@ def test_what_it_watches_is_bounded() -> None:
     assert (view.under_way, view.slow, view.state) == (MOST_WATCHED, 0, "closed")
 
 
+def test_calls_that_ended_are_no_slow_ones() -> None:
+    breaker = Breaker(SLOW_S)
+    called(breaker, "worked", times=FAILURES_TO_OPEN + 1)
+    assert breaker.state(10 * SLOW_S) == "closed"
+    view = breaker.view("a", "create", 10 * SLOW_S)
+    assert (view.under_way, view.slow, view.calls, view.failed_calls) == (0, 0, FAILURES_TO_OPEN + 1, 0)
+
+
+def test_a_call_is_slow_from_half_of_its_budget_on_and_counts_with_the_failures() -> None:
+    breaker = Breaker(SLOW_S)
+    called(breaker, "failed", times=FAILURES_TO_OPEN - 1)
+    breaker.begin(0.0)
+    assert breaker.state(SLOW_S - 0.01) == "closed"
+    assert breaker.slow(SLOW_S) == 1
+    assert breaker.state(SLOW_S) == "open"
+
+
+def test_what_began_before_it_opened_says_nothing_afterwards() -> None:
+    breaker = Breaker(SLOW_S)
+    early = [breaker.begin(0.0) for _ in range(FAILURES_TO_OPEN)]
+    assert breaker.state(SLOW_S) == "open"
+    for number in early[:PROBES]:
+        breaker.end(number, "worked", SLOW_S + OPEN_S)
+    assert breaker.state(SLOW_S + OPEN_S) == "half_open", "they are no probes"
+    for _ in range(PROBES):
+        assert breaker.admits(SLOW_S + OPEN_S)
+        called(breaker, "worked", SLOW_S + OPEN_S)
+    assert breaker.state(SLOW_S + OPEN_S) == "closed", "nor are those that never ended slow"
+
+
+def test_once_closed_it_has_forgotten_its_trouble() -> None:
+    breaker = Breaker(SLOW_S)
+    for _ in range(NEWEST // 2):
+        called(breaker, "failed")
+        called(breaker, "worked")
+    assert breaker.state(0.0) == "open"
+    called(breaker, "worked", OPEN_S, PROBES)
+    assert breaker.state(OPEN_S) == "closed"
+    assert breaker.view("a", "create", OPEN_S).open_s == 0.0
+    called(breaker, "failed", OPEN_S, FAILURES_TO_OPEN)
+    assert breaker.state(OPEN_S) == "open"
+    assert breaker.state(2 * OPEN_S - 0.01) == "open"
+    assert breaker.state(2 * OPEN_S) == "half_open", "as long as the first time"
+    assert breaker.view("a", "create", 2 * OPEN_S).open_s == OPEN_S
+
+
+def test_a_probe_that_fails_takes_the_promises_and_the_good_ones_back() -> None:
+    breaker = opened()
+    good, bad = (breaker.begin(OPEN_S) for _ in range(PROBES))
+    breaker.end(good, "worked", OPEN_S)
+    breaker.end(bad, "failed", OPEN_S)
+    now_s = 3 * OPEN_S
+    assert breaker.state(now_s) == "half_open"
+    assert [breaker.admits(now_s) for _ in range(PROBES + 1)] == [True] * PROBES + [False]
+    called(breaker, "worked", now_s)
+    assert breaker.state(now_s) == "half_open", "the good one of before does not count"
+    view = breaker.view("a", "create", now_s)
+    assert (view.calls, view.failed_calls) == (FAILURES_TO_OPEN + 3, FAILURES_TO_OPEN + 1)
+
+
 # -- channels ---------------------------------------------------------------------------------------------------------
 
 
