@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date
 
 from payments.channels.alipay_bills import MOST_BYTES, BadBill, read_flows, read_trades
 from payments.channels.alipay_config import AlipayConfig
@@ -15,9 +15,10 @@ from payments.channels.alipay_gateway import AlipayGateway
 from payments.channels.alipay_money import AlipayMoney, FindAccount
 from payments.channels.alipay_notices import ACCEPTED, NOT_ACCEPTED, Notice, read_notice
 from payments.channels.alipay_trades import AlipayTrades
-from payments.channels.china import BEIJING
+from payments.channels.china import is_bill_overdue
 from payments.channels.exchange import Observe, unobserved
 from payments.channels.http import HttpReply, HttpRequest, ProviderHttp
+from payments.channels.over_http import OverHttp
 from payments.money import Fen
 from payments.outcomes import (
     Bill,
@@ -39,11 +40,9 @@ from payments.port import CallbackReply
 
 #: Real seconds for a bill's file.
 BILL_S = 60.0
-#: Until so many hours into the next day a bill that is not there may still come.
-BILL_HOURS = 12
 
 
-class AlipayChannel:
+class AlipayChannel(OverHttp):
     """One product of one merchant account."""
 
     def __init__(
@@ -56,23 +55,12 @@ class AlipayChannel:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._config = config
-        self._http = ProviderHttp(config.code, config.gateway_url, observe=observe, tls=tls, wall_s=wall_s)
-        self._gateway = AlipayGateway(config, self._http, wall_s)
+        http = ProviderHttp(config.code, config.gateway_url, observe=observe, tls=tls, wall_s=wall_s)
+        super().__init__(http, _shape(config))
+        self._gateway = AlipayGateway(config, http, wall_s)
         self._money = AlipayMoney(config, self._gateway, find_account)
         orders = AlipayFrozen if config.product == "freeze" else AlipayTrades
         self._orders: AlipayFrozen | AlipayTrades = orders(config, self._gateway, self._money)
-        self._shape = _shape(config)
-        self.is_available = True
-
-    @property
-    def shape(self) -> Capabilities:
-        return self._shape
-
-    async def start(self) -> None:
-        await self._http.start()
-
-    async def stop(self) -> None:
-        await self._http.stop()
 
     # -- money in -----------------------------------------------------------------------------------------------------
 
@@ -133,7 +121,7 @@ class AlipayChannel:
         url = answer.text("bill_download_url")
         if answer.verdict != "ok" or not url.startswith(("https://", "http://")):
             is_absent = answer.verdict == "denied" and "bill_not_exist" in answer.sub_code.lower()
-            return NoBill(reason=answer.reason, is_final=is_absent and self._is_late_for(day))
+            return NoBill(reason=answer.reason, is_final=is_absent and is_bill_overdue(day, self._gateway.now()))
         request = HttpRequest(method="GET", target=url, operation="bill_file", subject=day.isoformat())
         file = await self._http.send(request, total_s=BILL_S, most_bytes=MOST_BYTES)
         if not isinstance(file, HttpReply) or file.status != 200:
@@ -142,13 +130,6 @@ class AlipayChannel:
             return await asyncio.to_thread(read, file.body)
         except BadBill as error:
             return NoBill(reason=str(error))
-
-    def _is_late_for(self, day: date) -> bool:
-        ready_at = datetime(day.year, day.month, day.day, tzinfo=BEIJING) + timedelta(days=1, hours=BILL_HOURS)
-        return self._gateway.now() >= ready_at
-
-    async def work(self) -> int:
-        return 0
 
 
 def _shape(config: AlipayConfig) -> Capabilities:
@@ -172,4 +153,5 @@ def _shape(config: AlipayConfig) -> Capabilities:
         # A bill shows what is taken, and nothing of what is frozen and unfrozen.
         has_bills=config.product != "freeze",
         limit_fen=config.limit_fen,
+        pays_to=("alipay_user_id",) if config.runner_payout == "personal" else (),
     )

@@ -10,8 +10,8 @@ import re
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -20,9 +20,10 @@ import msgspec
 from payments.channels import campus_card_signing as signing
 from payments.channels import campus_card_words as words
 from payments.channels.campus_card_config import CampusCardConfig
-from payments.channels.china import BEIJING
+from payments.channels.china import is_bill_overdue
 from payments.channels.exchange import Observe, unobserved
 from payments.channels.http import CALL_S, REPLY_BYTES, HttpReply, HttpRequest, HttpSilence, ProviderHttp
+from payments.channels.over_http import Undivided
 from payments.money import Fen
 from payments.outcomes import (
     OVERLOAD,
@@ -43,9 +44,6 @@ from payments.outcomes import (
     OtherNotice,
     PaidNotice,
     QueryAnswer,
-    Receiver,
-    ReceiverOutcome,
-    SplitAnswer,
     Succeeded,
     Unknown,
 )
@@ -59,8 +57,6 @@ DEBIT_S = 4.5
 #: Real seconds for a bill, and the most bytes of it.
 BILL_S = 60.0
 BILL_BYTES = 64 << 20
-#: Until so many hours into the next day a bill that is not there may still come.
-BILL_HOURS = 12
 
 #: A fault that another channel cannot mend: our own mistake.
 _JUDGED = frozenset({"invalid"})
@@ -106,7 +102,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return self.silence or self.fault or f"http_{self.status}"
 
 
-class CampusCardChannel:
+class CampusCardChannel(Undivided):
     """One card centre."""
 
     def __init__(
@@ -118,26 +114,15 @@ class CampusCardChannel:
         new_nonce: Callable[[], str] = lambda: secrets.token_hex(16),
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        http = ProviderHttp(
+            config.code, config.base_url, config.backup_url or None, observe=observe, tls=tls, wall_s=wall_s
+        )
+        super().__init__(http, _shape(config))
         self._config = config
         self._signer = config.signer()
         self._wall_s = wall_s
         self._new_nonce = new_nonce
         self._path = urlsplit(config.base_url).path.rstrip("/")
-        self._http = ProviderHttp(
-            config.code, config.base_url, config.backup_url or None, observe=observe, tls=tls, wall_s=wall_s
-        )
-        self._shape = _shape(config)
-        self.is_available = True
-
-    @property
-    def shape(self) -> Capabilities:
-        return self._shape
-
-    async def start(self) -> None:
-        await self._http.start()
-
-    async def stop(self) -> None:
-        await self._http.stop()
 
     # -- money in -----------------------------------------------------------------------------------------------------
 
@@ -221,29 +206,6 @@ class CampusCardChannel:
         standing = {"done": "done", "processing": "pending", "failed": "failed"}[refund.state]
         return MoneyAnswer(standing=standing, reason=refund.reason)
 
-    async def split(
-        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
-    ) -> SplitAnswer:
-        """A card centre divides nothing: everything is with the merchant, who pays where a contract says so."""
-        by_merchant = self._config.parts_paid_by == "merchant"
-        return SplitAnswer(
-            receivers=tuple(
-                ReceiverOutcome(
-                    party=receiver.party,
-                    account_ref=receiver.account_ref,
-                    standing="paid" if by_merchant else "closed",
-                    reason="by_merchant" if by_merchant else "nobody_pays",
-                )
-                for receiver in receivers
-            )
-        )
-
-    async def take_back(self, attempt_id: str, number: str, split_number: str, receiver: Receiver) -> MoneyAnswer:
-        return MoneyAnswer(standing="failed", reason="not_offered")
-
-    async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
-        return MoneyAnswer(standing="failed", reason="not_offered")
-
     # -- payers -------------------------------------------------------------------------------------------------------
 
     def bind_page(self, back_url: str, state: str) -> str | None:
@@ -292,16 +254,12 @@ class CampusCardChannel:
         )
         bill = answer.read(words.DayBill)
         if bill is None or bill.day != day:
-            ready_at = datetime(day.year, day.month, day.day, tzinfo=BEIJING) + timedelta(days=1, hours=BILL_HOURS)
-            is_late = self._wall_s() >= ready_at.timestamp()
+            is_late = is_bill_overdue(day, datetime.fromtimestamp(self._wall_s(), UTC))
             return NoBill(reason=answer.reason, is_final=answer.fault == "no_bill" and is_late)
         sums = [sum(line.amount_fen for line in bill.lines if line.kind == kind) for kind in ("paid", "refunded")]
         if sums != [bill.paid_fen, bill.refunded_fen]:
             return NoBill(reason=f"its lines give {sums}, it says {[bill.paid_fen, bill.refunded_fen]}")
         return Bill(day=day, trades=tuple(_bill_line(line) for line in bill.lines))
-
-    async def work(self) -> int:
-        return 0
 
     # -- calling --------------------------------------------------------------------------------
 

@@ -10,6 +10,9 @@ from payments.money import Fen
 #: China has had one time zone and no summer time since 1991.
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
 
+#: Until so many hours into the next day a bill that is not there may still come.
+BILL_HOURS = 12
+
 _YUAN = re.compile(r"([+-]?)(\d{1,10})(?:\.(\d{1,2}))?")
 
 
@@ -43,3 +46,9 @@ def beijing_moment(text: str, form: str = "%Y-%m-%d %H:%M:%S") -> datetime | Non
 def beijing_day(at: datetime) -> date:
     """The provider's day of a moment."""
     return at.astimezone(BEIJING).date()
+
+
+def is_bill_overdue(day: date, now: datetime) -> bool:
+    """Whether a bill of that day that is not there now will not come any more."""
+    ready_at = datetime(day.year, day.month, day.day, tzinfo=BEIJING) + timedelta(days=1, hours=BILL_HOURS)
+    return now >= ready_at

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -20,34 +20,23 @@ from payments.channels import wechat_trades
 from payments.channels.china import BEIJING
 from payments.channels.exchange import Observe, unobserved
 from payments.channels.signing_keys import BadSetting
-from payments.channels.wechat_api import Said, Unheard, WechatApi
-from payments.channels.wechat_bills import WechatBills
+from payments.channels.wechat_api import Said, Unheard
 from payments.channels.wechat_config import WechatConfig
-from payments.channels.wechat_money import FindAccount, WechatMoney
-from payments.channels.wechat_trades import Trade, WechatTrades
-from payments.channels.wechat_transfers import WechatTransfers
+from payments.channels.wechat_merchant import WechatMerchant
+from payments.channels.wechat_money import FindAccount
+from payments.channels.wechat_trades import Trade
 from payments.money import Fen
 from payments.outcomes import (
-    BadNotice,
-    BillAnswer,
     Capabilities,
     CloseAnswer,
     CreateAnswer,
     DebitAnswer,
     Declined,
-    MoneyAnswer,
-    MoneyNotice,
     NotIssued,
     OrderToCreate,
-    OtherNotice,
-    PaidNotice,
-    QueryAnswer,
-    Receiver,
-    SplitAnswer,
     Succeeded,
     Unknown,
 )
-from payments.port import CallbackReply
 
 DEBITS = "/v3/eduschoolpay/transactions"
 #: Real seconds for the debit; the driver's own limit comes after it.
@@ -79,7 +68,7 @@ class EduPayConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise BadSetting("device_ip", "is the public address from which this server calls")
 
 
-class EduPayChannel:
+class EduPayChannel(WechatMerchant):
     """Debits of one merchant at one school."""
 
     def __init__(
@@ -92,15 +81,9 @@ class EduPayChannel:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         merchant = config.merchant
-        self.api = WechatApi(merchant, observe=observe, wall_s=wall_s, tls=tls)
         self._config = config
         self._merchant = merchant
-        self._trades = WechatTrades(self.api, self._order_target)
-        self._money = WechatMoney(self.api, self._trades, find_account)
-        self._transfers = WechatTransfers(self.api)
-        self._bills = WechatBills(self.api)
-        self.is_available = True
-        self._shape = Capabilities(
+        shape = Capabilities(
             code=merchant.code,
             name_zh=merchant.name_zh,
             name_en=merchant.name_en,
@@ -114,20 +97,9 @@ class EduPayChannel:
             needs=("contract_id",),
             expiry_margin_s=DEBIT_MARGIN_S,
         )
-
-    @property
-    def shape(self) -> Capabilities:
-        return self._shape
-
-    async def start(self) -> None:
-        await self.api.start()
-
-    async def stop(self) -> None:
-        await self.api.stop()
-
-    async def work(self) -> int:
-        """Keep the platform's certificates fresh."""
-        return await self.api.work()
+        super().__init__(
+            merchant, shape, self._order_target, find_account=find_account, observe=observe, wall_s=wall_s, tls=tls
+        )
 
     def _order_target(self, attempt_id: str) -> str:
         sub = f"?sub_mchid={self._merchant.sub_mchid}" if self._merchant.sub_mchid else ""
@@ -187,45 +159,9 @@ class EduPayChannel:
         }
         return {name: value for name, value in fields.items() if value}
 
-    async def query(self, attempt_id: str) -> QueryAnswer:
-        return await self._trades.query(attempt_id)
-
     async def close(self, attempt_id: str) -> CloseAnswer:
         """No call of the provider's takes a debit back before it is decided; afterwards it is refunded."""
         return "no_answer"
-
-    # -- money --------------------------------------------------------------------------------------------------------
-
-    async def split(
-        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
-    ) -> SplitAnswer:
-        return await self._money.split(attempt_id, number, receivers, later)
-
-    async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
-        return await self._money.refund(attempt_id, number, amount_fen)
-
-    async def refund(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
-        return await self._money.refund(attempt_id, number, amount_fen)
-
-    async def take_back(self, attempt_id: str, number: str, split_number: str, receiver: Receiver) -> MoneyAnswer:
-        return await self._money.take_back(attempt_id, number, split_number, receiver)
-
-    async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
-        return await self._transfers.transfer(number, account_ref, to, amount_fen)
-
-    async def bill(self, day: date) -> BillAnswer:
-        """The merchant's bill: what was paid in other ways to the same merchant is on it, too."""
-        return await self._bills.bill(day)
-
-    # -- being called -------------------------------------------------------------------------------------------------
-
-    def read_callback(
-        self, headers: Mapping[str, str], body: bytes
-    ) -> PaidNotice | MoneyNotice | OtherNotice | BadNotice:
-        return self._trades.read_callback(headers, body)
-
-    def reply(self, *, is_accepted: bool) -> CallbackReply:
-        return wechat_trades.reply(is_accepted=is_accepted)
 
 
 def _refused(answer: Said) -> DebitAnswer:

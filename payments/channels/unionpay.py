@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date, datetime
 from urllib.parse import parse_qsl
 
-from payments.channels.china import BEIJING, beijing_day, beijing_text
+from payments.channels.china import BEIJING, beijing_day, beijing_text, is_bill_overdue
 from payments.channels.exchange import Observe, unobserved
 from payments.channels.http import CREATE_S, ProviderHttp
+from payments.channels.over_http import Undivided
 from payments.channels.unionpay_bills import MOST_BYTES, BadBill, read_bill
 from payments.channels.unionpay_config import UnionpayConfig
 from payments.channels.unionpay_gateway import APP, BACK, DONE, FRONT, QUERY, Answer, UnionpayGateway
@@ -39,17 +40,12 @@ from payments.outcomes import (
     OtherNotice,
     PaidNotice,
     QueryAnswer,
-    Receiver,
-    ReceiverOutcome,
     Refused,
-    SplitAnswer,
 )
 from payments.port import CallbackReply
 
 #: Real seconds for a bill.
 BILL_S = 60.0
-#: Until so many hours into the next day a bill that is not there may still come.
-BILL_HOURS = 12
 
 #: When a number (an attempt's or an instruction's) was first written down; None: never.
 FirstWritten = Callable[[str], Awaitable[datetime | None]]
@@ -65,7 +61,7 @@ _NO_FILE = "98"
 _UNDO_BEFORE_HOUR = 22
 
 
-class UnionpayChannel:
+class UnionpayChannel(Undivided):
     """One product of one merchant account."""
 
     def __init__(
@@ -79,20 +75,9 @@ class UnionpayChannel:
     ) -> None:
         self._config = config
         self._first_written = first_written
-        self._http = ProviderHttp(config.code, config.gateway_url, observe=observe, tls=tls, wall_s=wall_s)
-        self._gateway = UnionpayGateway(config, self._http, wall_s)
-        self._shape = _shape(config)
-        self.is_available = True
-
-    @property
-    def shape(self) -> Capabilities:
-        return self._shape
-
-    async def start(self) -> None:
-        await self._http.start()
-
-    async def stop(self) -> None:
-        await self._http.stop()
+        http = ProviderHttp(config.code, config.gateway_url, observe=observe, tls=tls, wall_s=wall_s)
+        super().__init__(http, _shape(config))
+        self._gateway = UnionpayGateway(config, http, wall_s)
 
     # -- money in -----------------------------------------------------------------------------------------------------
 
@@ -233,29 +218,6 @@ class UnionpayChannel:
             return MoneyAnswer(standing="pending", reason="accepted")
         return MoneyAnswer(standing="no_answer", reason=told.reason)
 
-    async def split(
-        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
-    ) -> SplitAnswer:
-        """UnionPay divides nothing: everything is with the merchant, who pays the parts where a contract says so."""
-        by_merchant = self._config.parts_paid_by == "merchant"
-        return SplitAnswer(
-            receivers=tuple(
-                ReceiverOutcome(
-                    party=receiver.party,
-                    account_ref=receiver.account_ref,
-                    standing="paid" if by_merchant else "closed",
-                    reason="by_merchant" if by_merchant else "nobody_pays",
-                )
-                for receiver in receivers
-            )
-        )
-
-    async def take_back(self, attempt_id: str, number: str, split_number: str, receiver: Receiver) -> MoneyAnswer:
-        return MoneyAnswer(standing="failed", reason="not_offered")
-
-    async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
-        return MoneyAnswer(standing="failed", reason="not_offered")
-
     # -- what UnionPay says -------------------------------------------------------------------------------------------
 
     def read_callback(
@@ -292,16 +254,12 @@ class UnionpayChannel:
         )  # fmt: skip
         content = answer.params.get("fileContent", "")
         if answer.verdict != "done" or not content:
-            ready_at = datetime(day.year, day.month, day.day, tzinfo=BEIJING) + timedelta(days=1, hours=BILL_HOURS)
-            is_final = answer.code == _NO_FILE and self._gateway.now() >= ready_at
+            is_final = answer.code == _NO_FILE and is_bill_overdue(day, self._gateway.now())
             return NoBill(reason=answer.reason, is_final=is_final)
         try:
             return Bill(day=day, trades=await asyncio.to_thread(read_bill, content, day))
         except BadBill as error:
             return NoBill(reason=str(error))
-
-    async def work(self) -> int:
-        return 0
 
 
 def _understood(params: Mapping[str, str]) -> PaidNotice | MoneyNotice | OtherNotice | BadNotice:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -15,36 +14,24 @@ from payments.channels import wechat_trades
 from payments.channels.china import BEIJING
 from payments.channels.exchange import Observe, unobserved
 from payments.channels.http import CREATE_S
-from payments.channels.wechat_api import Said, Unheard, WechatApi
-from payments.channels.wechat_bills import WechatBills
+from payments.channels.wechat_api import Said, Unheard
 from payments.channels.wechat_config import LIFE_S, NEEDS, WechatConfig, order_fields
-from payments.channels.wechat_money import FindAccount, WechatMoney
-from payments.channels.wechat_signing import invoke_message, sign
+from payments.channels.wechat_merchant import WechatMerchant
+from payments.channels.wechat_money import FindAccount
 from payments.channels.wechat_oauth import WechatOAuth
-from payments.channels.wechat_trades import WechatTrades
-from payments.channels.wechat_transfers import WechatTransfers
-from payments.money import Fen
+from payments.channels.wechat_signing import invoke_message, sign
 from payments.outcomes import (
-    BadNotice,
-    BillAnswer,
     Capabilities,
     CloseAnswer,
     CreateAnswer,
     DebitAnswer,
     Declined,
     Issued,
-    MoneyAnswer,
-    MoneyNotice,
     NotIssued,
     OrderToCreate,
-    OtherNotice,
-    PaidNotice,
-    QueryAnswer,
-    Receiver,
     Refused,
-    SplitAnswer,
 )
-from payments.port import CallbackReply, Party
+from payments.port import Party
 
 #: A verdict on the order, or a mistake of ours: no other channel may be tried.
 VERDICTS = ("RULE_LIMIT", "RULELIMIT", "PARAM_ERROR", "INVALID_REQUEST")
@@ -71,7 +58,7 @@ class _Created(msgspec.Struct, frozen=True, kw_only=True):
     h5_url: str = ""
 
 
-class WechatChannel:
+class WechatChannel(WechatMerchant):
     """One merchant account, one kind of credential."""
 
     def __init__(
@@ -83,18 +70,12 @@ class WechatChannel:
         wall_s: Callable[[], float] = time.time,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.api = WechatApi(config, observe=observe, wall_s=wall_s, tls=tls)
         self._config = config
         self._base = "/v3/pay/partner/transactions" if config.sub_mchid else "/v3/pay/transactions"
         self._oauth = WechatOAuth(config, observe=observe, tls=tls, wall_s=wall_s)
-        self._trades = WechatTrades(self.api, self._order_target)
-        self._money = WechatMoney(self.api, self._trades, find_account)
-        self._transfers = WechatTransfers(self.api)
-        self._bills = WechatBills(self.api)
-        self.is_available = True
         is_left_to_team = config.runner_payout == "team"
         takes_back_from: tuple[Party, ...] = ("campus", "platform", *(("runner",) if is_left_to_team else ()))
-        self._shape = Capabilities(
+        shape = Capabilities(
             code=config.code,
             name_zh=config.name_zh,
             name_en=config.name_en,
@@ -107,25 +88,18 @@ class WechatChannel:
             billed_parts=config.billed_parts,
             limit_fen=config.limit_fen,
             needs=NEEDS[config.trade_type],
+            pays_to=() if is_left_to_team else ("openid",),
             binding="page" if config.app_secret and config.trade_type == "jsapi" else "",
             expiry_max_s=LIFE_S[config.trade_type],
             expiry_margin_s=EXPIRY_MARGIN_S,
         )
-
-    @property
-    def shape(self) -> Capabilities:
-        return self._shape
-
-    async def start(self) -> None:
-        await self.api.start()
+        super().__init__(
+            config, shape, self._order_target, find_account=find_account, observe=observe, wall_s=wall_s, tls=tls
+        )
 
     async def stop(self) -> None:
-        await self.api.stop()
+        await super().stop()
         await self._oauth.stop()
-
-    async def work(self) -> int:
-        """Keep the platform's certificates fresh."""
-        return await self.api.work()
 
     def _order_target(self, attempt_id: str) -> str:
         query = "&".join(f"{name}={value}" for name, value in order_fields(self._config).items())
@@ -230,9 +204,6 @@ class WechatChannel:
         """The payer pays this one; nothing is debited."""
         return Declined("not_a_direct_debit")
 
-    async def query(self, attempt_id: str) -> QueryAnswer:
-        return await self._trades.query(attempt_id)
-
     async def close(self, attempt_id: str) -> CloseAnswer:
         """204 even for an order that never was, and a payer at the password may pay after it: only a query proves."""
         answer = await self.api.call(
@@ -249,31 +220,9 @@ class WechatChannel:
         is_asked = answer.is_accepted or answer.code in ("ORDER_CLOSED", "ORDERCLOSED", "ORDER_NOT_EXIST")
         return "asked" if is_asked else "no_answer"
 
-    # -- money --------------------------------------------------------------------------------------------------------
-
-    async def split(
-        self, attempt_id: str, number: str, receivers: Sequence[Receiver], later: Sequence[Receiver] = ()
-    ) -> SplitAnswer:
-        return await self._money.split(attempt_id, number, receivers, later)
-
-    async def give_back(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
-        return await self._money.refund(attempt_id, number, amount_fen)
-
-    async def refund(self, attempt_id: str, number: str, amount_fen: Fen) -> MoneyAnswer:
-        return await self._money.refund(attempt_id, number, amount_fen)
-
-    async def take_back(self, attempt_id: str, number: str, split_number: str, receiver: Receiver) -> MoneyAnswer:
-        return await self._money.take_back(attempt_id, number, split_number, receiver)
-
-    async def transfer(self, number: str, account_ref: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
-        return await self._transfers.transfer(number, account_ref, to, amount_fen)
-
     def transfer_package(self, number: str) -> str:
         """See ``WechatTransfers.package``."""
         return self._transfers.package(number)
-
-    async def bill(self, day: date) -> BillAnswer:
-        return await self._bills.bill(day)
 
     # -- payers -------------------------------------------------------------------------------------------------------
 
@@ -284,13 +233,3 @@ class WechatChannel:
     async def bound(self, given: Mapping[str, str]) -> Mapping[str, str] | str:
         """The openid that the page's code stands for."""
         return await self._oauth.openid_of(given.get("code", ""))
-
-    # -- being called -------------------------------------------------------------------------------------------------
-
-    def read_callback(
-        self, headers: Mapping[str, str], body: bytes
-    ) -> PaidNotice | MoneyNotice | OtherNotice | BadNotice:
-        return self._trades.read_callback(headers, body)
-
-    def reply(self, *, is_accepted: bool) -> CallbackReply:
-        return wechat_trades.reply(is_accepted=is_accepted)
