@@ -91,7 +91,7 @@ async def test_the_centre_believes_only_what_is_signed_fresh_and_new(centre: tup
     answer = await stranger.debit(debit_of("DEBIT0008"))
     assert answer == Unknown("wrong_signature"), "we do not believe the centre either: it signs with another secret"
     await stranger.stop()
-    slow = CampusCardChannel(config(centre[0]), wall_s=lambda: datetime.now(UTC).timestamp() - 299)
+    slow = CampusCardChannel(config(centre[0]), wall_s=lambda: datetime.now(UTC).timestamp() - 280)
     replayed = CampusCardChannel(config(centre[0]), new_nonce=lambda: "1" * 32)
     assert (await slow.query("DEBIT0008")).standing == "absent"
     assert (await replayed.query("DEBIT0008")).standing == "absent"
