@@ -259,6 +259,7 @@ class EmbeddedPayments(BindingPayments, UpkeptPayments):
                 name_en=channel.shape.name_en,
                 is_available=self._driver.is_healthy(code),
                 is_demo=channel.shape.is_demo,
+                pays_to=channel.shape.pays_to,
                 needs=channel.shape.needs,
                 binding=channel.shape.binding,
             )

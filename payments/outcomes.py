@@ -56,6 +56,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     #: How a payer gives what it needs: at a page of the provider's that knows them (``page``), by hand (``token``), or
     #: in no way that this channel knows of.
     binding: Literal["", "page", "token"] = ""
+    #: What it must know of a runner to pay their part to themselves, as it is entrusted; (): the part stays with the
+    #: merchant, or the provider knows them.
+    pays_to: tuple[str, ...] = ()
 
     @property
     def is_fenceable(self) -> bool:

@@ -137,6 +137,8 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
     #: How a payer gives it: at a page of the provider's (``page``), by hand (``token``), or not here ("").
     binding: str = ""
+    #: What it must know of a runner to pay their part to themselves.
+    pays_to: tuple[str, ...] = ()
 
 
 class EntryView(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ from .context import Context
 from .credit_limits import credit_limits
 from .order_view import People, Viewer, ms, order_view, stop_view
 from .payment_view import intent_id
+from .payout_account import payout_account
 from .read_orders import convert
 from .route import next_first
 from .settle_order import due_to_fen, runner_pay_fen
@@ -272,6 +273,7 @@ async def wallet(ctx: Context, who: Principal) -> WalletView:
             for line in statement
         ],
         withdrawals=(await own_withdrawals(ctx, who, limit=10)).withdrawals,
+        payout=(await payout_account(ctx, who)).channels,
     )
 
 

@@ -33,6 +33,17 @@ class JudgeWithdrawal(Request, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(min_length=1, max_length=250)]
 
 
+class SetPayoutAccount(Request, frozen=True, kw_only=True):
+    """Where one's own part is paid to: an Alipay account's number. ``code_id``: a confirmed code, where it is another
+    one than before."""
+
+    alipay_user_id: Annotated[str, Meta(pattern=r"^2088[0-9]{12}$")]
+    code_id: CodeId | None = None
+
+    def __repr__(self) -> str:
+        return "SetPayoutAccount(…)"
+
+
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
@@ -57,6 +68,17 @@ class Withdrawals(View, frozen=True, kw_only=True):
     withdrawals: list[WithdrawalView]
 
 
+class PayoutChannel(View, frozen=True, kw_only=True):
+    """A way to pay that pays runners themselves. ``lacks``: what it still has to be told of this one (``openid``,
+    ``alipay_user_id``); ``binding``: ``page`` where a page of the provider's tells it."""
+
+    code: str
+    name_zh: str
+    name_en: str
+    lacks: list[str]
+    binding: str
+
+
 class WalletLine(View, frozen=True, kw_only=True):
     at_ms: int
     kind: str
@@ -68,7 +90,7 @@ class WalletLine(View, frozen=True, kw_only=True):
 class WalletView(View, frozen=True, kw_only=True):
     """Pending: delivered, inside the 24 hours (with its release time). Available: settled, with the institution, to be
     withdrawn; the oldest of it is paid without being asked for at ``pay_by_ms``. Withdrawing: asked for and not paid
-    yet. ``withdrawals``: the newest few."""
+    yet. ``withdrawals``: the newest few; ``payout``: ways to pay that have to know the runner."""
 
     pending_fen: int
     available_fen: int
@@ -78,6 +100,13 @@ class WalletView(View, frozen=True, kw_only=True):
     pending: list[WalletLine]
     lines: list[WalletLine]
     withdrawals: list[WithdrawalView]
+    payout: list[PayoutChannel]
+
+
+class PayoutAccount(View, frozen=True, kw_only=True):
+    """Only ways to pay that have to know a runner; what was told is never shown."""
+
+    channels: list[PayoutChannel]
 
 
 class WithdrawalRow(View, frozen=True, kw_only=True):

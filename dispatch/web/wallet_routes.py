@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..access.permissions import Permission as P
-from ..flow import go_on_duty, review_withdrawals, withdraw
+from ..flow import go_on_duty, payout_account, review_withdrawals, withdraw
 from ..model import wallet_views as wv
 from . import queries as qs
 from .route import Call, Route
@@ -28,6 +28,12 @@ WALLET_ROUTES: tuple[Route, ...] = (
     Route("POST", "/runner/withdrawals", P.TASKS_CARRY, _ask, wv.WithdrawalView,
           "Have what is available paid out; held for a review above the campus's threshold", request=wv.AskWithdrawal,
           status=202, key="flow"),
+    Route("GET", "/runner/payout-account", P.TASKS_CARRY, lambda c: payout_account.payout_account(c.ctx, c.me),
+          wv.PayoutAccount, "Which ways to pay have to know a runner, and which do"),
+    Route("PUT", "/runner/payout-account", P.TASKS_CARRY,
+          lambda c: payout_account.set_payout_account(c.ctx, c.me, c.body), wv.PayoutAccount,
+          "Where one's part is paid to; another account than before needs a one-time code; audited",
+          request=wv.SetPayoutAccount),
 )  # fmt: skip
 
 WITHDRAWAL_ROUTES: tuple[Route, ...] = (

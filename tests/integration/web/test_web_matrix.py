@@ -56,6 +56,7 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "PUT /runner/plan": lambda s: {"version": 0, "entries": []},
     "POST /runner/plan/read": lambda s: b"weekday,from,to\n1,08:00,09:35\n",
     "POST /runner/withdrawals": lambda s: {"amount_fen": 1},
+    "PUT /runner/payout-account": lambda s: {"alipay_user_id": "2088000000000001"},
     "POST /runner/break": lambda s: {"until_ms": None},
     "POST /offers/{id}/accept": _nothing,
     "POST /offers/{id}/decline": _nothing,

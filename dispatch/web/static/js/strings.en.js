@@ -13,6 +13,7 @@ import { track } from "./strings/en/track.js";
 import { why } from "./strings/en/why.js";
 import { runner } from "./strings/en/runner.js";
 import { errors } from "./strings/en/errors.js";
+import { withdraw } from "./strings/en/withdraw.js";
 
 /** @type {Record<string, string>} */
 export const strings = {
@@ -29,4 +30,5 @@ export const strings = {
   ...why,
   ...runner,
   ...errors,
+  ...withdraw,
 };

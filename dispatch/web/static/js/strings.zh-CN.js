@@ -13,6 +13,7 @@ import { track } from "./strings/zh-CN/track.js";
 import { why } from "./strings/zh-CN/why.js";
 import { runner } from "./strings/zh-CN/runner.js";
 import { errors } from "./strings/zh-CN/errors.js";
+import { withdraw } from "./strings/zh-CN/withdraw.js";
 
 /** @type {Record<string, string>} */
 export const strings = {
@@ -29,4 +30,5 @@ export const strings = {
   ...why,
   ...runner,
   ...errors,
+  ...withdraw,
 };

@@ -9,6 +9,7 @@ import { couponRules, couponTable } from "./money-coupons.js";
 import {
   alarmList, askRun, caseList, channelList, figures, itemList, refundList, runTable,
 } from "./money-parts.js";
+import { askVerdict, withdrawalRows } from "./withdrawals.js";
 
 const REFRESH_MS = 30_000;
 /** While a run is under way it is looked at more often, so many times. */
@@ -21,6 +22,7 @@ const PARTS = {
   runs: "/money/runs",
   refunds: "/money/refunds",
   cases: "/money/risk-cases",
+  withdrawals: "/money/withdrawals",
   coupons: "/money/coupons",
 };
 
@@ -66,7 +68,7 @@ export class MoneyView {
 
   /** An alarm begins or ends: the view knows it at once. @param {{kind: string, data: any}} event */
   apply({ data }) {
-    if (this.isOpen && ["money_alarm", "risk_held"].includes(data.alert?.kind)) this.load();
+    if (this.isOpen && ["money_alarm", "risk_held", "withdrawal_held"].includes(data.alert?.kind)) this.load();
   }
 
   async load() {
@@ -122,6 +124,11 @@ export class MoneyView {
       toastError(error);
     }
     await this.load();
+  }
+
+  async judge(withdrawal, isApproved) {
+    const verdict = await askVerdict(withdrawal, isApproved);
+    if (verdict) await this.act(`/money/withdrawals/${withdrawal.id}/review`, verdict, t("money.withdrawal.decided"));
   }
 
   /** Have a channel's day reconciled now, and watch until it is. */
@@ -180,7 +187,7 @@ export class MoneyView {
 
   paintNow() {
     if (!this.isOpen) return;
-    const { overview, alarms, items, runs, refunds, cases, coupons } = this.known;
+    const { overview, alarms, items, runs, refunds, cases, coupons, withdrawals } = this.known;
     render(
       this.element,
       h(
@@ -202,6 +209,15 @@ export class MoneyView {
           t("money.items"),
           itemList(items.items, this.acts()),
           items.items.length > 0 && this.csvButton("/money/items/csv", "work-items"),
+        ),
+      withdrawals &&
+        section(
+          "withdrawals",
+          t("money.withdrawals"),
+          withdrawalRows(
+            withdrawals.withdrawals,
+            this.mayManage ? (one, isApproved) => this.judge(one, isApproved) : null,
+          ),
         ),
       runs &&
         section("runs", t("money.runs"), [

@@ -12,10 +12,12 @@ import { Week } from "../week.js";
 import { creditNews } from "../credit.js";
 import { ActionQueue } from "./action-queue.js";
 import { OwnCredit } from "./credit.js";
+import { setPayoutAccount } from "./payout.js";
 import { PositionSource } from "./position.js";
 import { nextStep, nextStop, TaskCard } from "./task-card.js";
 import { dutyBar, offlineBanner, tabButtons, tabView } from "./view.js";
 import { cutAt } from "./way.js";
+import { withdraw, withdrawalNews } from "./withdraw.js";
 
 /** After these there may be more to take. */
 const HALL_GROWS = new Set(["order_paid", "task_reopened", "order_called", "order_freed"]);
@@ -136,6 +138,9 @@ class RunnerPage {
       toast(t("task.delay_told", { code: data.code, at: clockTime(data.expected_ms) }), { kind: "bad", seconds: 15 });
     }
     if (kind === "order_settled" || kind === "order_confirmed" || kind === "order_delivered") this.wallet = null;
+    if (kind.startsWith("withdrawal_")) {
+      toast(withdrawalNews(kind, data), { kind: kind === "withdrawal_failed" ? "bad" : "good", seconds: 10 });
+    }
     if (kind === "credit_changed") toast(creditNews(data), { kind: data.delta < 0 ? "bad" : "good", seconds: 10 });
     this.refetch();
     if (this.tab === "wallet") this.loadWallet();
@@ -169,6 +174,14 @@ class RunnerPage {
   async loadWallet() {
     this.wallet = await this.api.get("/runner/wallet").catch(() => this.wallet);
     this.paint();
+  }
+
+  async withdraw() {
+    if (await withdraw(this.api, this.wallet)) await this.loadWallet();
+  }
+
+  async setAccount() {
+    if (await setPayoutAccount(this.api)) await this.loadWallet();
   }
 
   offersBut(id) {

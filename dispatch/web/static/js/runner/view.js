@@ -99,7 +99,7 @@ export function tabView(page) {
         onLook: (item) => page.map.fitPoints(item.stops),
       });
     case "wallet":
-      return walletView(page.wallet);
+      return walletView(page.wallet, { onWithdraw: () => page.withdraw(), onAccount: () => page.setAccount() });
     case "week":
       return page.week.view();
     default:

@@ -1,11 +1,16 @@
-/** The wallet: what waits and until when, what is available, line by line; and the day's figures. */
+/** The wallet: what waits and until when, what is available and withdrawn, line by line; and the day's figures. */
 
 import { h } from "../dom.js";
 import { codeText, dayAndTime, t, yuan } from "../i18n.js";
 import { icon } from "../icons.js";
+import { payoutAccounts } from "./payout.js";
+import { withdrawalList, withdrawButton } from "./withdraw.js";
 
-/** @param {any} wallet WalletView, null while it is fetched */
-export function walletView(wallet) {
+/**
+ * @param {any} wallet WalletView, null while it is fetched
+ * @param {{onWithdraw: () => void, onAccount: () => void}} does
+ */
+export function walletView(wallet, { onWithdraw, onAccount }) {
   if (!wallet) return h("p", { class: "muted", key: "wallet" }, t("console.loading"));
   const line = (entry, isPending) =>
     h(
@@ -47,6 +52,9 @@ export function walletView(wallet) {
         h("small", { class: "muted" }, t("wallet.pending_hint")),
       ),
     ),
+    withdrawButton(wallet, onWithdraw),
+    payoutAccounts(wallet.payout, onAccount),
+    withdrawalList(wallet.withdrawals),
     h(
       "section",
       { class: "card", key: "pending" },
