@@ -10,7 +10,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,6 @@ import pytest
 from dotenv import dotenv_values
 from playwright.async_api import Page, expect
 
-from payments.assembly import assemble
-from payments.settings import read_settings
-from payments.ulid import new_id
 from tests.browser.conftest import Caller, Stage, audit, shown_keys
 from tests.e2e_server import ROOT, Server, free_port, running_server, wait_until
 
@@ -72,6 +68,11 @@ class Providers:
             "PAYMENTS_WECHAT_SMALL_NOTIFY_URL": "http://127.0.0.1:{port}/api/v1/payments/callbacks/wechat_small",
             "PAYMENTS_ALIPAY_PRODUCT": "page",
             "PAYMENTS_UNIONPAY_PRODUCT": "page",
+            # Whose contract names nobody who pays the parts takes no order in escrow.
+            "PAYMENTS_ALIPAY_PARTS_PAID_BY": "alipay",
+            "PAYMENTS_ALIPAY_ACCOUNTS": json.dumps({"platform": "2088000000000009"}),
+            "PAYMENTS_UNIONPAY_PARTS_PAID_BY": "merchant",
+            "PAYMENTS_CAMPUS_CARD_PARTS_PAID_BY": "merchant",
             "PAYMENTS_RISK_RULES_FILE": str(rules),
             "DISPATCH_TIME_START": "",
         }
@@ -116,15 +117,6 @@ async def place(student: Caller, channel: str, times: int = 1) -> str:
         key = {"Idempotency-Key": f"{channel}-{number}-{time.monotonic_ns()}"}
         order = await student.call("POST", "/orders", wish, **key)
     return str(order["id"])
-
-
-async def entrust(stage: Stage, student: Caller, **secrets: str) -> None:
-    """What a binding of the student's account would have left with payments."""
-    environ = {name: text for name, text in stage.server.environ.items() if name.startswith("PAYMENTS_")}
-    environ |= {"PAYMENTS_DATA_DIR": str(stage.server.data_dir / "payments")}
-    environ |= {"PAYMENTS_DATABASE_URL": f"sqlite:///{stage.server.data_dir / 'payments.db'}"}
-    body = assemble(read_settings(environ, None), lambda: datetime.now(UTC), new_id)
-    await body.entrust((await student.call("GET", "/me"))["id"], secrets)
 
 
 async def look_at(stage: Stage, index: int, order_id: str, **options: Any) -> Page:
@@ -200,11 +192,26 @@ async def test_a_form_is_sent_by_itself_once_and_who_comes_back_sees_the_result(
     await expect(page.locator(".status-title")).to_contain_text("寻找")
 
 
-async def test_a_card_is_debited_without_a_word(stage: Stage) -> None:
+async def test_a_card_is_set_up_and_then_debited_without_a_word(stage: Stage) -> None:
     student = await stage.caller("student", 3)
-    await entrust(stage, student, campus_card_token="CARD1")
-    page = await look_at(stage, 3, await place(student, "campus_card"), locale="en-US")
+    page = await look_at(stage, 3, await place(student, "wechat"), locale="en-US")
+    await page.locator(".other-ways summary").click()
+    await page.locator("[data-bind=campus_card]").click()
+    await page.locator("#card-token").fill("CARD1")
+    await assert_sound(page)
+    await page.locator("dialog button.primary").click()
+    await expect(page.locator("#card-agreed:invalid")).to_have_count(1)
+    await page.locator("#card-agreed").check()
+    await page.locator("dialog button.primary").click()
     await expect(page.locator(".status-title")).to_contain_text("runner")
+    ways = {way["code"]: way for way in await student.call("GET", "/channels")}
+    assert ways["campus_card"]["is_bound"] and not ways["campus_card"]["needs"]
+    # The next order debits it at once, until it is forgotten.
+    again = await look_at(stage, 3, await place(student, "campus_card"))
+    await expect(again.locator(".status-title")).to_contain_text("寻找")
+    await student.call("DELETE", "/me/channels/campus_card/bind")
+    ways = {way["code"]: way for way in await student.call("GET", "/channels")}
+    assert ways["campus_card"]["needs"] == ["campus_card_token"]
 
 
 async def test_the_fourth_order_within_a_minute_asks_for_a_face(stage: Stage) -> None:
@@ -249,13 +256,22 @@ async def test_inside_wechat_its_own_dialog_pays_and_elsewhere_a_sentence_says_s
     stage: Stage, providers: Providers
 ) -> None:
     student = await stage.caller("student", 7)
-    await entrust(stage, student, openid="oStudent7")
-    order_id = await place(student, "wechat_jsapi")
+    order_id = await place(student, "wechat")
     elsewhere = await look_at(stage, 7, order_id, locale="en-US")
-    await expect(elsewhere.locator(".pay-card")).to_contain_text("inside WeChat only")
+    await elsewhere.locator(".other-ways summary").click()
+    await elsewhere.locator("[data-bind=wechat_jsapi]").click()
+    await expect(elsewhere.locator(".toast")).to_contain_text("inside WeChat only")
     inside = await stage.context(viewport=PHONE, user_agent="Mozilla/5.0 (Linux; Android 14) MicroMessenger/8.0.50")
     await inside.add_init_script(BRIDGE)
     page = await look_at(stage, 7, order_id, context=inside)
+    await page.locator(".other-ways summary").click()
+    # WeChat's own page says whose it is, and sends back to the order.
+    await page.locator("[data-bind=wechat_jsapi]").click()
+    await expect(page.locator(".toast")).to_contain_text("已授权")
+    assert "code=" not in page.url
+    await page.locator(".other-ways summary").click()
+    await page.locator("[data-channel=wechat_jsapi]").click()
+    await expect(elsewhere.locator(".pay-card")).to_contain_text("inside WeChat only")
     await page.locator("#pay-go").click()
     assert await page.evaluate("window.invoked") == [
         "getBrandWCPayRequest", "appId,nonceStr,package,paySign,signType,timeStamp",

@@ -231,6 +231,7 @@ export class PayCard {
         type: "button",
         class: `button ${isFailed ? "primary" : "quiet"} wide`,
         key: channel.code,
+        "data-channel": channel.code,
         disabled: this.isBusy || isNow,
         "aria-current": isNow ? "true" : null,
         onclick: () => this.choose(order, channel.code),
