@@ -73,8 +73,8 @@ class Town:
     def __init__(self, house: House) -> None:
         self.house = house
         self.seen: list[AnyEvent] = []
-        #: What came in by callback: (channel, status of our answer).
-        self.calls: list[tuple[str, int]] = []
+        #: What came in by callback: (channel, whether it was accepted).
+        self.calls: list[tuple[str, bool]] = []
         self.payments: AssembledPayments
 
     def now(self) -> datetime:
@@ -95,7 +95,7 @@ class Town:
         """The merchant's server: what providers call."""
         channel, body = request.match_info["channel"], await request.read()
         reply = await self.payments.callback(channel, dict(request.headers), body)
-        self.calls.append((channel, reply.status))
+        self.calls.append((channel, reply == self.payments._channels[channel].reply(is_accepted=True)))
         return web.Response(status=reply.status, body=reply.body)
 
     # -- payments at work ---------------------------------------------------------------------------------------------
