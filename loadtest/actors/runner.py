@@ -7,6 +7,7 @@ from random import Random
 
 from geo.point import Point
 
+from . import savings
 from .protocol import (
     Action,
     Answer,
@@ -198,6 +199,8 @@ def _answered(state: Runner, answer: Answer, now_ms: int, luck: Random) -> Did:
             return _look_at(state, answer.body), ()
         case "look" if answer.status in (403, 404):
             return _drop(state, answer.subject), ()
+        case "wallet" | "withdraw":
+            return state, savings.answered(answer, luck)
     if carried is None:
         return state, ()
     match answer.name:
@@ -274,7 +277,7 @@ def _framed(state: Runner, frame: Body, now_ms: int, luck: Random) -> Did:
         return _forget_offer(state, str(data.get("offer_id", ""))), ()
     if kind in ("task_assigned", "task_reassigned") and not is_mine:
         return state, (_look(order_id),)
-    return state, ()
+    return state, savings.settled(kind, state.habits.withdraws, luck)
 
 
 def _synced(state: Runner, view: Body, now_ms: int, luck: Random) -> Did:

@@ -23,6 +23,7 @@ class Habits:
     ignores: float = 0.02
     wrong_pin: float = 0.02
     photo: float = 0.04
+    withdraws: float = 0.2  # of settled errands, how many end with a look into the wallet
     grabs_every_s: int = 0  # 0: never looks into the hall
     handling_s: tuple[int, int] = (40, 120)
     thinking_s: tuple[int, int] = (1, 8)
