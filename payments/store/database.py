@@ -150,7 +150,8 @@ class Sql:
 
 def migrate(connection: Connection, migrations: list[tuple[str, ...]], *, schema: str) -> int:
     """Apply the numbered migrations that the database has not got yet, in order, each once, under a lock; the new
-    version. A migration is a tuple of statements in which ``{serial}`` is the database's rising primary key."""
+    version. A migration is a tuple of statements in which ``{serial}`` is the database's rising primary key; one that
+    begins with ``-- sqlite`` or ``-- postgresql`` is for that database alone."""
     is_sqlite = connection.dialect.name == "sqlite"
     if not is_sqlite:  # SQLite's BEGIN IMMEDIATE is the lock already.
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(schema)})
@@ -165,6 +166,9 @@ def migrate(connection: Connection, migrations: list[tuple[str, ...]], *, schema
     serial = "INTEGER PRIMARY KEY AUTOINCREMENT" if is_sqlite else "BIGSERIAL PRIMARY KEY"
     for number in range(version + 1, len(migrations) + 1):
         for statement in migrations[number - 1]:
+            first = statement.partition("\n")[0]
+            if first.startswith("-- ") and first != f"-- {connection.dialect.name}":
+                continue
             connection.exec_driver_sql(statement.format(serial=serial))
         sql.do("INSERT INTO schema_version (version) VALUES (:version)", version=number)
     return len(migrations)

@@ -139,6 +139,18 @@ async def test_the_ledger_refuses_what_would_make_it_wrong(store: Store) -> None
     assert balances == {"bank:sandbox": -100, "student:s": 0, "escrow:int_a": 100}
 
 
+@pytest.mark.parametrize("change", ["UPDATE entries SET amount_fen = 99", "DELETE FROM entries", "TRUNCATE entries"])
+async def test_what_was_booked_stays_whoever_asks(store: Store, change: str) -> None:
+    if store.database.is_sqlite:
+        change = change.replace("TRUNCATE", "DELETE FROM")
+    hold = ledger.hold(channel="sandbox", payer_ref="s", intent_id="int_a", attempt_id="A1", amount_fen=Fen(100))
+    await store.run(lambda uow: uow.intents.add(_intent(), due_at=START))
+    await store.run(lambda uow: uow.books.post(_intent(), hold, START))
+    with pytest.raises(DBAPIError, match="stays as it is"):
+        await store.database.run(lambda connection: connection.exec_driver_sql(change))
+    assert (await store.read(lambda uow: uow.books.balances()))["escrow:int_a"] == 100
+
+
 async def test_reading_cannot_write(sql_url: str) -> None:
     database = Database(sql_url, "other")
     await database.run(lambda c: migrate(c, [("CREATE TABLE things (id INTEGER)",)], schema="other"))
@@ -271,6 +283,8 @@ async def test_the_examiner_finds_what_was_tampered_with(tmp_path: Path) -> None
             await desk.open_and_pay(name)
         await desk.release("b")
         await desk.assert_books()
+        for guard in ("entries_are_not_changed", "entries_are_not_dropped"):
+            await _tamper(desk, f"DROP TRIGGER {guard}")
         await _tamper(desk, "UPDATE entries SET amount_fen = 999 WHERE kind = 'hold' AND order_ref = 'ord_a'")
         found = {(difference.what, difference.subject) for difference in await desk.payments.check()}
         assert ("escrow", "int_a") in found
