@@ -292,6 +292,8 @@ class EmbeddedPayments(BindingPayments, UpkeptPayments):
         await self._callbacks.write_down()
         if not exchanges:
             return
+        for exchange in exchanges:
+            self._driver.health.exchanged(exchange)
 
         def write(uow: UnitOfWork) -> None:
             intents = uow.timeline.intents_of(exchange.subject for exchange in exchanges)

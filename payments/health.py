@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from payments.breaker import Breaker, BreakerView, Verdict
+from payments.channels.exchange import Exchange
 from payments.outcomes import (
     OVERLOAD,
     Capabilities,
@@ -25,16 +27,20 @@ from payments.outcomes import (
 #: Real seconds after which a call under way counts as failing, by operation: half of what it may take.
 SLOW_S: Mapping[str, float] = {"create": 0.4, "debit": 1.5}
 SLOW_ELSE_S = 2.5
+#: Not our signature, or too often.
+_COMPLAINING = (401, 429)
 
 Answer = CreateAnswer | DebitAnswer | QueryAnswer | CloseAnswer | SplitAnswer | MoneyAnswer
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider would not serve us for a reason that a person has to remove: our keys, our rights, our rate."""
+    """A provider would not serve us for a reason that a person has to remove: our keys, our rights, our rate.
+    ``recent``: how many of them within the last quarter of an hour, as far as they are counted."""
 
     channel: str
     reason: str
     count: int
+    recent: int
 
 
 class HealthView(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +74,8 @@ class Health:
 
     #: More kinds of complaint than any provider has words for are counted as one.
     MOST_COMPLAINTS = 64
+    #: For how many seconds a complaint is a recent one, and so many of a kind are remembered by their time.
+    RECENT_S, MOST_RECENT = 900.0, 1000
 
     def __init__(self, shapes: Mapping[str, Capabilities], monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._shapes = shapes
@@ -75,6 +83,7 @@ class Health:
         self._lock = threading.Lock()
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._complaints: dict[tuple[str, str], int] = {}
+        self._complained_at: dict[tuple[str, str], deque[float]] = {}
 
     def admits(self, code: str) -> bool:
         """Whether a new order may go to this channel; half-open, that takes up one of its probes."""
@@ -97,10 +106,21 @@ class Health:
             verdict = "neutral" if answer is None else verdict_on(answer)
             self._breaker(code, operation).end(number, verdict, self._monotonic_s())
             if isinstance(answer, NotIssued) and answer.is_alarm:
-                key = (code, answer.reason)
-                if key not in self._complaints and len(self._complaints) >= self.MOST_COMPLAINTS:
-                    key = (code, "other")
-                self._complaints[key] = self._complaints.get(key, 0) + 1
+                self._complain(code, answer.reason)
+
+    def exchanged(self, exchange: Exchange) -> None:
+        """A call on the network. That a provider does not know our signature, or thinks that we ask too often, is a
+        complaint whatever was asked; of a new order its answer tells as much, and is counted there."""
+        if exchange.status in _COMPLAINING and exchange.operation != "create" and exchange.channel in self._shapes:
+            with self._lock:
+                self._complain(exchange.channel, f"http_{exchange.status}")
+
+    def _complain(self, code: str, reason: str) -> None:
+        key = (code, reason)
+        if key not in self._complaints and len(self._complaints) >= self.MOST_COMPLAINTS:
+            key = (code, "other")
+        self._complaints[key] = self._complaints.get(key, 0) + 1
+        self._complained_at.setdefault(key, deque(maxlen=self.MOST_RECENT)).append(self._monotonic_s())
 
     def view(self) -> HealthView:
         """Everything at this moment, in a steady order."""
@@ -109,10 +129,13 @@ class Health:
             return HealthView(
                 breakers=tuple(self._breakers[key].view(*key, now_s) for key in sorted(self._breakers)),
                 complaints=tuple(
-                    Complaint(channel=code, reason=reason, count=count)
+                    Complaint(channel=code, reason=reason, count=count, recent=self._recent((code, reason), now_s))
                     for (code, reason), count in sorted(self._complaints.items())
                 ),
             )
+
+    def _recent(self, key: tuple[str, str], now_s: float) -> int:
+        return sum(at > now_s - self.RECENT_S for at in self._complained_at[key])
 
     def _gate(self, code: str) -> Breaker:
         return self._breaker(code, operation_of_new_orders(self._shapes[code]))

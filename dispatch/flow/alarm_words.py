@@ -48,6 +48,14 @@ WORDS: Mapping[str, Words] = {
         "新订单已改走其他渠道；查看该渠道的公告，恢复后会自动启用",
         "New orders go by the other channels; look at the channel's notices. It comes back by itself",
     ),
+    "provider_refuses": Words(
+        "{channel}：15 分钟内 {refused} 次拒绝我方请求（{reason}）",
+        "{channel}: our requests that it refused to serve within 15 minutes: {refused} ({reason})",
+        "签名错误或 401：检查商户密钥、证书序列号、服务器时钟；权限错误：在商户平台查看产品权限；"
+        "429：请求过于频繁，联系渠道提高限额",
+        "A wrong signature or 401: check the merchant key, the certificate's serial number and the server's clock; a "
+        "missing right: look at the merchant platform; 429: too often, ask the provider for a higher limit",
+    ),
     "reconciliation_differs": Words(
         "{channel} 对账有 {items} 项差异等待人工处理",
         "{channel}: differences between the bill and the books that wait for a person: {items}",

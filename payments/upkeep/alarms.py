@@ -17,6 +17,7 @@ AlarmKind = Literal[
     "callbacks_missing",  # payments come in and their callbacks do not: notify_url, firewall, allow-list
     "callbacks_refused",  # callbacks come in that are not proved to be the provider's: keys, clock, an attack
     "breaker_open",  # a channel is passed over
+    "provider_refuses",  # a provider does not know our signature, withholds a right, or calls us too often
     "reconciliation_differs",  # items of work wait
     "bill_missing",  # a day could not be reconciled
     "certificate_expires",
@@ -31,6 +32,7 @@ REPEAT_S: Mapping[AlarmKind, float] = {
     "callbacks_missing": 3600.0,
     "callbacks_refused": 3600.0,
     "breaker_open": 1800.0,
+    "provider_refuses": 3600.0,
     "reconciliation_differs": 86400.0,
     "bill_missing": 86400.0,
     "certificate_expires": 86400.0,
@@ -39,7 +41,7 @@ REPEAT_S: Mapping[AlarmKind, float] = {
 }
 
 #: What only one process sees may be unseen for so long before it counts as over: others look, too.
-LINGER_S: Mapping[AlarmKind, float] = {"breaker_open": 180.0}
+LINGER_S: Mapping[AlarmKind, float] = {"breaker_open": 180.0, "provider_refuses": 180.0}
 
 #: Days before a certificate's end at which it is told anew.
 CERTIFICATE_DAYS = (30, 14, 7, 1, 0)
@@ -57,6 +59,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: More refused callbacks of an hour than this.
     refused_callbacks: int = 5
     breaker_open_s: float = 300.0
+    #: More complaints of a provider's within a quarter of an hour than this.
+    complaints: int = 3
     bill_missing_s: float = 86400.0
     hold_days: int = 25
     #: How long a refund or a release may take.
@@ -151,6 +155,14 @@ class OpenBreaker(msgspec.Struct, frozen=True, kw_only=True):
     open_s: float
 
 
+class Complaining(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider that would not serve us in the last quarter of an hour, why, and how often."""
+
+    channel: str
+    reason: str
+    count: int
+
+
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """A certificate or key in use, and its end."""
 
@@ -167,6 +179,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ghosts: Sequence[GhostHour] = ()
     refused_callbacks: Mapping[str, int] = {}
     breakers: Sequence[OpenBreaker] = ()
+    complaints: Sequence[Complaining] = ()
     items: Mapping[str, int] = {}
     bills: Sequence[Waiting] = ()
     certificates: Sequence[Certificate] = ()
@@ -184,6 +197,7 @@ def causes(facts: Facts, limits: Limits, now: datetime, already: Collection[tupl
         *_waiting("suspicious_payments", facts.suspicious, now),
         *_callbacks(facts, limits),
         *_breakers(facts.breakers, limits),
+        *_complaints(facts.complaints, limits),
         *(
             Cause(kind="reconciliation_differs", subject=channel, parameters={"channel": channel, "items": count})
             for channel, count in facts.items.items()
@@ -255,6 +269,21 @@ def _breakers(breakers: Iterable[OpenBreaker], limits: Limits) -> Iterable[Cause
                     "operation": breaker.operation,
                     "minutes": int(breaker.open_s // 60),
                 },
+            )
+
+
+def _complaints(complaints: Iterable[Complaining], limits: Limits) -> Iterable[Cause]:
+    by_channel: dict[str, list[Complaining]] = {}
+    for each in complaints:
+        by_channel.setdefault(each.channel, []).append(each)
+    for channel, found in by_channel.items():
+        refused = sum(each.count for each in found)
+        if refused > limits.complaints:
+            most = max(found, key=lambda each: each.count)
+            yield Cause(
+                kind="provider_refuses",
+                subject=channel,
+                parameters={"channel": channel, "refused": refused, "reason": most.reason},
             )
 
 

@@ -13,7 +13,7 @@ from payments.health import HealthView
 from payments.reconcile.desk import ReconciliationDesk
 from payments.reconcile.run import Reconciler
 from payments.store.unit_of_work import Store
-from payments.upkeep.alarms import Certificate, Limits, OpenBreaker
+from payments.upkeep.alarms import Certificate, Complaining, Limits, OpenBreaker
 from payments.upkeep.background import Rounds
 from payments.upkeep.service_hours import AskHours, no_hours
 from payments.upkeep.watch import Sources, Watch
@@ -47,7 +47,10 @@ class Upkeep:
         self.reconciler = Reconciler(store, channels, now, new_id, real_s, config.zones)
         self.reconciliation = ReconciliationDesk(store, now)
         sources = Sources(
-            hours=config.hours, breakers=lambda: open_breakers(health()), certificates=lambda: config.certificates
+            hours=config.hours,
+            breakers=lambda: open_breakers(health()),
+            complaints=lambda: recent_complaints(health()),
+            certificates=lambda: config.certificates,
         )
         shapes = {code: channel.shape for code, channel in channels.items()}
         has_webhook = config.webhook is not None
@@ -72,6 +75,15 @@ class Upkeep:
             await rounds.stop()
         if self.webhook is not None:
             await self.webhook.stop()
+
+
+def recent_complaints(health: HealthView) -> list[Complaining]:
+    """What providers held against us lately."""
+    return [
+        Complaining(channel=complaint.channel, reason=complaint.reason, count=complaint.recent)
+        for complaint in health.complaints
+        if complaint.recent
+    ]
 
 
 def open_breakers(health: HealthView) -> list[OpenBreaker]:

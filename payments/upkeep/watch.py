@@ -19,6 +19,7 @@ from payments.store.unit_of_work import Store, UnitOfWork
 from payments.upkeep.alarms import (
     AlarmView,
     Certificate,
+    Complaining,
     Facts,
     Flow,
     GhostHour,
@@ -49,6 +50,7 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 
     hours: AskHours = no_hours
     breakers: Callable[[], Sequence[OpenBreaker]] = tuple
+    complaints: Callable[[], Sequence[Complaining]] = tuple
     certificates: Callable[[], Sequence[Certificate]] = tuple
 
 
@@ -123,6 +125,7 @@ class Watch:
             ghosts=self._newest_ghosts(uow, now),
             refused_callbacks=_refused(uow, now - HOUR),
             breakers=self._sources.breakers(),
+            complaints=self._sources.complaints(),
             items=uow.reconciliations.count_unfinished(),
             bills=_late_bills(uow, now, limits),
             certificates=self._sources.certificates(),

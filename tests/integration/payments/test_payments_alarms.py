@@ -11,7 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from payments.breaker import FAILURES_TO_OPEN, PROBES
+from payments.channels.exchange import Exchange
 from payments.channels.sandbox import shape
+from payments.outcomes import Issued, NotIssued
 from payments.port import Alarm, AlarmOver
 from payments.store import alarm_rows
 from payments.store.database import Sql
@@ -317,3 +320,73 @@ async def test_alarm_events_are_whole(room: Room) -> None:
     assert await room.desk.payments.account_events() == []
     await room.desk.payments.acknowledge([event.id])
     assert await room.desk.payments.events() == []
+
+
+# -- what this process sees of its providers, as the body itself asks for it ------------------------------------------
+
+
+async def looked(desk: Desk, seconds: float = 61) -> set[str]:
+    """Let the time pass, and let the body's own watch look; what is wrong."""
+    await desk.advance(seconds)
+    await desk.payments.upkeep.watch.work()
+    return {f"{alarm.kind} {alarm.subject}" for alarm in await desk.payments.alarms(only_open=True)}
+
+
+def refused(status: int, operation: str = "query", channel: str = "sandbox") -> Exchange:
+    return Exchange(
+        at_ms=0, channel=channel, operation=operation, subject="", method="GET", host="bank", path="/", status=status,
+        ms=3, outcome="replied", request_id="",
+    )  # fmt: skip
+
+
+async def test_a_provider_that_does_not_know_our_signature_or_is_asked_too_often(desk: Desk) -> None:
+    payments = desk.payments
+    for exchange in (refused(401), refused(429), refused(401, "refund"), refused(500), refused(401, "create")):
+        payments.exchanges.observe(exchange)
+    payments.exchanges.observe(refused(401, channel="gone"))
+    assert await looked(desk) == set(), "three complaints are no stream of them"
+    payments.exchanges.observe(refused(401))
+    assert await looked(desk) == {"provider_refuses sandbox"}
+    (alarm,) = await payments.alarms()
+    assert alarm.parameters == {"channel": "sandbox", "refused": 4, "reason": "http_401"}
+    # A quarter of an hour without any, and a little for what other processes may see.
+    assert await looked(desk, 800) == {"provider_refuses sandbox"}
+    for _ in range(5):
+        open_alarms = await looked(desk)
+    assert open_alarms == set()
+
+
+async def test_an_order_that_is_refused_for_our_signature_is_a_complaint(desk: Desk) -> None:
+    """Whatever word the provider has for it, and whether or not it is a status of HTTP."""
+    health = desk.payments._driver.health
+    for _ in range(4):
+        health.end("sandbox", "create", health.begin("sandbox", "create"), NotIssued("SIGN_ERROR", is_alarm=True))
+    assert "provider_refuses sandbox" in await looked(desk)
+    assert (await desk.payments.alarms(only_open=True))[-1].parameters["reason"] == "SIGN_ERROR"
+
+
+async def test_a_channel_that_fails_is_passed_over_and_comes_back(desk: Desk) -> None:
+    health = desk.payments._driver.health
+    for _ in range(FAILURES_TO_OPEN):
+        health.end("sandbox", "create", health.begin("sandbox", "create"), NotIssued("timeout", may_switch=True))
+    assert await looked(desk) == set(), "a minute of it is nobody's alarm"
+    assert await looked(desk, 300) == {"breaker_open sandbox:create"}
+    for _ in range(PROBES):
+        health.end("sandbox", "create", health.begin("sandbox", "create"), Issued({}))
+    for _ in range(4):
+        open_alarms = await looked(desk)
+    assert open_alarms == set()
+
+
+async def test_a_certificate_that_was_replaced_is_no_alarm_any_more(room: Room) -> None:
+    room.certificates = [Certificate(name="wechat", expires_at=room.desk.at + timedelta(days=31))]
+    await room.pass_s(61)
+    assert await room.open() == {}
+    await room.pass_s(2 * 86400, is_worked=False)
+    assert (await room.open())["certificate_expires"].step == 1
+    await room.pass_s(23 * 86400, is_worked=False)
+    assert (await room.open())["certificate_expires"].step == 3
+    room.certificates = [Certificate(name="wechat", expires_at=room.desk.at + timedelta(days=365))]
+    await room.pass_s(61)
+    assert await room.open() == {}
+    assert await room.told() == [("Alarm", "certificate_expires")] * 2 + [("AlarmOver", "certificate_expires")]

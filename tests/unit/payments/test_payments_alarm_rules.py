@@ -14,6 +14,7 @@ from payments.upkeep.alarms import (
     AlarmView,
     Cause,
     Certificate,
+    Complaining,
     Facts,
     Flow,
     GhostHour,
@@ -211,3 +212,17 @@ def test_alarms_of_one_kind_stand_apart_by_campus_and_subject() -> None:
     assert room.look(QUIET, other) == ["opened", "opened"]
     assert len({alarm.id for alarm in room.open}) == 2
     assert room.look(other) == ["nothing", "over"]
+
+
+def test_a_provider_that_refuses_us_now_and_then_is_none_that_refuses_us() -> None:
+    def of(*counts: int) -> list[Cause]:
+        found = [
+            Complaining(channel="wechat", reason=f"http_{status}", count=count)
+            for status, count in zip((401, 429), counts, strict=False)
+        ]
+        return causes(Facts(complaints=found), LIMITS, NOON, set())
+
+    assert of() == of(3) == of(2, 1) == []
+    (cause,) = of(2, 3)
+    assert (cause.kind, cause.subject, cause.campus_id) == ("provider_refuses", "wechat", "")
+    assert cause.parameters == {"channel": "wechat", "refused": 5, "reason": "http_429"}

@@ -155,6 +155,7 @@ export const money = {
   "refund.path.duplicate": "a second payment",
   "money.problem.callbacks_missing": "callbacks do not come",
   "money.problem.callbacks_refused": "callbacks are refused",
+  "money.problem.provider_refuses": "refuses our requests",
   "money.problem.breaker_open": "calls keep failing",
   "money.problem.reconciliation_differs": "differences wait",
   "money.problem.bill_missing": "a bill is missing",

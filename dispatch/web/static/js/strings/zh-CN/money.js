@@ -155,6 +155,7 @@ export const money = {
   "refund.path.duplicate": "重复付款",
   "money.problem.callbacks_missing": "收不到回调",
   "money.problem.callbacks_refused": "回调被拒",
+  "money.problem.provider_refuses": "拒绝我方请求",
   "money.problem.breaker_open": "调用连续失败",
   "money.problem.reconciliation_differs": "有差异待处理",
   "money.problem.bill_missing": "缺账单",
