@@ -163,7 +163,7 @@ async def test_a_browser_gets_a_name_that_no_script_reads_and_keeps_it(house: An
     await house.call("POST", "/auth/password", {"new_password": "a-good-password"}, who=student)
     wish = {"phone": student.account.phone, "campus_id": house.campus_id, "password": "a-good-password"}
     wish |= {"use_cookies": True}
-    names = []
+    names, kept = [], {"Cookie": ""}
     for cookie in ("", "dispatch_device=forged", None):
         headers = {"X-Session-Slot": "track"} | ({"Cookie": cookie} if cookie is not None else kept)
         answer = await house.call("POST", "/auth/sign-in", wish, headers=headers)
