@@ -109,6 +109,9 @@ class Books:
     def audit_actions(self) -> list[Row]:
         return self._dispatch.rows("SELECT action, subject, actor_id, reason FROM audit")
 
+    def coupons(self) -> list[Row]:
+        return self._dispatch.rows("SELECT id, state, order_id, amount_fen FROM coupons ORDER BY id")
+
     # --- payments
 
     def intents(self) -> list[Row]:

@@ -282,4 +282,36 @@ def audited(books: Books) -> Finding:
     return found
 
 
-RULES: tuple[Rule, ...] = (end_or_owner, one_runner, money_adds_up, floors, mirror, intents_match, audited)
+def coupons_once(books: Books) -> Finding:
+    """A coupon has at most one order and an order one coupon; what somebody added to an order is a coupon's, and no
+    more than that is worth."""
+    found = Finding("every coupon is used once, and every subsidy is a coupon's")
+    statuses = {order["id"]: order["status"] for order in books.orders()}
+    worth: dict[str, int] = {}
+    states: Counter[str] = Counter()
+    for coupon in books.coupons():
+        found.checked += 1
+        state, order_id = coupon["state"], coupon["order_id"]
+        states[state] += 1
+        if state not in ("reserved", "used"):
+            continue
+        if order_id in worth:
+            found.faults.append(f"{order_id} has {coupon['id']} and another one")
+        worth[order_id] = int(coupon["amount_fen"])
+        if (statuses.get(order_id) == "awaiting_payment") != (state == "reserved"):
+            found.faults.append(f"{coupon['id']} is {state}, its order {statuses.get(order_id)}")
+    added: Counter[str] = Counter()
+    for entry in books.entries():
+        if entry["kind"] == "subsidy":
+            added[entry["order_ref"]] += int(entry["amount_fen"])
+    for order_id, fen in added.items():
+        if fen > worth.get(order_id, 0):
+            found.faults.append(f"{order_id}: {fen} fen were added, its coupon is worth {worth.get(order_id, 0)}")
+    borne = f"{added.total() / 100:.2f} yuan borne"
+    found.note = ", ".join([*(f"{count} {state}" for state, count in states.most_common()), borne])
+    return found
+
+
+RULES: tuple[Rule, ...] = (
+    end_or_owner, one_runner, money_adds_up, floors, mirror, intents_match, audited, coupons_once,
+)  # fmt: skip

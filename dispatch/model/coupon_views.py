@@ -65,7 +65,8 @@ class AssuranceRequest(Request, frozen=True, kw_only=True):
     kind: Literal["qualification", "food_insurance", "insurance"]
     title_zh: Short
     title_en: Short
-    url: Annotated[str, Meta(pattern=r"^(https://|/)[\x21-\x7e]+$", max_length=500)]
+    #: Elsewhere by https, or a path of this server; what browsers take for another server's is none.
+    url: Annotated[str, Meta(pattern=r"^(https://|/[0-9A-Za-z_.~-])[\x21-\x7e]+$", max_length=500)]
     place_id: Annotated[str, Meta(min_length=1, max_length=80)] | None = None
 
 

@@ -22,6 +22,7 @@ TABLES = {
         "CREATE TABLE events (seq BIGINT, kind TEXT, subject_id TEXT, version BIGINT, actor_id TEXT, runner_id TEXT,"
         " former_runner_id TEXT)",
         "CREATE TABLE offers (id TEXT, task_id TEXT, runner_id TEXT, status TEXT, offered_at BIGINT)",
+        "CREATE TABLE coupons (id TEXT, state TEXT, order_id TEXT, amount_fen BIGINT)",
         "CREATE TABLE audit (action TEXT, subject TEXT, actor_id TEXT, reason TEXT)",
     ),
     "payments": (
@@ -134,14 +135,15 @@ FLOOR = "no account is ever under its floor"
 MIRROR = "our mirror equals the institution's books"
 INTENTS = "orders and payment intents match one to one"
 AUDIT = "every reassignment is audited with a reason"
+COUPONS = "every coupon is used once, and every subsidy is a coupon's"
 
 
 def test_right_books_are_right(ledgers: Ledgers) -> None:
     findings = ledgers.look()
     assert ledgers.faults() == {}
-    assert [finding.rule for finding in findings] == [OWNER, ONE, SUMS, FLOOR, MIRROR, INTENTS, AUDIT]
+    assert [finding.rule for finding in findings] == [OWNER, ONE, SUMS, FLOOR, MIRROR, INTENTS, AUDIT, COUPONS]
     assert findings[1].note == "1 handed from one to another" and "held 19.00 yuan" in findings[2].note
-    assert printed(findings).count("ok ") == 7
+    assert printed(findings).count("ok ") == 8
 
 
 @pytest.mark.parametrize(
@@ -223,11 +225,35 @@ def test_a_subsidised_order_whose_runner_has_withdrawn_and_whose_campus_gave_bac
         " (27,'i1','ord_1','a1','returning:i1','student:x',70,'refund'),"
         " (28,'i1','ord_1','a1','student:x','bank:s',70,'pay_out')",
     )
-    ledgers.sql("dispatch", "UPDATE orders SET captured_fen = 530, refunded_fen = 70 WHERE id = 'ord_1'")
+    ledgers.sql(
+        "dispatch",
+        "UPDATE orders SET captured_fen = 530, refunded_fen = 70 WHERE id = 'ord_1'",
+        "INSERT INTO coupons VALUES ('c1','used','ord_1',100), ('c2','available',NULL,100)",
+    )
     ledgers.sql(
         "sandbox_bank", "UPDATE orders SET frozen_fen = 0, split_fen = 530, returned_fen = 170 WHERE out_no = 'a1'"
     )
     assert ledgers.faults() == {}
+
+
+@pytest.mark.parametrize(
+    ("sql", "fault"),
+    [
+        ("INSERT INTO coupons VALUES ('c1','used','ord_1',39)", "40 fen were added"),
+        ("INSERT INTO coupons VALUES ('c1','used','ord_1',40), ('c2','used','ord_1',1)", "and another one"),
+        ("INSERT INTO coupons VALUES ('c1','reserved','ord_1',40)", "c1 is reserved, its order settled"),
+        ("INSERT INTO coupons VALUES ('c1','available',NULL,40)", "its coupon is worth 0"),
+    ],
+)
+def test_what_coupons_did_twice_or_for_nobody_is_found(ledgers: Ledgers, sql: str, fault: str) -> None:
+    ledgers.sql(
+        "payments",
+        "INSERT INTO entries VALUES (19,'i1','ord_1','a1','debt:platform','escrow:i1',40,'subsidy'),"
+        " (20,'i1','ord_1','a1','escrow:i1','platform',40,'capture'),"
+        " (21,'i1','ord_1','a1','platform','debt:platform',40,'subsidy_borne')",
+    )
+    ledgers.sql("dispatch", sql)
+    assert fault in " ".join(ledgers.faults()[COUPONS])
 
 
 def test_what_is_to_be_checked_must_be_there(tmp_path: Path) -> None:

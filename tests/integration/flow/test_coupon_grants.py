@@ -221,3 +221,19 @@ async def test_who_paid_meanwhile_needs_no_consolation(home: World) -> None:
     order_id = await home.paid(student)
     await fail(home, order_id, "timeout")
     assert await coupons(home, student) == []
+
+
+async def test_when_no_bank_answers_the_page_has_a_consolation(home: World) -> None:
+    """Nothing is made up here: the demonstration's bank takes no order, on either channel."""
+    await home.payments.bank.script("*", "request_lost", 100)
+    student = await home.student()
+    view = await home.place(student)
+    failed = [event.payload for event in await home.events(view.id) if event.kind == "payment_failed"]
+    assert len(failed) == 1, await home.kinds(view.id)
+    (coupon,) = await coupons(home, student)
+    assert (coupon.reason, coupon.granted_for) == (CouponReason.PAYMENT_FAILED, view.id)
+    await home.payments.bank.clear_scripts()
+    await home.choose(student, view.id, "sandbox")
+    await home.work()
+    await home.pay(student, view.id)
+    assert (await home.order(view.id)).held_fen == view.quote.total_fen
