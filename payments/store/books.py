@@ -16,6 +16,7 @@ from payments.store.rows import IntentRow, to_record
 
 _e = t.entries.c
 _VIEW = tuple(_e[name] for name in EntryView.__struct_fields__)
+_ADD = sa.insert(t.entries)
 
 
 _PARTIES = ("runner", "campus", "platform")
@@ -43,7 +44,7 @@ class Books:
                 after[account] = Fen(self.balance_fen(account) + change_fen)
         check_floors(after)
         self._connection.execute(
-            sa.insert(t.entries),
+            _ADD,
             [
                 {
                     "at": now,

@@ -16,6 +16,15 @@ from payments.store import tables as t
 _event = msgspec.json.Decoder(AnyEvent)
 _account_event = msgspec.json.Decoder(AccountEvent)
 
+# Built once: every payment needs them.
+_GET_COMMAND = sa.select(t.inbox.c.body_hash).where(t.inbox.c.id == sa.bindparam("id"))
+_ADD_COMMAND = sa.insert(t.inbox)
+_GET_NOTICE = sa.select(t.notices.c.at).where(
+    t.notices.c.channel == sa.bindparam("channel"), t.notices.c.notice_id == sa.bindparam("notice_id")
+)
+_ADD_NOTICE = sa.insert(t.notices)
+_ADD_EVENT = sa.insert(t.outbox)
+
 
 class Inbox:
     """Commands and provider notices that have had their effect."""
@@ -25,22 +34,20 @@ class Inbox:
 
     def is_new_command(self, command_id: str, body_hash: str, now: datetime) -> bool:
         """Remember the command; False when it was applied before. ValueError: this id had another body."""
-        known = self._connection.execute(sa.select(t.inbox.c.body_hash).where(t.inbox.c.id == command_id)).scalar()
+        known = self._connection.execute(_GET_COMMAND, {"id": command_id}).scalar()
         if known is not None:
             if known != body_hash:
                 raise ValueError(f"command {command_id} was given before with another body")
             return False
-        self._connection.execute(sa.insert(t.inbox).values(id=command_id, body_hash=body_hash, at=now))
+        self._connection.execute(_ADD_COMMAND, {"id": command_id, "body_hash": body_hash, "at": now})
         return True
 
     def is_new_notice(self, channel: str, notice_id: str, attempt_id: str, now: datetime) -> bool:
         """Remember the notice; False when the provider sent it before."""
-        c = t.notices.c
-        query = sa.select(c.at).where(c.channel == channel, c.notice_id == notice_id)
-        if self._connection.execute(query).first() is not None:
+        wanted = {"channel": channel, "notice_id": notice_id}
+        if self._connection.execute(_GET_NOTICE, wanted).first() is not None:
             return False
-        values = {"channel": channel, "notice_id": notice_id, "attempt_id": attempt_id, "at": now}
-        self._connection.execute(sa.insert(t.notices).values(**values))
+        self._connection.execute(_ADD_NOTICE, wanted | {"attempt_id": attempt_id, "at": now})
         return True
 
 
@@ -53,11 +60,11 @@ class Outbox:
     def add(self, event: AnyEvent) -> None:
         """Put an event about an intent, or an alarm (which is about none), on offer."""
         values = {"id": event.id, "intent_id": event.intent_id or "alarm", "body": msgspec.json.encode(event).decode()}
-        self._connection.execute(sa.insert(t.outbox).values(**values))
+        self._connection.execute(_ADD_EVENT, values)
 
     def add_of_account(self, event: AccountEvent) -> None:
         values = {"id": event.id, "intent_id": "", "body": msgspec.json.encode(event).decode()}
-        self._connection.execute(sa.insert(t.outbox).values(**values))
+        self._connection.execute(_ADD_EVENT, values)
 
     def waiting(self, limit: int) -> list[AnyEvent]:
         """Unacknowledged events of intents and alarms, oldest first."""

@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -128,6 +129,10 @@ def _lock_key(name: str) -> int:
     return int.from_bytes(name.encode()[:7].ljust(7, b"\0"), "big")
 
 
+#: Parsed once: reading the text anew costs more than running it.
+_text = lru_cache(maxsize=1024)(sa.text)
+
+
 class Sql:
     """A connection for those who write their statements as text with ``:named`` parameters."""
 
@@ -136,7 +141,7 @@ class Sql:
 
     def rows(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of a query, as dictionaries."""
-        return [dict(row) for row in self._connection.execute(sa.text(statement), parameters).mappings()]
+        return [dict(row) for row in self._connection.execute(_text(statement), parameters).mappings()]
 
     def one(self, statement: str, **parameters: Any) -> dict[str, Any] | None:
         """The first row, or None."""
@@ -145,7 +150,7 @@ class Sql:
 
     def do(self, statement: str, **parameters: Any) -> int:
         """How many rows the statement changed."""
-        return self._connection.execute(sa.text(statement), parameters).rowcount
+        return self._connection.execute(_text(statement), parameters).rowcount
 
 
 def migrate(connection: Connection, migrations: list[tuple[str, ...]], *, schema: str) -> int:

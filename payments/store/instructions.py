@@ -16,6 +16,11 @@ from payments.store.timeline import Timeline
 
 _COLUMNS = [t.instructions.c[name] for name in Instruction.__struct_fields__]
 
+# Built once: every settlement needs them.
+_ADD = sa.insert(t.instructions)
+_GET = sa.select(*_COLUMNS).where(t.instructions.c.id == sa.bindparam("wanted"))
+_SAVE = sa.update(t.instructions).where(t.instructions.c.id == sa.bindparam("wanted"))
+
 
 class Instructions:
     """The instructions of one transaction."""
@@ -25,12 +30,12 @@ class Instructions:
         self._timeline = timeline
 
     def add(self, instruction: Instruction) -> None:
-        self._connection.execute(sa.insert(t.instructions).values(**msgspec.structs.asdict(instruction)))
+        self._connection.execute(_ADD, msgspec.structs.asdict(instruction))
         self._timeline.instruction(instruction)
 
     def get(self, instruction_id: str) -> Instruction | None:
-        found = self._select(t.instructions.c.id == instruction_id)
-        return found[0] if found else None
+        row = self._connection.execute(_GET, {"wanted": instruction_id}).first()
+        return None if row is None else to_record(Instruction, row)
 
     def of(self, intent_id: str) -> list[Instruction]:
         """An intent's instructions, oldest first."""
@@ -46,10 +51,8 @@ class Instructions:
 
     def save(self, instruction: Instruction) -> None:
         """Write it and let go of the lease."""
-        values = msgspec.structs.asdict(instruction) | {"lease_until": None}
-        changed = self._connection.execute(
-            sa.update(t.instructions).where(t.instructions.c.id == instruction.id).values(**values)
-        )
+        values = msgspec.structs.asdict(instruction) | {"lease_until": None, "wanted": instruction.id}
+        changed = self._connection.execute(_SAVE, values)
         assert changed.rowcount == 1, f"no instruction {instruction.id}"
 
     def wake(self, instruction_id: str, now: datetime) -> bool:

@@ -250,6 +250,18 @@ class Refunds:
         return [to_record(RefundRow, row) for row in self._connection.execute(query)]
 
 
+_d = t.deadlines.c
+# Built once: every payment needs them, and every pass looks.
+_ADD_DEADLINE = sa.insert(t.deadlines)
+_DROP_DEADLINE = sa.delete(t.deadlines).where(_d.kind == sa.bindparam("kind"), _d.subject == sa.bindparam("subject"))
+_DUE_DEADLINES = (
+    sa.select(_d.kind, _d.subject, _d.due_at)
+    .where(_d.due_at <= sa.bindparam("now"))
+    .order_by(_d.due_at)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+
+
 class Deadlines:
     """What has to be true by a time, or be told."""
 
@@ -257,15 +269,13 @@ class Deadlines:
         self._connection = connection
 
     def set(self, kind: str, subject: str, due_at: datetime) -> None:
-        self._connection.execute(sa.insert(t.deadlines).values(kind=kind, subject=subject, due_at=due_at))
+        self._connection.execute(_ADD_DEADLINE, {"kind": kind, "subject": subject, "due_at": due_at})
 
     def drop(self, kind: str, subject: str) -> None:
         """It was met, or told; dropping one that is gone changes nothing."""
-        c = t.deadlines.c
-        self._connection.execute(sa.delete(t.deadlines).where(c.kind == kind, c.subject == subject))
+        self._connection.execute(_DROP_DEADLINE, {"kind": kind, "subject": subject})
 
     def due(self, now: datetime, limit: int) -> list[tuple[str, str, datetime]]:
         """(kind, subject, due_at) of the deadlines that have come."""
-        c = t.deadlines.c
-        query = sa.select(c.kind, c.subject, c.due_at).where(c.due_at <= now).order_by(c.due_at).limit(limit)
-        return [(row.kind, row.subject, row.due_at) for row in self._connection.execute(query)]
+        rows = self._connection.execute(_DUE_DEADLINES, {"now": now, "most": limit})
+        return [(row.kind, row.subject, row.due_at) for row in rows]

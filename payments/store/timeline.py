@@ -26,6 +26,14 @@ _SECRET = frozenset({"seq", "id", "intent_id", "campus_id", "order_ref", "at", "
 #: Hours of callbacks that are remembered.
 TALLY_HOURS = 24 * 8
 
+# Built once: every transaction of a payment needs them.
+_ADD = sa.insert(timeline)
+_COUNT = sa.select(sa.func.count()).where(
+    _c.intent_id == sa.bindparam("intent_id"),
+    _c.subject == sa.bindparam("subject"),
+    _c.kind.in_(["request", "reply", "exchange", "callback"]),
+)
+
 
 class Timeline:
     """The timeline of one transaction."""
@@ -129,13 +137,10 @@ class Timeline:
                     row = msgspec.structs.replace(row, code=LEFT_OUT, facts={"most": MOST_REPEATING})
             kept.append(row)
         if kept:
-            self._connection.execute(sa.insert(timeline), [msgspec.structs.asdict(row) for row in kept])
+            self._connection.execute(_ADD, [msgspec.structs.asdict(row) for row in kept])
 
     def _count_repeating(self, intent_id: str, subject: str) -> int:
-        query = sa.select(sa.func.count()).where(
-            _c.intent_id == intent_id, _c.subject == subject, _c.kind.in_(["request", "reply", "exchange", "callback"])
-        )
-        return int(self._connection.execute(query).scalar_one())
+        return int(self._connection.execute(_COUNT, {"intent_id": intent_id, "subject": subject}).scalar_one())
 
     def of_intents(self, intent_ids: Iterable[str], limit: int) -> list[TimelineEntry]:
         """What happened to these intents, oldest first, at most ``limit`` rows (the newest are kept)."""

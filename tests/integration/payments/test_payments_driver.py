@@ -320,7 +320,7 @@ async def test_a_notice_about_money_wakes_its_instruction(desk: Desk) -> None:
     codes = [row.code for row in await desk.payments.timeline("ord_a") if row.kind == "callback"]
     assert codes == ["paid_notice", "money_notice", "repeated_notice"]
     assert (await desk.payments.callback("sandbox", {}, b"")).status == 200, "after it is done, too"
-    assert not await desk.payments._store.read(lambda uow: uow.instructions.is_any_due(desk.at))
+    assert not await desk.payments._store.read(lambda uow: uow.instructions.due(desk.at, 1))
 
 
 async def test_how_callbacks_fare_is_counted(desk: Desk) -> None:
