@@ -26,11 +26,14 @@ HELD = "withdrawal_held"
 
 
 async def withdrawals(ctx: Context, who: Principal, *, limit: int = 50, only_held: bool = False) -> WithdrawalRows:
-    """This campus's, newest first."""
+    """This campus's: those that wait for a review, then the newest."""
     who.require(Permission.MONEY_READ)
-    state = "held" if only_held else None
-    found = await ctx.payments.withdrawals(campus_id=who.campus_id, state=state, limit=limit)
-    return WithdrawalRows(withdrawals=await _rows(ctx, who, found))
+    found = await ctx.payments.withdrawals(campus_id=who.campus_id, state="held", limit=limit)
+    if not only_held:
+        newest = await ctx.payments.withdrawals(campus_id=who.campus_id, limit=limit)
+        held = {each.withdrawal_id for each in found}
+        found += [each for each in newest if each.withdrawal_id not in held]
+    return WithdrawalRows(withdrawals=await _rows(ctx, who, found[:limit]))
 
 
 async def review(ctx: Context, who: Principal, withdrawal_id: str, request: JudgeWithdrawal) -> WithdrawalRow:

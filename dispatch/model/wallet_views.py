@@ -130,6 +130,6 @@ class WithdrawalRow(View, frozen=True, kw_only=True):
 
 
 class WithdrawalRows(View, frozen=True, kw_only=True):
-    """Newest first."""
+    """Those that wait for a review, then the others; newest first."""
 
     withdrawals: list[WithdrawalRow]

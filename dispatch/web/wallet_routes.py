@@ -38,7 +38,7 @@ WALLET_ROUTES: tuple[Route, ...] = (
 
 WITHDRAWAL_ROUTES: tuple[Route, ...] = (
     Route("GET", "/money/withdrawals", P.MONEY_READ, _withdrawals, wv.WithdrawalRows,
-          "Runners' withdrawals, newest first", query=qs.ListWithdrawals),
+          "Runners' withdrawals: those that wait for a review, then the newest", query=qs.ListWithdrawals),
     Route("POST", "/money/withdrawals/{id}/review", P.MONEY_MANAGE,
           lambda c: review_withdrawals.review(c.ctx, c.me, c.id, c.body), wv.WithdrawalRow,
           "Pay a withdrawal that is held, or refuse it, and why; never one's own; audited",

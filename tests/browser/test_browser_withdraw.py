@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from loadtest.check import check, printed
 from tests.browser.conftest import OFFER_TTL_S, TIME_SCALE, Caller, Stage, audit, shown_keys
 from tests.e2e_server import Server, running_server, wait_until
 
@@ -124,6 +125,8 @@ async def test_a_runner_withdraws_and_the_campus_team_looks_at_what_is_large(sta
     assert shown_keys(await console.locator("#money").inner_text()) == []
     after = await by_hand.call("GET", "/runner/wallet")
     assert (after["available_fen"], after["withdrawn_fen"]) == (0, before["available_fen"])
+    findings = check(stage.server.data_dir)
+    assert all(finding.is_ok for finding in findings), printed(findings)
 
 
 async def test_a_refusal_is_read_in_english_and_the_money_is_there_again(stage: Stage) -> None:

@@ -112,6 +112,16 @@ async def test_nobody_but_the_runner_withdraws_and_nobody_but_the_team_decides(h
     assert (answer.status, answer.code) == (403, "not_permitted")
 
 
+async def test_what_waits_stands_before_what_is_newer(house: Any) -> None:
+    operator = await house.person(Role.OPERATOR)
+    held = await add_withdrawal(house.payments, house.campus_id, "acc_1")
+    newer = [await add_withdrawal(house.payments, house.campus_id, f"acc_{n}", state="done") for n in (2, 3)]
+    listed = (await house.call("GET", "/money/withdrawals?limit=2", who=operator)).json["withdrawals"]
+    assert [one["id"] for one in listed] == [held, newer[-1]]
+    waiting = (await house.call("GET", "/money/withdrawals?only_held=true", who=operator)).json["withdrawals"]
+    assert [(one["id"], one["account_name"]) for one in waiting] == [(held, "acc_1")]
+
+
 @pytest.mark.parametrize("path", ["/runner/withdrawals", "/money/withdrawals"])
 async def test_lists_are_bounded(house: Any, path: str) -> None:
     who = await house.person(Role.RUNNER, Role.OPERATOR)
