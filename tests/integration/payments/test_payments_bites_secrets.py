@@ -38,7 +38,7 @@ def words_of(credential: Any) -> Iterator[str]:
         case dict():
             for value in credential.values():
                 yield from words_of(value)
-        case str() if len(credential) > 20:
+        case str() if len(credential) > 20 and not re.fullmatch(r"[0-9A-Z]+", credential):  # That is our own number.
             yield credential
 
 
