@@ -236,10 +236,11 @@ def _pursue(intent: Intent, attempt: Attempt, shape: Capabilities, now: datetime
         return Wait(None) if intent.is_suspicious else Suspect(NO_PROOF)
     if now < attempt.ask_at:
         return Wait(attempt.ask_at)
-    is_to_close = attempt.seen == "unpaid" and shape.can_close
-    if attempt.state is AttemptState.UNKNOWN and attempt.asks < DEBIT_ASKS_BEFORE_REVERSE:
-        is_to_close = False
-    return Close(attempt) if is_to_close else Query(attempt)
+    is_to_close = attempt.seen == "unpaid"
+    if attempt.state is AttemptState.UNKNOWN:
+        # Whatever was seen: a debit that the provider has not heard of may still be on its way.
+        is_to_close = attempt.asks >= DEBIT_ASKS_BEFORE_REVERSE and attempt.seen != "close_sent"
+    return Close(attempt) if is_to_close and shape.can_close else Query(attempt)
 
 
 def _sooner(first: Step, second: Step) -> Step:
@@ -296,13 +297,20 @@ def after_query(attempt: Attempt, answer: QueryAnswer, shape: Capabilities, aske
         return _after_last_look(attempt, answer, asked_at)
     # The first "unpaid" of an attempt to be closed is followed by the close at once; later ones keep the ladder.
     is_first_unpaid = answer.standing == "unpaid" and attempt.seen == "" and attempt.state is not AttemptState.UNKNOWN
-    delay_s = 0.0 if is_first_unpaid and attempt.state is not AttemptState.ISSUED else ask_delay_s(attempt)
+    is_at_once = is_first_unpaid and attempt.state is not AttemptState.ISSUED
+    delay_s = 0.0 if is_at_once or _is_to_reverse_now(attempt, shape) else ask_delay_s(attempt)
     seen = attempt.seen if attempt.state is AttemptState.ISSUED or answer.standing == "no_answer" else answer.standing
     ask_at = asked_at + timedelta(seconds=delay_s)
     if not is_past:
         # The answer that settles it can be had from then on; a long rung of the ladder would only hold the payer up.
         ask_at = min(ask_at, attempt.dead_after)
     return msgspec.structs.replace(attempt, asks=attempt.asks + 1, seen=seen, ask_at=ask_at)
+
+
+def _is_to_reverse_now(attempt: Attempt, shape: Capabilities) -> bool:
+    """Whether this was the last question before a debit is reversed."""
+    is_last = attempt.asks + 1 == DEBIT_ASKS_BEFORE_REVERSE
+    return attempt.state is AttemptState.UNKNOWN and is_last and shape.can_close
 
 
 def after_mismatch(attempt: Attempt, shape: Capabilities, asked_at: datetime) -> Attempt:

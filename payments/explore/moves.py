@@ -255,6 +255,9 @@ class Failover:
     def _arrivals(
         row: Row, order: Order, index: int, put: Callable[[Order], World], *, is_late: bool
     ) -> Iterator[Move]:
+        if row.channel in DEBITS and order.at == "closed":
+            yield True, f"debit {index} comes after its reversal", put(order._replace(leg=BACK))
+            return
         if row.channel in DEBITS:
             yield True, f"debit {index} takes the money", put(order._replace(at="paid", leg=BACK))
             yield True, f"debit {index} is declined", put(order._replace(at="closed", leg=BACK))
@@ -292,7 +295,8 @@ class Failover:
                 order = world.orders[index]
                 closed = self._then(self._answered(world, index, "close"))
                 yield order.at != "open", f"close {index} without effect", closed
-                if order.at == "open":
+                # A reversal may work ahead of a debit that is still on its way.
+                if order.at == "open" or (order.at == "none" and world.rows[index].channel in DEBITS):
                     works = world._replace(orders=with_item(world.orders, index, order._replace(at="closed")))
                     yield True, f"close {index} works", self._then(self._answered(works, index, "close"))
                     if world.crashes:

@@ -129,7 +129,8 @@ def attempt_of(row: Row, index: int) -> Attempt:
 def row_of(attempt: Attempt, was: Row) -> Row:
     """What of an attempt is part of a state."""
     is_pursued = attempt.is_live or attempt.state is AttemptState.ABANDONED
-    is_kept_seen = (is_pursued and attempt.seen == "unpaid") or attempt.seen == failover.LAST_LOOK
+    is_reversed = attempt.state is AttemptState.UNKNOWN and attempt.seen == "close_sent"
+    is_kept_seen = (is_pursued and attempt.seen == "unpaid") or is_reversed or attempt.seen == failover.LAST_LOOK
     return Row(
         channel=was.channel,
         born=was.born,

@@ -184,6 +184,8 @@ async def test_a_debit_without_an_answer_is_found_paid_or_reversed_before_anothe
         assert await one.states(intent) == ["campus_card:unknown"]
         await one.event(intent, IntentReady, step_s=5)
         assert await one.states(intent) == ["campus_card:closed", "wechat_native:issued"]
+        reversed_, issued = (await one.view(intent)).attempts
+        assert 32 <= (issued.created_at - reversed_.created_at).total_seconds() < 60, "asked six times, then reversed"
         assert await kept_fen(one, intent) == 0
 
 

@@ -198,11 +198,16 @@ def test_a_debit_without_an_answer_is_asked_about_before_it_is_reversed() -> Non
     unknown = attempt(AttemptState.UNKNOWN, "card", seen="unpaid", asks=5)
     assert isinstance(decide(intent(), unknown), Query)
     assert isinstance(decide(intent(), msgspec.structs.replace(unknown, asks=6)), Close)
+    for seen, step in (("absent", Close), ("", Close), ("close_sent", Query)):
+        # Not to be heard of proves nothing while it may be on its way; that the reversal was sent is no proof either.
+        assert isinstance(decide(intent(), msgspec.structs.replace(unknown, asks=6, seen=seen)), step)
     first = failover.after_query(
         attempt(AttemptState.UNKNOWN, "card"), QueryAnswer(standing="unpaid"), SHAPES["card"], NOW
     )
     assert (first.asks, first.seen) == (1, "unpaid")
     assert first.ask_at > NOW
+    last = failover.after_query(unknown, QueryAnswer(standing="absent"), SHAPES["card"], NOW)
+    assert last.ask_at == NOW, "nothing is waited for before the reversal"
 
 
 def test_without_proof_for_a_day_it_is_suspicious() -> None:
