@@ -89,7 +89,7 @@ async def test_what_was_paid_at_once_is_withdrawn_and_refunds_can_be_followed(sq
     assert (done.state, done.reason, waiting.state, waiting.amount_fen) == ("done", "why", "paying", 50)
     (kept,) = await store.read(lambda uow: uow.instructions.of_subject("refund-2"))
     assert (kept.id, kept.kind, kept.is_done, kept.undoes) == ("refund-2", "refund", False, "")
-    assert await store.read(lambda uow: uow.instructions.is_any_due(START + timedelta(days=1)))
+    assert await store.read(lambda uow: uow.instructions.due(START + timedelta(days=1), 1))
     deadlines = await store.read(lambda uow: uow.deadlines.due(START + timedelta(days=30), 10))
     assert [(kind, subject, due_at - START) for kind, subject, due_at in deadlines] == [
         ("refund_overdue", "refund-2", timedelta(days=1)),
