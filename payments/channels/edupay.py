@@ -95,6 +95,7 @@ class EduPayChannel(WechatMerchant):
             billed_parts=merchant.billed_parts,
             limit_fen=merchant.limit_fen,
             needs=("contract_id",),
+            pays_to=() if merchant.runner_payout == "team" else ("openid",),
             expiry_margin_s=DEBIT_MARGIN_S,
         )
         super().__init__(
