@@ -36,6 +36,7 @@ from dispatch.hub_metrics import HubMetrics
 from dispatch.jobs.background import Background
 from dispatch.jobs.planner import Planner
 from dispatch.parts import Parts, open_parts
+from dispatch.payment_metrics import PaymentMetrics
 from dispatch.planner_metrics import PlannerMetrics
 from dispatch.processes import spare_what_stays
 from dispatch.settings import Settings
@@ -217,8 +218,12 @@ async def _planner(parts: Parts, listen_fd: int | None, ready: Callable[[], None
 
 
 async def _jobs(parts: Parts, listen_fd: int | None, ready: Callable[[], None], stopping: asyncio.Event) -> None:
+    metrics = PaymentMetrics(parts.paying.health)
+
     async def pay() -> int:
-        return await parts.paying.work()
+        done = await parts.paying.work()
+        metrics.look()
+        return done
 
     background = Background(parts.ctx, parts.streams, pay, parts.holder)
     parts.paying.start_upkeep(partial(service_hours, parts.ctx))

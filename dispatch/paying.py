@@ -15,6 +15,7 @@ from payments.channels.sandbox_bank import SandboxBank
 from payments.embedded import EmbeddedPayments
 from payments.guards.risk import read_rules
 from payments.guards.second_factor import SendCode
+from payments.health import HealthView
 from payments.key_files import read_keys
 from payments.port import PaymentsPort
 from payments.sandboxed import DEFAULT_SHAPES, SandboxedPayments
@@ -44,6 +45,10 @@ class Paying:
     async def work(self) -> int:
         """One pass over everything due; a process of its own does that itself."""
         return await self.body.work() if isinstance(self.body, EmbeddedPayments) else 0
+
+    def health(self) -> HealthView:
+        """How its channels fare; of a process of its own nothing is known here."""
+        return self.body.health() if isinstance(self.body, EmbeddedPayments) else HealthView(breakers=(), complaints=())
 
     def start_upkeep(self, hours: AskHours) -> None:
         """Reconcile, watch and raise alarms from now on, in this process, by the campuses' ``hours``; stopping the body
