@@ -128,7 +128,7 @@ class Books:
         return {str(row["attempt_id"]) for row in rows if not row["is_done"]}
 
     def attempts(self) -> list[Row]:
-        return self._payments.rows("SELECT id, intent_id, state, amount_fen FROM attempts ORDER BY id")
+        return self._payments.rows("SELECT id, intent_id, channel, state, amount_fen FROM attempts ORDER BY id")
 
     # --- the institution
 

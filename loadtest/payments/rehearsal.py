@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from ..api_client import open_session, server_clock
+from ..books import Books
 from ..own_server import OwnServer, new_folder
 from .providers import Provider
 from .shopper import Shoppers, Tally, arrive, look_around
@@ -33,6 +34,9 @@ TROUBLES: dict[str, tuple[dict[str, Any], ...]] = {
 CREDENTIAL_P95_MS = 2000.0
 #: So many of a hundred payments may not come about while 23 of 100 calls of the first provider fail.
 FAILED_PERCENT = 1.0
+#: So many payments, or so many of a hundred, may wait in vain for a provider that stalls, until its breaker opens and
+#: when it is tried again.
+WAITED, WAITED_PERCENT = 30, 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +54,33 @@ class Options:
 @dataclass(slots=True)
 class Outcome:
     """What came of it. ``charged``: how often each order was charged at all providers together, less what they gave
-    back, by the number of orders."""
+    back, by the number of orders. ``tried``: payments for which the first provider was asked; ``in_vain``: those of
+    them for which it made no credential, which without a second provider would have failed."""
 
     options: Options
     tally: Tally = field(default_factory=Tally)
     charged: dict[int, int] = field(default_factory=dict)
-    slow_ms: float = 0.0
+    tried: int = 0
+    in_vain: int = 0
 
     @property
     def failed_percent(self) -> float:
         """Orders of a hundred that were not paid."""
         return 100 * (1 - self.tally.paid / self.options.orders)
+
+    @property
+    def alone_percent(self) -> float:
+        """Payments of a hundred that fail where the first provider is the only one: of those for which it was asked."""
+        return 100 * self.in_vain / self.tried if self.tried else 0.0
+
+    def compared(self) -> str:
+        """What failover is worth, in words."""
+        with_it, alone = self.failed_percent, self.alone_percent
+        less = f", {alone / with_it:.1f} times less" if with_it else ", none" if alone else ""
+        return (
+            f"the first provider alone: {alone:.2f} % not paid ({self.in_vain} of {self.tried} asked for); "
+            f"with failover: {with_it:.2f} %{less}"
+        )
 
     def faults(self) -> list[str]:
         """What should not have happened."""
@@ -70,6 +90,8 @@ class Outcome:
             found.append(f"95 % have a credential only after {p95:.0f} ms, not {CREDENTIAL_P95_MS:.0f}")
         if self.failed_percent > FAILED_PERCENT:
             found.append(f"{self.failed_percent:.1f} % of the payments failed")
+        if self.options.trouble == "stalled" and self.in_vain > max(WAITED, WAITED_PERCENT * self.options.orders / 100):
+            found.append(f"{self.in_vain} payments waited in vain for a provider whose breaker should have been open")
         twice = {times: orders for times, orders in self.charged.items() if times > 1}
         return found + [f"{orders} orders were charged {times} times for good" for times, orders in twice.items()]
 
@@ -80,6 +102,7 @@ class Outcome:
             [
                 f"== {self.options.trouble}: {self.options.orders} orders in {self.options.over_s:.0f} s",
                 f"paid {self.tally.paid}, not paid {self.failed_percent:.2f} %; shown by channel: {by}",
+                self.compared(),
                 *self.tally.lines(),
                 "charged for good: " + ", ".join(f"{n} orders {t} times" for t, n in sorted(self.charged.items())),
             ]
@@ -107,6 +130,9 @@ async def rehearse(options: Options) -> Outcome:
                 await providers[MAIN].add_fault(session, fault)
             await _shop(outcome, session, server, plan, providers)
             outcome.charged = await charged(session, list(providers.values()))
+        with Books(server.folder, has_bank=False) as books:
+            first = [str(attempt["state"]) for attempt in books.attempts() if attempt["channel"] == MAIN]
+        outcome.tried, outcome.in_vain = len(first), sum(state in ("abandoned", "refused") for state in first)
     finally:
         if server is not None:
             await server.stop()
