@@ -68,9 +68,9 @@ class Outcome:
             "",
             *tally.lines(),
             "",
-            "CPU ms per payment, by part of the server",
         ]
         each = max(1, tally.paid)
+        lines.append(f"CPU ms per payment, by part of the server; its page asked {tally.asks / each:.1f} times")
         lines += [f"{role:12} {1000 * used_s / each:8.2f}" for role, used_s in sorted(self.cpu_s.items())]
         lines += [f"{'all':12} {1000 * sum(self.cpu_s.values()) / each:8.2f}", ""]
         return "\n".join(lines + [finding.line() for finding in self.findings])

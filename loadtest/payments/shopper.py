@@ -36,6 +36,7 @@ class Tally:
     credentials: int = 0
     paid: int = 0
     repeats: int = 0
+    asks: int = 0
     accepted_ms: Durations = field(default_factory=Durations)
     credential_ms: Durations = field(default_factory=Durations)
     paid_ms: Durations = field(default_factory=Durations)
@@ -131,6 +132,7 @@ class Shoppers:
             await payer.act()
             await asyncio.sleep(ASK_EVERY_S)
             await payer.ask()
+            tally.asks += 1
         tally.ends[payer.status] += 1
         if payer.status in ("open", "assigned", "carrying"):
             tally.paid += 1
