@@ -134,13 +134,14 @@ def test_a_populated_database_of_version_10_gets_coupons(sql_url: str, books_now
             connection.execute(text(account), {"b": b"x", "no": False})
         assert 11 in migrate.migrate(engine, books_now)
         given = (
-            "INSERT INTO coupons VALUES (:id, 'cmp_1', 'acc_s', 'late', 'ord_1', 100, 'campus', 'ord_1', 1, 2, :state,"
+            "INSERT INTO coupons VALUES (:id, 'cmp_1', 'acc_s', 'late', :of, 100, 'campus', 'ord_1', 1, 2, :state,"
             " NULL)"
         )
         with engine.begin() as connection:
-            connection.execute(text(given), {"id": "cou_1", "state": "available"})
-        for twice in ({"id": "cou_2", "state": "available"}, {"id": "cou_3", "state": "used"}):
+            connection.execute(text(given), {"id": "cou_1", "of": "ord_1", "state": "available"})
+        # A second one for the same, and one that is used by no order.
+        for refused in ({"of": "ord_1", "state": "available"}, {"of": "ord_2", "state": "used"}):
             with pytest.raises(IntegrityError), engine.begin() as connection:
-                connection.execute(text(given), twice)
+                connection.execute(text(given), {"id": "cou_2", **refused})
     finally:
         engine.dispose()
