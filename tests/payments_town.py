@@ -135,6 +135,10 @@ class Town:
         """What was told of an intent."""
         return [type(each).__name__ for each in self.seen if each.intent_id == intent]
 
+    def fen_of(self, intent: str, kind: type[Paid | Refunded]) -> int:
+        """What events of this kind come to."""
+        return sum(each.amount_fen for each in self.seen if isinstance(each, kind) and each.intent_id == intent)
+
     async def view(self, intent: str) -> IntentView:
         found = await self.payments.view(intent)
         assert found is not None
@@ -205,7 +209,7 @@ class Town:
     async def paid(self, *channels: str, fen: int = AMOUNT_FEN) -> str:
         """An order whose money is held; its intent."""
         intent = await self.open(*channels, fen=fen)
-        if not self.payments._shapes[channels[0]].is_direct_debit:
+        if (await self.view(intent)).credential is not None:
             assert await self.pay(await self.till(intent)) == "paid"
         await self.event(intent, Paid)
         return intent

@@ -9,7 +9,18 @@ import msgspec
 import pytest
 
 from payments.account import RefundPath, Withdrawn
-from payments.port import CommandRefused, Paid, Released, Settled, Suspicious
+from payments.port import (
+    CommandRefused,
+    HoldExpiring,
+    IntentFailed,
+    Paid,
+    Refund,
+    Refunded,
+    Released,
+    Settled,
+    Suspicious,
+    UnknownChannel,
+)
 from payments.reconcile.business_day import CHINA, day_of
 from tests.payments_town import CAMPUS, CHANNELS, PLATFORM, RUNNER, RUNNERS, RUNNERS_SECRETS, Town, town
 
@@ -100,6 +111,70 @@ async def test_a_runner_with_an_account_there_is_paid_out_of_the_hold(
         assert accounts & set(RUNNERS_SECRETS.values())
         assert await one.differences() == []
         assert (await one.reconciled(code, day)).state == "agreed"
+
+
+@pytest.mark.parametrize("code", ["wechat_jsapi", "alipay_page"])
+async def test_what_nobody_withdraws_is_paid_on_the_25th_day_of_30(tmp_path: Path, code: str) -> None:
+    async with town(tmp_path, code) as one:
+        intent = await one.paid(code)
+        await one.settle(intent, RUNNERS, PLATFORM)
+        await one.event(intent, Settled)
+        one.advance(days=24.9)
+        await one.work()
+        assert (await one.payments.balances(RUNNER)).available_fen == 600
+        one.advance(days=0.2)
+        told = (await one.until(one.payments.account_events, "the payment"))[-1]
+        assert isinstance(told, Withdrawn) and told.is_automatic
+        assert (await one.event(intent, HoldExpiring)).is_settled, "an operator has nothing to do"
+        assert ((await one.book(intent)).frozen_fen, (await one.payments.balances(RUNNER)).withdrawn_fen) == (0, 600)
+        assert await one.differences() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "limit"), [("wechat_native", "wechat_limit_fen"), ("campus_card", "campus_card_limit_fen")]
+)
+async def test_an_amount_over_the_limit_is_paid_in_parts_that_are_one_order(
+    tmp_path: Path, code: str, limit: str
+) -> None:
+    async with town(tmp_path, code, **{limit: "600"}) as one:
+        intent = await one.open(code, fen=1000)
+        for part in (1, 2) if code != "campus_card" else ():
+            await one.until(lambda part=part: one.kinds(intent).count("IntentReady") == part, "what is to be paid next")
+            assert await one.pay(await one.till(intent)) == "paid"
+        assert (await one.event(intent, Paid)).amount_fen == 1000
+        books = list(one.house.books.orders.values())
+        assert sorted(book.paid_fen for book in books) in ([400, 600], [500, 500])
+        await one.settle(intent, RUNNERS, PLATFORM)
+        settled = await one.event(intent, Settled)
+        assert (settled.captured_fen, settled.released_fen) == (750, 250)
+        await one.payments.submit(Refund(id="r", intent_id=intent, refund_id="REFUND1", amount_fen=100, reason="late"))
+        # Each part is told when it is back.
+        await one.until(lambda: one.fen_of(intent, Refunded) == 100, "the refund")
+        assert sum(book.refunded_fen for book in books) == 350
+        assert await one.differences() == []
+
+
+async def test_a_group_of_which_one_part_is_not_paid_goes_back(tmp_path: Path) -> None:
+    async with town(tmp_path, "alipay_page", alipay_limit_fen="600") as one:
+        intent = await one.open("alipay_page", fen=1000)
+        assert await one.pay(await one.till(intent)) == "paid"
+        await one.event(intent, IntentFailed, step_s=20)
+        await one.until(lambda: sum(b.refunded_fen for b in one.house.books.orders.values()) > 0, "the refund", 20)
+        assert sum(book.paid_fen - book.refunded_fen for book in one.house.books.orders.values()) == 0
+        assert "Paid" not in one.kinds(intent)
+        assert await one.differences() == []
+
+
+async def test_a_channel_whose_contract_names_nobody_who_pays_the_parts_is_not_offered(tmp_path: Path) -> None:
+    async with town(tmp_path, "alipay_qr", "campus_card", alipay_parts_paid_by="nobody") as one:
+        assert [(each.code, each.is_available) for each in one.payments.channels()] == [
+            ("alipay_qr", False), ("campus_card", True)
+        ]  # fmt: skip
+        assert await one.states(await one.paid("alipay_qr", "campus_card")) == ["campus_card:paid"]
+        with pytest.raises(UnknownChannel):
+            await one.payments.switch_channel(await one.open("campus_card"), "alipay_qr")
+        alone = await one.open("alipay_qr")
+        assert (await one.event(alone, IntentFailed)).reason == "no_channel"
 
 
 async def paid_by_the_student(one: Town, code: str, life: Life) -> str:
