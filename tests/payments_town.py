@@ -63,6 +63,8 @@ CHANNELS: dict[str, tuple[str, Mapping[str, str]]] = {
     "unionpay_app": ("unionpay", {"PRODUCT": "app", "PARTS_PAID_BY": "merchant"}),
     "campus_card": ("campus_card", {"PARTS_PAID_BY": "merchant"}),
 }
+#: Variables that are no channel's.
+TERMS = ("PAYOUT",)
 #: Whose books an order is in.
 INSTITUTIONS = {"edupay": "wechat"}
 
@@ -283,6 +285,7 @@ class Town:
 def _variables(house: House, folder: Path, url: str, codes: Sequence[str], more: Mapping[str, str]) -> dict[str, str]:
     """What a team sets beside the file that the simulator wrote."""
     found = {"PAYMENTS_CHANNELS": ",".join(codes), "PAYMENTS_DATA_DIR": str(folder / "payments")}
+    found |= {f"PAYMENTS_{name.upper()}": text for name, text in more.items() if name.upper() in TERMS}
     for code in codes:
         kind, fields = CHANNELS[code]
         mchid = house.settings()[kind].get("mchid", "")
@@ -307,7 +310,8 @@ async def town(
     is_driving: bool = False,
     **more: str,
 ) -> AsyncIterator[Town]:
-    """Payments with these channels; ``more``: fields of their configuration, by the channel's name and theirs."""
+    """Payments with these channels; ``more``: fields of their configuration, by the channel's name and theirs, and
+    the terms."""
     kinds = tuple(dict.fromkeys(CHANNELS[code][0] for code in codes))
     shutil.copy(keys_of_all(), folder / "simulator.db")
     plan = Plan(

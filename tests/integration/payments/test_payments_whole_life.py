@@ -113,6 +113,24 @@ async def test_a_runner_with_an_account_there_is_paid_out_of_the_hold(
         assert (await one.reconciled(code, day)).state == "agreed"
 
 
+@pytest.mark.parametrize("code", ["wechat_native", "alipay_qr", "edupay"])
+async def test_on_other_terms_a_runner_is_paid_at_the_settlement(tmp_path: Path, code: str) -> None:
+    its = {"payout": "at_once", f"{CHANNELS[code][0]}_runner_payout": "personal"}
+    split = {"split_permille": "1000", "bills_at_once": "true"}
+    institution = "alipay" if code == "alipay_qr" else "wechat"
+    async with town(tmp_path, code, options={institution: split}, **its) as one:
+        intent = await one.paid(code)
+        await one.settle(intent, RUNNERS, CAMPUS, PLATFORM)
+        await one.event(intent, Settled)
+        book, balances = await one.book(intent), await one.payments.balances(RUNNER)
+        assert (book.split_fen, book.refunded_fen, book.frozen_fen) == (850, 150, 0)
+        assert (balances.available_fen, balances.withdrawn_fen) == (0, 600)
+        # A person gives nothing back: the platform bears it.
+        await one.refund(intent, "RA", 100)
+        assert (await paths(one, intent))[0]["borne"] >= 70
+        assert await one.differences() == []
+
+
 @pytest.mark.parametrize("code", ["wechat_jsapi", "alipay_page"])
 async def test_what_nobody_withdraws_is_paid_on_the_25th_day_of_30(tmp_path: Path, code: str) -> None:
     async with town(tmp_path, code) as one:
