@@ -7,6 +7,7 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -84,9 +85,17 @@ def test_wrong_rules_stop_the_start_by_name(tmp_path: Path, wrong: str) -> None:
 
 
 def test_processes_that_start_at_once_make_one_key(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(16) as pool:
-        made = list(pool.map(lambda _: make_keys(tmp_path / "key"), range(64)))
-    assert all(each == made[0] for each in made) and [each.name for each in tmp_path.iterdir()] == ["key"]
+    at_once = Barrier(8)
+
+    def make(path: Path) -> dict[str, bytes]:
+        at_once.wait(10)
+        return make_keys(path)
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(60):
+            made = list(pool.map(make, [tmp_path / f"key{number}"] * 8))
+            assert all(each == made[0] for each in made), number
+    assert len(list(tmp_path.iterdir())) == 60, "nothing is left beside them"
 
 
 async def test_a_process_sends_codes_by_its_own_way_and_none_is_open_to_strangers(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispatch.flow.sign_in import open_session
 from dispatch.model.account import Role
 from payments.channels.sandbox import SandboxChannel, shape
 from payments.outcomes import CreateAnswer, OrderToCreate
@@ -123,14 +122,13 @@ async def test_what_a_page_gave_counts_for_the_session_that_went_there(house: An
     assert (await house.call("POST", bind, {"code": "c0de", "state": mine}, who=student)).status == 204
     mine = await state(student)
     house.time.shift_s += 601
-    session = await open_session(house.ctx, student.id, student.campus_id)
-    late = await house.call("POST", bind, {"code": "c0de", "state": mine}, who=session.access_token)
+    late = await house.call("POST", bind, {"code": "c0de", "state": mine}, who=student)
     assert late.json["error"]["field"] == "state"
     for missing in ("/me/channels/gold/page", "/me/channels/gold/bind"):
         body = {} if missing.endswith("page") else {"card_token": "CARD1", "is_agreed": True}
-        assert (await house.call("POST", missing, body, who=session.access_token)).code == "not_found"
+        assert (await house.call("POST", missing, body, who=student)).code == "not_found"
     for no_page in ("/me/channels/sandbox_backup/page",):
-        assert (await house.call("POST", no_page, {}, who=session.access_token)).code == "wrong_state"
+        assert (await house.call("POST", no_page, {}, who=student)).code == "wrong_state"
 
 
 async def test_another_account_than_before_takes_a_code(house: Any, tmp_path: Path) -> None:
