@@ -197,7 +197,7 @@ class Driver:
         channel = self._channels[order.channel]
         payee: Mapping[str, str] = {}
         if instruct.is_to_person(order, channel.shape):
-            payee = await self._reveal(order.receivers[0].account_ref, instruct.PAYEE)
+            payee = await self._reveal(order.receivers[0].account_ref, channel.shape.transfer_needs)
         number = self.health.begin(order.channel, order.kind)
         answer: SplitAnswer | MoneyAnswer | None = None
         try:

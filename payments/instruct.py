@@ -12,9 +12,6 @@ from payments.channels.base import Channel
 from payments.outcomes import Capabilities, MoneyAnswer, Receiver, ReceiverOutcome, SplitAnswer
 from payments.store.rows import Instruction
 
-#: What a transfer may need of who gets it.
-PAYEE = ("openid", "name", "alipay_user_id", "alipay_login")
-
 
 def is_to_person(order: Instruction, shape: Capabilities) -> bool:
     """Whether a person is paid by a transfer, so that it has to be known where to."""

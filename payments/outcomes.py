@@ -41,8 +41,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     takes_back_from: tuple[Party, ...] = ()
     #: Whether its message that an order is paid counts only once a query says the same.
     confirms_by_query: bool = False
-    #: Whether it pays a person from the merchant's own money.
+    #: Whether it pays a person from the merchant's own money, and what it may need to know of them, as keys of ``to``.
     can_transfer: bool = False
+    transfer_needs: tuple[str, ...] = ()
     #: Whether a runner's withdrawn part goes to the merchant by the split, and to the person by a transfer after it.
     transfers_withdrawals: bool = False
     #: Whether it makes a bill of each day.

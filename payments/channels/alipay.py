@@ -12,7 +12,7 @@ from payments.channels.alipay_bills import MOST_BYTES, BadBill, read_flows, read
 from payments.channels.alipay_config import AlipayConfig
 from payments.channels.alipay_frozen import AlipayFrozen
 from payments.channels.alipay_gateway import AlipayGateway
-from payments.channels.alipay_money import AlipayMoney, FindAccount
+from payments.channels.alipay_money import PAYEE, AlipayMoney, FindAccount
 from payments.channels.alipay_notices import ACCEPTED, NOT_ACCEPTED, Notice, read_notice
 from payments.channels.alipay_trades import AlipayTrades
 from payments.channels.china import is_bill_overdue
@@ -150,6 +150,7 @@ def _shape(config: AlipayConfig) -> Capabilities:
         # What is frozen becomes a trade once, with everything that is to be paid out of it.
         keeps_parts=config.product != "freeze",
         can_transfer=bool(config.app_certificate),
+        transfer_needs=PAYEE,
         # A bill shows what is taken, and nothing of what is frozen and unfrozen.
         has_bills=config.product != "freeze",
         limit_fen=config.limit_fen,

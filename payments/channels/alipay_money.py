@@ -17,6 +17,8 @@ from payments.outcomes import MoneyAnswer, Receiver, ReceiverOutcome, SplitAnswe
 #: Where an account can be reached: ``{"alipay_user_id": "2088…", "name": …}``.
 FindAccount = Callable[[str], Awaitable[Mapping[str, str]]]
 
+#: What may have to be known of who gets a transfer.
+PAYEE = ("alipay_user_id", "alipay_login", "name")
 #: How many receivers are remembered as bound; binding one again does no harm.
 _MOST_BOUND = 10_000
 _DENIED_AS_ABSENT = ("NOT_EXIST", "NOT_FOUND")

@@ -20,6 +20,7 @@ from payments.channels.wechat_merchant import WechatMerchant
 from payments.channels.wechat_money import FindAccount
 from payments.channels.wechat_oauth import WechatOAuth
 from payments.channels.wechat_signing import invoke_message, sign
+from payments.channels.wechat_transfers import PAYEE
 from payments.outcomes import (
     Capabilities,
     CloseAnswer,
@@ -83,6 +84,7 @@ class WechatChannel(WechatMerchant):
             can_split=True,
             takes_back_from=takes_back_from,
             can_transfer=bool(config.transfer_scene_id),
+            transfer_needs=PAYEE,
             transfers_withdrawals=config.runner_payout == "transfer",
             has_bills=True,
             billed_parts=config.billed_parts,

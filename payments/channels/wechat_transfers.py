@@ -14,6 +14,8 @@ from payments.outcomes import MoneyAnswer
 
 TRANSFERS = "/v3/fund-app/mch-transfer/transfer-bills"
 
+#: What may have to be known of who gets it.
+PAYEE = ("openid", "name")
 #: A transfer from this amount on must name its receiver; below the other it must not.
 NAME_FROM_FEN, NO_NAME_BELOW_FEN = 200_000, 30
 #: Packages with which payees confirm transfers.
