@@ -12,7 +12,15 @@ from dispatch.access.principal import Principal
 from dispatch.flow import cancel_order
 from dispatch.flow.apply_payments import apply_payments
 from dispatch.flow.grant_coupons import LATE_COUPON, late_coupon
-from dispatch.model.coupon import Coupon, CouponReason, CouponRules, CouponState, FailureCoupon, OffPeakCoupon
+from dispatch.model.coupon import (
+    Coupon,
+    CouponReason,
+    CouponRules,
+    CouponState,
+    FailureCoupon,
+    LateCoupon,
+    OffPeakCoupon,
+)
 from dispatch.model.money import Fen
 from dispatch.model.requests import CancelOrder
 from payments import port
@@ -115,6 +123,17 @@ async def test_a_campus_may_give_none(home: World) -> None:
     await home.paid(student)
     await home.pass_time(86_400)
     assert await coupons(home, student) == []
+
+
+async def test_a_campus_that_grows_more_patient_is_asked_again_later(home: World) -> None:
+    student = await home.student()
+    order_id = await home.paid(student)
+    await home.settings(coupons=CouponRules(late=LateCoupon(after_s=3_600)))
+    promised = (await home.order(order_id)).promised_at
+    await until(home, promised + HALF_HOUR)
+    assert await coupons(home, student) == []
+    await until(home, promised + 2 * HALF_HOUR)
+    assert len(await coupons(home, student)) == 1
 
 
 async def test_an_order_paid_before_there_were_coupons_is_watched_from_its_promise_on(home: World) -> None:

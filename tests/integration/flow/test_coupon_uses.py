@@ -15,7 +15,7 @@ from dispatch.flow import cancel_order, deliver_task, edit_coupon_rules, place_o
 from dispatch.flow.confirm_order import confirm
 from dispatch.model import ids
 from dispatch.model.coupon import Coupon, CouponReason, CouponState
-from dispatch.model.coupon_views import EditLateCoupon, EditOffPeakCoupon, SetCouponRules
+from dispatch.model.coupon_views import EditFailureCoupon, EditLateCoupon, EditOffPeakCoupon, SetCouponRules
 from dispatch.model.errors import CouponGone, InvalidInput, NotPermitted, StaleVersion
 from dispatch.model.money import Fen, split_fen
 from dispatch.model.order import OrderStatus
@@ -273,6 +273,10 @@ async def test_who_sees_coupons_and_who_says_what_they_are_for(home: World) -> N
     assert entry.before["late"]["amount_fen"] == 100 and entry.after["late"]["amount_fen"] == 200
     with pytest.raises(StaleVersion):
         await edit_coupon_rules.set_coupon_rules(home.ctx, operator, wish)
+    wish = SetCouponRules(version=after.version, failure=EditFailureCoupon(daily_fen=0, payer="platform"), valid_days=7)
+    after = await edit_coupon_rules.set_coupon_rules(home.ctx, operator, wish)
+    assert (after.rules.failure.daily_fen, after.rules.failure.payer, after.rules.valid_days) == (0, "platform", 7)
+    assert after.rules.late.amount_fen == 200
     backwards = SetCouponRules(version=after.version, off_peak=EditOffPeakCoupon(start="11:00"))
     with pytest.raises(InvalidInput) as refused:
         await edit_coupon_rules.set_coupon_rules(home.ctx, operator, backwards)
