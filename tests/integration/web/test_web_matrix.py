@@ -101,13 +101,14 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     "PUT /geofences/{id}": lambda s: {**s.fence, "version": 0},
     "PUT /geofences/{id}/zone": lambda s: {"version": 0, "mode": "grab"},
     "DELETE /geofences/{id}": _nothing,
+    "POST /money/runs": lambda s: {"channel": "sandbox", "day": "2026-03-02"},
     "POST /money/items/{id}/take": _nothing,
     "POST /money/items/{id}/close": lambda s: {"reason": "the bank was asked"},
     "POST /money/withdrawals/{id}/review": lambda s: {"is_approved": False, "reason": "called the runner"},
     "POST /money/risk-cases/{id}/review": lambda s: {"is_released": True, "reason": "called the payer"},
 }
-#: A channel's day belongs to all campuses; each is shown what is its own of it.
-SHARED = ("/money/runs/{id}", "/money/runs/{id}/csv")
+#: A channel's day belongs to all campuses; each is shown what is its own of it. A code is its account's, of any campus.
+SHARED = ("/money/runs/{id}", "/money/runs/{id}/csv", "/me/codes/{id}/confirm")
 #: Walked last: it ends the sessions that the others use.
 LAST = "POST /auth/sign-out"
 EVERYBODY = ("nobody", "student", "other student", "other runner", "carrier", "operator", "foreign operator", "admin")
