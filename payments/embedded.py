@@ -84,7 +84,14 @@ class EmbeddedPayments(BindingPayments, UpkeptPayments):
         self._callbacks = Callbacks(self._store, now, new_id)
         #: Reconciliation, alarms and the webhook: for pages to look at, and working while this process drives.
         self.upkeep = Upkeep(
-            self._store, self._channels, now, new_id, real_s, self._driver.health.view, upkeep or UpkeepConfig()
+            self._store,
+            self._channels,
+            now,
+            new_id,
+            real_s,
+            self._driver.health.view,
+            upkeep or UpkeepConfig(),
+            reveal or self.reveal,
         )
         #: Where channels tell of their calls (``observe``); written down with the next pass.
         self.exchanges = exchanges if exchanges is not None else ExchangeBuffer()

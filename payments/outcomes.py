@@ -50,6 +50,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     has_bills: bool = False
     #: Whose part of a split certainly stands on its bill: a part that stays with the merchant moves nothing there.
     billed_parts: tuple[Party, ...] = ()
+    #: Whether what it pays to persons stands on its bill of the merchant's funds.
+    bills_transfers: bool = False
     #: The most that one order may cost there, as configured; None: no limit.
     limit_fen: Fen | None = None
     #: What it must know of the payer, as keys of ``OrderToCreate.payer``: ``openid``, ``client_ip``, ``auth_code`` …
@@ -230,8 +232,8 @@ class BadNotice(msgspec.Struct, frozen=True):
 
 
 #: paid · refunded: back to the payer, whether split or not · split: to a receiver · taken_back: from a receiver ·
-#: fee: what the provider keeps for itself.
-BillKind = Literal["paid", "refunded", "split", "taken_back", "fee"]
+#: transferred: from the merchant's own money to a person (below zero: it came back) · fee: what the provider keeps.
+BillKind = Literal["paid", "refunded", "split", "taken_back", "transferred", "fee"]
 
 
 class BillLine(msgspec.Struct, frozen=True, kw_only=True):

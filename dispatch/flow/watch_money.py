@@ -262,7 +262,7 @@ def _run_view(found: ReconciliationView, now: datetime, *, is_alone: bool) -> Ru
 def _sums(sums: Sums) -> DaySums:
     return DaySums(
         paid_fen=sums.paid_fen, refunded_fen=sums.refunded_fen, split_fen=sums.split_fen,
-        taken_back_fen=sums.taken_back_fen,
+        taken_back_fen=sums.taken_back_fen, transferred_fen=sums.transferred_fen,
     )  # fmt: skip
 
 

@@ -184,6 +184,7 @@ class DaySums(View, frozen=True, kw_only=True):
     refunded_fen: int
     split_fen: int
     taken_back_fen: int
+    transferred_fen: int
 
 
 class RunView(View, frozen=True, kw_only=True):

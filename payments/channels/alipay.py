@@ -153,6 +153,8 @@ def _shape(config: AlipayConfig) -> Capabilities:
         transfer_needs=PAYEE,
         # A bill shows what is taken, and nothing of what is frozen and unfrozen.
         has_bills=config.product != "freeze",
+        billed_parts=config.billed_parts,
+        bills_transfers=bool(config.app_certificate) and config.product != "freeze",
         limit_fen=config.limit_fen,
         pays_to=("alipay_user_id",) if config.runner_payout == "personal" else (),
     )

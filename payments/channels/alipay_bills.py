@@ -39,6 +39,7 @@ _FLOW_KINDS: tuple[tuple[str, BillKind], ...] = (
     ("分账退", "taken_back"),
     ("退分账", "taken_back"),
     ("分账", "split"),
+    ("转账", "transferred"),
     ("退款", "refunded"),
     ("在线支付", "paid"),
     ("交易付款", "paid"),
@@ -104,11 +105,12 @@ def _flow_lines(row: Row) -> Iterator[BillLine]:
     amount_fen = _fen(row, "收入金额(+元)") + _fen(row, "支出金额(-元)")
     if kind in ("split", "refunded"):
         amount_fen = abs(amount_fen)
-    elif kind == "fee":
+    elif kind in ("fee", "transferred"):
         amount_fen = -amount_fen
     yield BillLine(
         kind=kind,
-        attempt_id=row["商户订单号"],
+        # What is paid to a person is no order's.
+        attempt_id="" if kind == "transferred" else row["商户订单号"],
         number=row["商户订单号"],
         amount_fen=Fen(amount_fen),
         transaction_id=row["账务流水号"],

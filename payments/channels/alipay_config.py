@@ -13,7 +13,7 @@ from payments.channels.alipay_signing import ALGORITHM, AlipayKeys, keys_of_cert
 from payments.channels.environment import Environment, check_gateway, check_own_url
 from payments.channels.rsa_signing import private_key, public_key
 from payments.channels.signing_keys import BadSetting
-from payments.money import MAX_INTENT_FEN, Fen
+from payments.money import MAX_INTENT_FEN, Fen, Party
 
 #: qr: a code that the payer scans · wap, page: Alipay's cashier on a phone, on a computer · app: its app, from ours ·
 #: freeze: its app, where the money is frozen on the payer's account (资金预授权) and taken when the order is settled.
@@ -144,6 +144,14 @@ class AlipayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """The names that payers read, in Chinese and in English."""
         name_zh, name_en = _NAMES[self.product]
         return self.name_zh or name_zh, self.name_en or name_en
+
+    @property
+    def billed_parts(self) -> tuple[Party, ...]:
+        """Whose parts are split off for certain; what a vault knows of the others may be the merchant itself."""
+        if self.parts_paid_by != "alipay":
+            return ()
+        has_platform = self.accounts.get("platform", self.seller_id) != self.seller_id
+        return (*(("runner",) if self.runner_payout == "personal" else ()), *(("platform",) if has_platform else ()))
 
     def __repr__(self) -> str:
         return f"AlipayConfig({self.code}, {self.environment}, {self.product}, app_id={self.app_id})"

@@ -82,6 +82,7 @@ def shape(
         takes_back_from=takes_back_from,
         has_bills=True,
         billed_parts=("runner", "campus", "platform"),
+        bills_transfers=can_transfer,
     )
 
 

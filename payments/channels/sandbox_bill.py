@@ -1,4 +1,4 @@
-"""The sandbox bank's bill of a day, made from its own books: what came in, what went back, what was split."""
+"""The sandbox bank's bill of a day, from its own books: what came in and went back, what was split, who was paid."""
 
 from __future__ import annotations
 
@@ -45,7 +45,12 @@ def bill_of(sql: Sql, channel: str, day: date, now: datetime) -> BillAnswer:
         " AND m.at >= :begin AND m.at < :end ORDER BY m.at, m.id",
         **span,
     )
-    lines = [_line(row, "paid") for row in paid]
+    transfers = sql.rows(
+        "SELECT '' AS out_no, number, amount_fen, number AS transaction_id, at FROM transfers"
+        " WHERE channel = :channel AND at >= :begin AND at < :end ORDER BY at, number",
+        **span,
+    )
+    lines = [_line(row, "paid") for row in paid] + [_line(row, "transferred") for row in transfers]
     lines += [_line(row, KINDS[row["kind"]]) for row in moves if row["kind"] in KINDS]
     lines.sort(key=lambda line: line.at or begin)
     trades = tuple(line for line in lines if line.kind in ("paid", "refunded"))

@@ -88,6 +88,7 @@ class WechatChannel(WechatMerchant):
             transfers_withdrawals=config.runner_payout == "transfer",
             has_bills=True,
             billed_parts=config.billed_parts,
+            bills_transfers=bool(config.transfer_scene_id),
             limit_fen=config.limit_fen,
             needs=NEEDS[config.trade_type],
             pays_to=() if is_left_to_team else ("openid",),

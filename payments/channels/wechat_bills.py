@@ -221,7 +221,8 @@ def read_flows(file: bytes) -> list[BillLine]:
         kind = _kind_of(row["业务名称"] + " " + row["业务类型"])
         if kind is None:
             continue
-        if kind == "fee" and direction == "收入":
+        # What the provider gave back of its fee, or what could not be paid to somebody.
+        if kind in ("fee", "transferred") and direction == "收入":
             amount_fen = Fen(-amount_fen)
         number = row["业务凭证号"]
         order = number if kind == "paid" else ""
@@ -245,6 +246,7 @@ _KINDS: tuple[tuple[str, BillKind], ...] = (
     ("回退", "taken_back"),
     ("分账", "split"),
     ("手续费", "fee"),
+    ("转账", "transferred"),
     ("退款", "refunded"),
     ("交易", "paid"),
 )

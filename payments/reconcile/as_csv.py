@@ -50,6 +50,8 @@ RUN_COLUMNS = (
     "ours_refunded_yuan",
     "theirs_split_yuan",
     "ours_split_yuan",
+    "theirs_transferred_yuan",
+    "ours_transferred_yuan",
     "digest",
     "reason",
     "ran_at",
@@ -82,7 +84,7 @@ def runs_csv(runs: Iterable[ReconciliationView]) -> str:
         cells = msgspec.to_builtins(run)
         for side in ("theirs", "ours"):
             sums = getattr(run.sums, side)
-            for name in ("paid", "refunded", "split"):
+            for name in ("paid", "refunded", "split", "transferred"):
                 cells[f"{side}_{name}_yuan"] = yuan(getattr(sums, f"{name}_fen"))
         rows.append([_cell(name, cells[name]) for name in RUN_COLUMNS])
     return _csv(RUN_COLUMNS, rows)

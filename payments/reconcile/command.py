@@ -37,7 +37,7 @@ _STATES = {
     "differing": ("differs", "有差异"),
     "given_up": ("no bill can be had", "未取得账单"),
 }
-_SIDES = (("paid", "收款"), ("refunded", "退款"), ("split", "分账"), ("taken_back", "回退"))
+_SIDES = (("paid", "收款"), ("refunded", "退款"), ("split", "分账"), ("taken_back", "回退"), ("transferred", "转账"))
 
 
 def main(arguments: Sequence[str], now: Callable[[], datetime] = utc_now) -> int:

@@ -33,6 +33,7 @@ REPAIRS: Mapping[tuple[MismatchKind, Cause], Repair] = {
     ("twice", "second_attempt"): "book_payment",
     ("twice", "charged_twice"): "person",
     ("twice", "returned_twice"): "person",
+    ("twice", "transferred_twice"): "person",
 }
 
 #: How far the two sides may differ about when something happened (the provider's day may end before midnight, too).
@@ -47,6 +48,7 @@ BOOKED_KINDS: Mapping[str, BillKind] = {
     "capture": "split",
     "withdraw": "split",
     "take_back": "taken_back",
+    "transfer": "transferred",
 }
 
 #: A movement's name: what it is, and its number.
@@ -157,7 +159,7 @@ def billed_of(bill: Bill) -> list[Billed]:
 
 #: What every bill shows; anything else only where the provider makes a bill of the funds, too.
 _OF_TRADES: frozenset[BillKind] = frozenset({"paid", "refunded"})
-_OF_FLOWS: frozenset[BillKind] = frozenset({"split", "taken_back"})
+_OF_FLOWS: frozenset[BillKind] = frozenset({"split", "taken_back", "transferred"})
 
 
 def shown_kinds(bill: Bill) -> frozenset[BillKind]:
@@ -177,7 +179,8 @@ def _sums(lines: Iterable[BillLine]) -> dict[Key, Billed]:
             number=line.number,
             attempt_id=line.attempt_id,
             amount_fen=Fen(line.amount_fen + (before.amount_fen if before else 0)),
-            lines=1 + (before.lines if before else 0),
+            # What came back undoes one that went.
+            lines=(1 if line.amount_fen >= 0 else -1) + (before.lines if before else 0),
             transaction_id=line.transaction_id,
             at=line.at,
         )
@@ -341,9 +344,11 @@ def _judge_movement(line: Billed, theirs_fen: Fen, ours: Ours, booked: _Books) -
         return "state_differs", "unknown_number"
     if line.flow_fen is not None:
         return "amount_differs", "bill_contradicts_itself"
+    if theirs_fen == 0:
+        return None  # It came back.
     # A split has a line per receiver, on one day or on several; anything else moves once.
-    if line.kind != "split" and (line.lines > 1 or theirs_fen > line.amount_fen):
-        return "twice", "returned_twice"
+    if line.kind != "split" and (line.lines > 1 or theirs_fen > max(line.amount_fen, instruction.amount_fen)):
+        return "twice", "transferred_twice" if line.kind == "transferred" else "returned_twice"
     if theirs_fen > instruction.amount_fen or (line.kind != "split" and theirs_fen != instruction.amount_fen):
         return "amount_differs", "amount"
     return _more_there(theirs_fen, booked.fen(line.key))

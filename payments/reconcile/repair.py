@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
@@ -17,7 +17,7 @@ import msgspec
 from payments.books.booking import Booking, NewId
 from payments.books.captures import still_to_split
 from payments.channels.base import Channel
-from payments.instruct import tell_institution
+from payments.instruct import PAYEE, is_to_person, tell_institution
 from payments.outcomes import MoneyAnswer, QueryAnswer, Receiver, SplitAnswer
 from payments.reconcile.view import ItemState, WorkItemView
 from payments.store.rows import Instruction
@@ -35,16 +35,31 @@ CALL_S = 5.0
 Verdict = Literal["repaired", "open", "later"]
 
 
+#: What a channel needs of a payee: revealed for one call.
+Reveal = Callable[[str, tuple[str, ...]], Awaitable[Mapping[str, str]]]
+
+
+async def reveal_nothing(account_ref: str, names: tuple[str, ...]) -> Mapping[str, str]:
+    """Where nothing was entrusted."""
+    return {}
+
+
 class Mender:
     """Repairs one item at a time."""
 
     def __init__(
-        self, store: Store, channels: Mapping[str, Channel], now: Callable[[], datetime], new_id: NewId
+        self,
+        store: Store,
+        channels: Mapping[str, Channel],
+        now: Callable[[], datetime],
+        new_id: NewId,
+        reveal: Reveal = reveal_nothing,
     ) -> None:
         self._store = store
         self._channels = channels
         self._now = now
         self._new_id = new_id
+        self._reveal = reveal
 
     async def mend(self, item_id: str) -> None:
         """Try a leased item's repair."""
@@ -58,7 +73,7 @@ class Mender:
         elif item.repair == "book_payment":
             await self._book_payment(item, channel)
         elif item.repair == "wake":
-            await self._store.run(partial(self._wake, item_id))
+            await self._store.run(partial(self._wake, item_id, channel))
         elif item.what == "paid":
             await self._confirm_payment(item, channel)
         else:
@@ -103,12 +118,12 @@ class Mender:
 
     # -- money that leaves ----------------------------------------------------------------------------------------
 
-    def _wake(self, item_id: str, uow: UnitOfWork) -> None:
+    def _wake(self, item_id: str, channel: Channel, uow: UnitOfWork) -> None:
         """The institution has done it: asking under the same number makes it known here."""
         item = _item(item_id, uow)
         undone = [each for each in _orders(item, uow) if not each.is_done]
         if not undone:
-            booked_fen = uow.reconciliations.booked_fen((item.what, item.number))
+            booked_fen = uow.reconciliations.booked_fen((item.what, item.number), channel.shape)
             is_equal = booked_fen == item.theirs_fen
             self._conclude(item_id, "repaired" if is_equal else "open", "booked" if is_equal else "amounts", uow)
             return
@@ -122,7 +137,10 @@ class Mender:
         verdict: tuple[Verdict, str] = ("open", "no_instruction")
         for order in orders:
             later = await self._store.read(partial(still_to_split, order=order))
-            verdict = verdict_on(await tell_again(channel, order, later))
+            payee: Mapping[str, str] = {}
+            if is_to_person(order, channel.shape):
+                payee = await self._reveal(order.receivers[0].account_ref, PAYEE)
+            verdict = verdict_on(await tell_again(channel, order, later, payee))
             if verdict[0] != "repaired":
                 break
         await self._store.run(partial(self._conclude, item.id, *verdict))
@@ -162,11 +180,13 @@ def _orders(item: WorkItemView, uow: UnitOfWork) -> list[Instruction]:
     ]
 
 
-async def tell_again(channel: Channel, order: Instruction, later: Sequence[Receiver]) -> SplitAnswer | MoneyAnswer:
+async def tell_again(
+    channel: Channel, order: Instruction, later: Sequence[Receiver], payee: Mapping[str, str]
+) -> SplitAnswer | MoneyAnswer:
     """The instruction once more, under its number: what was done is reported, what was not is done."""
     try:
         async with asyncio.timeout(CALL_S):
-            return await tell_institution(channel, order, {}, later)
+            return await tell_institution(channel, order, payee, later)
     except TimeoutError:
         return MoneyAnswer(standing="no_answer", reason="timeout")
 

@@ -31,7 +31,7 @@ from payments.reconcile.compare import (
     reversed_attempts,
     shown_kinds,
 )
-from payments.reconcile.repair import Mender
+from payments.reconcile.repair import Mender, Reveal, reveal_nothing
 from payments.reconcile.view import (
     BothSums,
     ItemState,
@@ -75,12 +75,13 @@ class Reconciler:
         new_id: NewId,
         real_s: Callable[[float], float] = float,
         zones: Mapping[str, tzinfo] | None = None,
+        reveal: Reveal = reveal_nothing,
     ) -> None:
         self._store = store
         self._channels = {code: channel for code, channel in channels.items() if channel.shape.has_bills}
         self._zones = zones or {}
         self._now = now
-        self._mender = Mender(store, channels, now, new_id)
+        self._mender = Mender(store, channels, now, new_id, reveal)
         self._lease = timedelta(seconds=LEASE_S / max(real_s(1.0), 1e-9))
         self._look_at: datetime | None = None
 
@@ -256,7 +257,7 @@ class Reconciler:
             digest=digest(bill),
             lines=len(lines),
             mismatches=run.mismatches + fresh,
-            sums=BothSums(theirs=_sums(mine), ours=rows.sums(run.channel, (begin, end))),
+            sums=BothSums(theirs=_sums(mine), ours=rows.sums(self._channels[run.channel].shape, (begin, end))),
             ran_at=now,
             due_at=None,
         )
@@ -290,6 +291,9 @@ class Reconciler:
         for item in rows.waiting_items(run.channel, "not_booked", "second_attempt"):
             if item.what == "paid" and item.number in reversed_there:
                 rows.save_item(finished(item, "repaired", "reversed_there", now))
+        for item in rows.waiting_items(run.channel, "not_booked"):
+            if item.what == "transferred" and rows.billed_fen(run.channel, (item.what, item.number)) == 0:
+                rows.save_item(finished(item, "repaired", "returned_there", now))
         for item in rows.waiting_items(run.channel, "missing"):
             if item.id not in still and rows.billed_fen(run.channel, (item.what, item.number)) == item.ours_fen:
                 rows.save_item(finished(item, "repaired", "billed_later", now))

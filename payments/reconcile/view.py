@@ -10,7 +10,8 @@ import msgspec
 from payments.money import Fen
 
 #: paid_there_not_here: money that we do not know of · paid_here_not_there: money that we believe to be there ·
-#: amount_differs · state_differs: given back or split on one side alone · twice: one thing was paid two times.
+#: amount_differs · state_differs: given back, split or paid to a person on one side alone · twice: one thing was
+#: paid two times.
 MismatchKind = Literal["paid_there_not_here", "paid_here_not_there", "amount_differs", "state_differs", "twice"]
 
 #: How it came to differ, as far as the books can tell.
@@ -25,6 +26,7 @@ Cause = Literal[
     "second_attempt",  # another attempt has paid the intent already
     "charged_twice",  # one number, two payments
     "returned_twice",  # one number, two refunds
+    "transferred_twice",  # one number, two payments to a person
 ]
 
 #: book_payment: ask the provider, and book by the compare-and-set that every proof of payment goes through; a second
@@ -33,7 +35,7 @@ Cause = Literal[
 Repair = Literal["book_payment", "wake", "ask_again", "person"]
 
 #: A kind of movement, as bills have it.
-MovementKind = Literal["paid", "refunded", "split", "taken_back", "fee"]
+MovementKind = Literal["paid", "refunded", "split", "taken_back", "transferred", "fee"]
 
 #: waiting: the bill is not there yet · agreed · differing · given_up: no bill came; somebody may ask again.
 RunState = Literal["waiting", "agreed", "differing", "given_up"]
@@ -53,6 +55,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     refunded_fen: Fen = Fen(0)
     split_fen: Fen = Fen(0)
     taken_back_fen: Fen = Fen(0)
+    transferred_fen: Fen = Fen(0)
 
 
 class BothSums(msgspec.Struct, frozen=True, kw_only=True):

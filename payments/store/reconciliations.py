@@ -12,8 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from payments.money import Fen
-from payments.outcomes import Capabilities
-from payments.port import Party
+from payments.outcomes import BillKind, Capabilities
 from payments.reconcile.compare import (
     BOOKED_KINDS,
     AttemptFacts,
@@ -175,26 +174,27 @@ class Reconciliations:
         return Ours(
             attempts=self._attempts(numbers),
             instructions=self._instructions(numbers),
-            booked=self._of(refs, moves, shape.billed_parts),
+            booked=self._of(refs, moves, shape),
         )
 
-    def sums(self, channel: str, span: tuple[datetime, datetime]) -> Sums:
+    def sums(self, shape: Capabilities, span: tuple[datetime, datetime]) -> Sums:
         """The channel's movements in that time by our books."""
         query = (
             sa.select(t.entries.c.kind, sa.func.sum(t.entries.c.amount_fen))
-            .where(self._moves(channel), *_within(span))
+            .where(self._moves(shape.code), *_within(span))
             .group_by(t.entries.c.kind)
         )
         sums: dict[str, int] = {}
         for kind, sum_fen in self._connection.execute(query):
-            name = f"{BOOKED_KINDS[kind]}_fen"
-            sums[name] = sums.get(name, 0) + int(sum_fen)
+            for moved in _movements(kind, shape):
+                name = f"{moved}_fen"
+                sums[name] = sums.get(name, 0) + int(sum_fen)
         return msgspec.convert(sums, Sums)
 
-    def booked_fen(self, key: Key) -> Fen:
+    def booked_fen(self, key: Key, shape: Capabilities) -> Fen:
         """What our books say of one movement, by its own number or by its order's."""
         refs = {key[1], *self._refs_of([key[1]])}
-        return Fen(sum(row.amount_fen for row in self._of(refs, _IS_ON_BILL, ()) if key in (row.key, row.order_key)))
+        return Fen(sum(row.amount_fen for row in self._of(refs, _IS_ON_BILL, shape) if key in (row.key, row.order_key)))
 
     def _refs_of(self, attempt_ids: Collection[str]) -> set[str]:
         """The numbers of everything that was done with these attempts."""
@@ -209,9 +209,7 @@ class Reconciliations:
         of_channel = sa.exists().where(t.attempts.c.id == t.entries.c.attempt_id, t.attempts.c.channel == channel)
         return sa.and_(_IS_ON_BILL, of_channel)
 
-    def _of(
-        self, refs: Collection[str], condition: sa.ColumnElement[bool], billed_parts: Collection[Party]
-    ) -> tuple[Booked, ...]:
+    def _of(self, refs: Collection[str], condition: sa.ColumnElement[bool], shape: Capabilities) -> tuple[Booked, ...]:
         c = t.entries.c
         rows = (
             row
@@ -224,14 +222,15 @@ class Reconciliations:
         )
         return tuple(
             Booked(
-                kind=BOOKED_KINDS[row.kind],
+                kind=kind,
                 number=row.ref,
                 attempt_id=row.attempt_id,
                 amount_fen=Fen(row.amount_fen),
                 at=row.at,
-                is_billed=BOOKED_KINDS[row.kind] in ("paid", "refunded") or _party(row) in billed_parts,
+                is_billed=_is_billed(kind, row, shape),
             )
             for row in rows
+            for kind in _movements(row.kind, shape)
         )
 
     def _attempts(self, numbers: Collection[str]) -> dict[str, AttemptFacts]:
@@ -319,6 +318,19 @@ class Reconciliations:
 
 def _of_campuses(campus_ids: Collection[str] | None) -> sa.ColumnElement[bool]:
     return sa.true() if campus_ids is None else r.work_items.c.campus_id.in_(campus_ids)
+
+
+def _movements(kind: str, shape: Capabilities) -> tuple[BillKind, ...]:
+    """What an entry moves at the institution: a withdrawal may be a split and, after it, a transfer."""
+    if kind == "withdraw" and shape.transfers_withdrawals:
+        return BOOKED_KINDS[kind], "transferred"
+    return (BOOKED_KINDS[kind],)
+
+
+def _is_billed(kind: BillKind, row: Any, shape: Capabilities) -> bool:
+    if kind == "transferred":
+        return shape.bills_transfers
+    return kind in ("paid", "refunded") or _party(row) in shape.billed_parts
 
 
 def _party(row: Any) -> str:

@@ -11,6 +11,7 @@ from payments.books.booking import NewId
 from payments.channels.base import Channel
 from payments.health import HealthView
 from payments.reconcile.desk import ReconciliationDesk
+from payments.reconcile.repair import Reveal, reveal_nothing
 from payments.reconcile.run import Reconciler
 from payments.store.unit_of_work import Store
 from payments.upkeep.alarms import Certificate, Complaining, Limits, OpenBreaker
@@ -43,8 +44,9 @@ class Upkeep:
         real_s: Callable[[float], float],
         health: Callable[[], HealthView],
         config: UpkeepConfig,
+        reveal: Reveal = reveal_nothing,
     ) -> None:
-        self.reconciler = Reconciler(store, channels, now, new_id, real_s, config.zones)
+        self.reconciler = Reconciler(store, channels, now, new_id, real_s, config.zones, reveal)
         self.reconciliation = ReconciliationDesk(store, now)
         sources = Sources(
             hours=config.hours,

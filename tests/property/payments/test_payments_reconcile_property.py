@@ -61,9 +61,11 @@ SPLIT_DAMAGES: dict[str, tuple[MismatchKind, Cause]] = {
     "not_billed": ("state_differs", "missing"),
     "doubled": ("amount_differs", "amount"),
 }
+#: Nobody's order: what goes to a person is judged by its number alone.
+TRANSFER_DAMAGES: dict[str, tuple[MismatchKind, Cause]] = {**BACK_DAMAGES, "doubled": ("twice", "transferred_twice")}
 #: What looks odd and is not: another channel's business on the bill of the same merchant, a debit without an answer
-#: that was reversed, and a part of a split that stays with the merchant itself.
-SOUND = ("of_other_channel", "reversed", "half_stays")
+#: that was reversed, a part of a split that stays with the merchant itself, and what could not be paid to a person.
+SOUND = ("of_other_channel", "reversed", "half_stays", "came_back")
 
 
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +95,7 @@ def _movements() -> st.SearchStrategy[list[Movement]]:
         "refunded": BACK_DAMAGES,
         "split": SPLIT_DAMAGES,
         "taken_back": BACK_DAMAGES,
+        "transferred": TRANSFER_DAMAGES,
     }
 
     def movement(kind: BillKind) -> st.SearchStrategy[Movement]:
@@ -108,7 +111,7 @@ def _movements() -> st.SearchStrategy[list[Movement]]:
             is_by_order=st.booleans() if kind == "split" else st.just(False),
         )
 
-    kinds: list[BillKind] = ["paid", "refunded", "split", "taken_back"]
+    kinds: list[BillKind] = ["paid", "refunded", "split", "taken_back", "transferred"]
     return st.lists(st.one_of(*(movement(kind) for kind in kinds)), max_size=12).map(
         lambda found: [msgspec.structs.replace(each, number=f"{each.kind}{place}") for place, each in enumerate(found)]
     )
@@ -139,6 +142,8 @@ class Books:
             case "reversed":
                 self._reverse(it)
                 return
+            case "came_back" if it.kind == "transferred":
+                ours, theirs = [], [it.amount_fen, -it.amount_fen]
             case "half_booked":
                 ours = ours[:1]
             case "not_billed":
@@ -177,8 +182,9 @@ class Books:
             self._expect(it)
 
     def _expect(self, it: Movement) -> None:
-        table = PAYMENT_DAMAGES if it.kind == "paid" else SPLIT_DAMAGES if it.kind == "split" else BACK_DAMAGES
-        if not self.has_flows and (it.kind in ("split", "taken_back") or it.damage == "flow_differs"):
+        tables = {"paid": PAYMENT_DAMAGES, "split": SPLIT_DAMAGES, "transferred": TRANSFER_DAMAGES}
+        table = tables.get(it.kind, BACK_DAMAGES)
+        if not self.has_flows and (it.kind in ("split", "taken_back", "transferred") or it.damage == "flow_differs"):
             return  # Such a bill says nothing about it.
         if it.is_by_order and it.damage == "doubled":
             self.expected[it.attempt_id] = "amount_differs", "more_there"
@@ -282,7 +288,7 @@ def test_the_order_of_a_bill_says_nothing(movements: list[Movement], luck: objec
 
 
 def test_every_named_cause_has_its_repair() -> None:
-    named = {*PAYMENT_DAMAGES.values(), *BACK_DAMAGES.values(), *SPLIT_DAMAGES.values()}
+    named = {*PAYMENT_DAMAGES.values(), *BACK_DAMAGES.values(), *SPLIT_DAMAGES.values(), *TRANSFER_DAMAGES.values()}
     assert named == set(REPAIRS)
 
 
