@@ -17,7 +17,7 @@ import msgspec
 from payments.books.booking import Booking, NewId
 from payments.books.captures import still_to_split
 from payments.channels.base import Channel
-from payments.instruct import PAYEE, is_to_person, tell_institution
+from payments.instruct import is_to_person, tell_institution
 from payments.outcomes import MoneyAnswer, QueryAnswer, Receiver, SplitAnswer
 from payments.reconcile.view import ItemState, WorkItemView
 from payments.store.rows import Instruction
@@ -139,7 +139,7 @@ class Mender:
             later = await self._store.read(partial(still_to_split, order=order))
             payee: Mapping[str, str] = {}
             if is_to_person(order, channel.shape):
-                payee = await self._reveal(order.receivers[0].account_ref, PAYEE)
+                payee = await self._reveal(order.receivers[0].account_ref, channel.shape.transfer_needs)
             verdict = verdict_on(await tell_again(channel, order, later, payee))
             if verdict[0] != "repaired":
                 break
