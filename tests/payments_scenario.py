@@ -1,16 +1,14 @@
-"""A whole day at the desk that may be killed after any commit and started again: ``python -m tests.payments_scenario``.
-
-Arguments: database URL, bank's database URL, business seconds since the start, and the commit to die after (0: none).
-"""
+"""A whole day at the desk that may be killed after any commit and started again, in a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import sys
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -82,7 +80,7 @@ def _open(name: str, description: str) -> OpenIntent:
     )
 
 
-async def main(url: str, bank_url: str, offset_s: float, commits: int) -> None:
+async def main(url: str, bank_url: str, offset_s: float, commits: int, told: Path) -> None:
     count = die_after(commits)
     desk = Desk(url, bank_url)
     desk.at += timedelta(seconds=offset_s)
@@ -98,8 +96,14 @@ async def main(url: str, bank_url: str, offset_s: float, commits: int) -> None:
             "refunds": await desk.payments.refunds(),
             "books": {name: await desk.payments.book(f"ord_{name}") for name in ORDERS},
         }
-    sys.stdout.buffer.write(msgspec.json.encode(report))
+    told.write_bytes(msgspec.json.encode(report))
 
 
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])))
+def play_alone(url: str, bank_url: str, offset_s: float, commits: int, told: Path) -> None:
+    """All of it, ``offset_s`` business seconds after the start, until the end or until it dies after so many commits
+    (0: never). What it found, or why it could not, is written to the file."""
+    try:
+        asyncio.run(main(url, bank_url, offset_s, commits, told))
+    except Exception:
+        told.write_text(traceback.format_exc())
+        raise

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,17 +14,29 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests import payments_scenario
 from tests.payments_desk import Desk, sqlite_desk
 
-ROOT = Path(__file__).resolve().parents[2]
 SOAK = bool(os.environ.get("SOAK"))
+PATIENCE_S = 100.0
 
 Eventually = Callable[..., Awaitable[object]]
 
 
-def _play(url: str, bank_url: str, offset_s: float, commits: int) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "tests.payments_scenario", url, bank_url, str(offset_s), str(commits)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=100, check=False)
+#: Forks of a process that has everything imported: starting Python would take longer than what is played.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.payments_scenario"])
+
+
+def _play(url: str, bank_url: str, offset_s: float, commits: int, folder: Path) -> tuple[int | None, bytes]:
+    """Its exit code and what it said."""
+    told = folder / "report.json"
+    told.unlink(missing_ok=True)
+    process = _FORKS.Process(target=payments_scenario.play_alone, args=(url, bank_url, offset_s, commits, told))
+    process.start()
+    process.join(PATIENCE_S)
+    assert process.exitcode is not None, "it never ends"
+    return process.exitcode, told.read_bytes() if told.exists() else b""
 
 
 def _assert_all_well(report: dict[str, Any]) -> None:
@@ -51,15 +62,16 @@ def _assert_all_well(report: dict[str, Any]) -> None:
     assert runner["available_fen"] in (333, 500)
 
 
-def _report(played: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
-    assert played.returncode == 0, played.stderr.decode()[-3000:]
-    report: dict[str, Any] = msgspec.json.decode(played.stdout)
+def _report(played: tuple[int | None, bytes]) -> dict[str, Any]:
+    assert played[0] == 0, played[1].decode()[-3000:]
+    report: dict[str, Any] = msgspec.json.decode(played[1])
     return report
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_killed_after_any_commit_it_goes_on(tmp_path: Path) -> None:
-    undisturbed = _report(_play(f"sqlite:///{tmp_path}/p.db", f"sqlite:///{tmp_path}/b.db", 0, 0))
+    undisturbed = _report(_play(f"sqlite:///{tmp_path}/p.db", f"sqlite:///{tmp_path}/b.db", 0, 0, tmp_path))
     _assert_all_well(undisturbed)
     total = undisturbed["commits"]
     assert total > 40, "the day is long enough to be worth killing"
@@ -69,17 +81,16 @@ def test_killed_after_any_commit_it_goes_on(tmp_path: Path) -> None:
         folder.mkdir()
         urls = f"sqlite:///{folder}/p.db", f"sqlite:///{folder}/b.db"
         # Commits that meet are made as one, so that the last ones of a day need not come.
-        assert _play(*urls, 0, commits).returncode in (
-            (-signal.SIGKILL,) if commits < total * 0.8 else (-signal.SIGKILL, 0)
-        )
+        code, said = _play(*urls, 0, commits, folder)
+        assert code in ((-signal.SIGKILL,) if commits < total * 0.8 else (-signal.SIGKILL, 0)), said
         # Every lease that the dead process held has run out by then.
-        _assert_all_well(_report(_play(*urls, 300, 0)))
+        _assert_all_well(_report(_play(*urls, 300, 0, folder)))
 
 
-def test_killed_again_and_again(postgres_url: str) -> None:
+def test_killed_again_and_again(postgres_url: str, tmp_path: Path) -> None:
     for turn, commits in enumerate((9, 14, 5, 21, 17, 30)):
-        _play(postgres_url, postgres_url, 60.0 * turn, commits)
-    _assert_all_well(_report(_play(postgres_url, postgres_url, 600.0, 0)))
+        _play(postgres_url, postgres_url, 60.0 * turn, commits, tmp_path)
+    _assert_all_well(_report(_play(postgres_url, postgres_url, 600.0, 0, tmp_path)))
 
 
 async def test_two_processes_drive_at_once(sql_url: str, tmp_path: Path) -> None:
