@@ -188,7 +188,8 @@ async def test_pages_get_cookies_that_scripts_cannot_read(house: Any) -> None:
     answer = await by_code(house, headers={"X-Session-Slot": "track"}, use_cookies=True)
     assert answer.json["access_token"] == answer.json["refresh_token"] == ""
     cookies = cookies_of(answer)
-    assert set(cookies) == {"dispatch_access_track", "dispatch_refresh_track", "dispatch_csrf_track"}
+    session = {"dispatch_access_track", "dispatch_refresh_track", "dispatch_csrf_track"}
+    assert set(cookies) == session | {"dispatch_device"}
     access, refresh = cookies["dispatch_access_track"], cookies["dispatch_refresh_track"]
     assert access["httponly"] and refresh["httponly"] and not cookies["dispatch_csrf_track"]["httponly"]
     assert (access["path"], refresh["path"]) == ("/api", "/api/v1/auth")
