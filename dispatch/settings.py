@@ -19,7 +19,7 @@ from dispatch.ticks.variant import parse_variant
 from payments import settings as payments_settings
 from payments.guards.second_factor_act import Thresholds
 from payments.terms import Terms
-from payments.terms_settings import TERM_SETTINGS, read_terms, told_terms
+from payments.terms_settings import TERM_SETTINGS, read_terms, slips, told_terms
 
 ROLES = ("web", "planner", "jobs")
 # Channels where no real money moves: only these may run in a demo or in scaled time.
@@ -311,7 +311,7 @@ def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
             shown = "(hidden)" if name.endswith("_URL") and "@" in text else repr(text)
             faults.append(f"{name}={shown}: {fault}")
     terms, more = read_terms(told)
-    faults += more
+    faults += more if told.get("PAYMENTS_CHANNELS", "").strip() else more + slips(told)
     if not faults:
         settings = Settings(**given, terms=terms)
         try:

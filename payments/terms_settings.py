@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -112,6 +113,17 @@ def read_terms(told: Mapping[str, str]) -> tuple[Terms, list[str]]:
         for name, variable in variables.items():
             why = why.replace(name, variable)
         return Terms(), [f"{variables[term]}: {why}"]
+
+
+def slips(told: Mapping[str, str]) -> list[str]:
+    """Variables that are nearly one of a term: a slip of the pen must not be silent."""
+    known = [each.variable for each in TERM_SETTINGS]
+    faults = []
+    for name in told:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.9) if name.startswith(PREFIX) else []
+        if near and name not in known:
+            faults.append(f"{name}: there is no such setting; did you mean {near[0]}?")
+    return faults
 
 
 def told_terms(told: Mapping[str, str]) -> list[str]:

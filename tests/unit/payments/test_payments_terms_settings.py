@@ -91,6 +91,18 @@ def test_terms_of_a_payments_process_are_told_to_it(tmp_path: Path) -> None:
     assert refused.value.faults == ["PAYMENTS_PAYOUT: is a setting of the payments process, not of this one"]
 
 
+@pytest.mark.parametrize("channels", ["", "sandbox"])
+def test_a_slip_of_the_pen_is_not_silent(tmp_path: Path, channels: str) -> None:
+    told = {"DISPATCH_DATA_DIR": str(tmp_path), "PAYMENTS_REVIEW_ABOV_FEN": "1", "PAYMENTS_CHANNELS": channels}
+    with pytest.raises(ServerError) as refused:
+        read_server(told, None)
+    assert refused.value.faults == [
+        "PAYMENTS_REVIEW_ABOV_FEN: there is no such setting; did you mean PAYMENTS_REVIEW_ABOVE_FEN?"
+    ]
+    # What is only kept for later stays.
+    read_server({"DISPATCH_DATA_DIR": str(tmp_path), "PAYMENTS_WECHAT_MCHID": "1900000109"}, None)
+
+
 def test_the_terms_in_words() -> None:
     assert in_words(MEANT) == ("runners are paid with the settlement", "骑手在结算时收款")
     english, chinese = in_words(Terms())
