@@ -27,6 +27,7 @@ export const withdraw = {
   "withdraw.reason.nothing_available": "Nothing was left: it was refunded, or paid already.",
   "withdraw.reason.openid_missing": "Your WeChat account is not linked yet.",
   "withdraw.reason.name_missing": "Your real name is not known to the provider.",
+  "withdraw.reason.no_account": "Tell where you are paid first. The money is available again.",
   "withdraw.reason.unknown_account": "Your account with the provider is not known.",
   "withdraw.reason.account_abnormal": "Your account with the provider takes no money.",
   "withdraw.reason.receiver_account_abnormal": "Your account with the provider takes no money.",

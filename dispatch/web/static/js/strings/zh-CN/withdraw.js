@@ -27,6 +27,7 @@ export const withdraw = {
   "withdraw.reason.nothing_available": "没有可付的款项：已退款，或已经到账。",
   "withdraw.reason.openid_missing": "还没有绑定微信账户。",
   "withdraw.reason.name_missing": "支付机构没有你的实名信息。",
+  "withdraw.reason.no_account": "请先登记收款账户；款项已退回可用余额。",
   "withdraw.reason.unknown_account": "支付机构找不到你的账户。",
   "withdraw.reason.account_abnormal": "你在支付机构的账户无法收款。",
   "withdraw.reason.receiver_account_abnormal": "你在支付机构的账户无法收款。",
