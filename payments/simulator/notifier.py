@@ -79,8 +79,11 @@ class Notifier:
 
     async def send_now(self, key: events.OrderKey) -> None:
         """Send everything that waits about an order, and wait until it has been answered."""
-        mine = [n for n in self._desk.books.notices_of(key) if n.due_at_s is not None]
-        await asyncio.gather(*(self._try(n) for n in mine if n.queued.notice_id not in self._under_way))
+        waiting = [n for n in self._desk.books.notices_of(key) if n.due_at_s is not None]
+        mine = [n for n in waiting if n.queued.notice_id not in self._under_way]
+        # At once, or the next tick begins them, too, before they have begun.
+        self._under_way.update(n.queued.notice_id for n in mine)
+        await asyncio.gather(*(self._try(n) for n in mine))
 
     async def resend(self, notice_id: str) -> bool:
         """Send one once more by hand; False when there is none, or it was sent too often."""
