@@ -28,6 +28,16 @@ def test_a_stalled_provider_holds_nobody_up_and_nobody_is_charged_twice(
     printed = capsys.readouterr().out
     assert "paid 12, not paid 0.00 %; shown by channel: wechat_spare 12" in printed
     assert "charged for good: 12 orders 1 times" in printed and "FAULT" not in printed
+    assert "the first provider alone: 100.00 % not paid" in printed
+
+
+def test_calls_that_never_come_back_leave_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = ["payments", "--only", "abandoned", "--abandoned", "12", "--data-dir", str(tmp_path / "d")]
+    code, printed = main(told), capsys.readouterr().out
+    # How long anything takes is another thing on a machine that is busy.
+    wrong = [line for line in printed.splitlines() if line.startswith("FAULT") and " took " not in line and "hung" not in line]
+    assert wrong == [] and code in (0, 1)
+    assert "no answer, no other way" in printed and "at rest" in printed
 
 
 @pytest.mark.parametrize(
@@ -38,6 +48,7 @@ def test_a_stalled_provider_holds_nobody_up_and_nobody_is_charged_twice(
         (["--workers", "0"], "--workers"),
         (["--only", "noon"], "--only"),
         (["--rehearsed", "0"], "--rehearsed"),
+        (["--abandoned", "0"], "--abandoned"),
     ],
 )
 def test_a_wrong_number_is_named(told: list[str], field: str, capsys: pytest.CaptureFixture[str]) -> None:
