@@ -20,7 +20,7 @@ from ..store.unit_of_work import UnitOfWork
 from .context import Context
 from .escalate import begin_waiting
 from .grant_coupons import console_for_failure, judge_failure, thank_for_payment, watch_lateness
-from .money_alerts import alert_order, apply_alarms
+from .money_alerts import alert_order, apply_alarms, refund_arrived
 from .order_view import ms
 from .payment_view import forget
 from .tell import tell
@@ -128,6 +128,7 @@ def _refunded(uow: UnitOfWork, order: Order, event: port.Refunded) -> None:
         )
     uow.orders.save(changed)
     tell(uow, EventKind.ORDER_REFUNDED, changed, uow.tasks.by_order(order.id), amount_fen=event.amount_fen)
+    refund_arrived(uow, changed, event.refund_id)
 
 
 def _paid(uow: UnitOfWork, order: Order, event: port.Paid, settings: CampusSettings) -> None:

@@ -86,12 +86,21 @@ def close_alert(uow: UnitOfWork, kind: str, subject_id: str, actor_id: str = NOB
     )
 
 
+def refund_arrived(uow: UnitOfWork, order: Order, refund_id: str) -> None:
+    """The money is with its payer: nobody has to look any more."""
+    close_alert(uow, "refund_overdue", _refund_subject(order, refund_id))
+
+
+def _refund_subject(order: Order, refund_id: str) -> str:
+    return f"{order.id}:{refund_id}"
+
+
 def alert_order(uow: UnitOfWork, order: Order, event: OrderEvent) -> None:
     """An alert about an order's money, or the end of one."""
     code = order.id[-6:]
     match event:
         case port.RefundOverdue(amount_fen=fen):
-            subject = f"{order.id}:{event.refund_id}"
+            subject = _refund_subject(order, event.refund_id)
             text_zh = f"订单 {code} 的退款 ¥{yuan(fen)} 逾期未到账"
             raise_alert(
                 uow, "refund_overdue", subject, text_zh, f"The refund of ¥{yuan(fen)} of {code} is overdue", order

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from payments.account import RefundView
 from payments.guards.risk import RiskCase
 from payments.port import ChannelView
 from payments.reconcile.as_csv import items_csv
 from payments.reconcile.view import UNFINISHED, ReconciliationView, Sums, WorkItemView
-from payments.upkeep.alarms import AlarmView
+from payments.upkeep.alarms import REFUSED, AlarmView
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
@@ -77,6 +77,7 @@ async def overview(ctx: Context, who: Principal) -> MoneyOverview:
 
 async def _channels(ctx: Context, open_alarms: list[AlarmView]) -> list[ChannelHealth]:
     hours = await ctx.payments.ghosts(24)
+    tallies = await ctx.payments.callback_tallies(ctx.clock.now() - timedelta(hours=24))
     health = []
     for channel in ctx.payments.channels():
         own = [alarm for alarm in open_alarms if alarm.parameters.get("channel") == channel.code]
@@ -86,6 +87,9 @@ async def _channels(ctx: Context, open_alarms: list[AlarmView]) -> list[ChannelH
                 code=channel.code, name_zh=channel.name_zh, name_en=channel.name_en,
                 is_available=channel.is_available, is_demo=channel.is_demo,
                 payments_24h=sum(hour.payments for hour in counted), ghosts_24h=sum(hour.ghosts for hour in counted),
+                refused_24h=sum(
+                    tally.count for tally in tallies if tally.channel == channel.code and tally.outcome in REFUSED
+                ),
                 passed_over=[str(alarm.parameters["operation"]) for alarm in own if alarm.kind == "breaker_open"],
                 problems=sorted({alarm.kind for alarm in own}),
             )

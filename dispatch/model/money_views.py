@@ -91,6 +91,7 @@ class MoneyToday(View, frozen=True, kw_only=True):
 
 class ChannelHealth(View, frozen=True, kw_only=True):
     """A way to pay, which all campuses of a server share. ``ghosts_24h``: payments that no callback told of;
+    ``refused_24h``: callbacks that were not proved to be the provider's;
     ``passed_over``: its operations that are passed over now; ``problems``: kinds of its open alarms."""
 
     code: str
@@ -100,6 +101,7 @@ class ChannelHealth(View, frozen=True, kw_only=True):
     is_demo: bool
     payments_24h: int
     ghosts_24h: int
+    refused_24h: int
     passed_over: list[str]
     problems: list[str]
 

@@ -43,6 +43,9 @@ REPEAT_S: Mapping[AlarmKind, float] = {
 #: What only one process sees may be unseen for so long before it counts as over: others look, too.
 LINGER_S: Mapping[AlarmKind, float] = {"breaker_open": 180.0, "provider_refuses": 180.0}
 
+#: How a callback may fare that was not taken for the provider's own.
+REFUSED = frozenset({"bad", "unknown", "error"})
+
 #: Days before a certificate's end at which it is told anew.
 CERTIFICATE_DAYS = (30, 14, 7, 1, 0)
 

@@ -17,6 +17,7 @@ from payments.reconcile.business_day import CHINA, bounds, day_of
 from payments.reconcile.run import RUN_AT
 from payments.store.unit_of_work import Store, UnitOfWork
 from payments.upkeep.alarms import (
+    REFUSED,
     AlarmView,
     Certificate,
     Complaining,
@@ -41,8 +42,6 @@ LOOK_S = 60.0
 GHOST_GRACE = timedelta(minutes=10)
 HOUR = timedelta(hours=1)
 BILLS_BACK = timedelta(days=14)
-#: How a callback may fare that was not taken for the provider's own.
-REFUSED = frozenset({"bad", "unknown", "error"})
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):

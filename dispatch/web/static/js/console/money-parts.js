@@ -39,6 +39,7 @@ export function channelList(channels) {
             channel.passed_over.map((name) => ` · ${t("money.channel.passed_over", { name: step(name) })}`),
             channel.problems.map((kind) => ` · ${t(`money.problem.${kind}`)}`),
             ` · ${t("money.channel.day", { n: channel.payments_24h, ghosts: channel.ghosts_24h })}`,
+            channel.refused_24h > 0 && ` · ${t("money.channel.refused", { n: channel.refused_24h })}`,
           ),
         ),
       );

@@ -17,6 +17,7 @@ export const money = {
   "money.channel.away": "takes no orders",
   "money.channel.passed_over": "passed over: {name}",
   "money.channel.day": "{n} payments in 24 h, {ghosts} without a callback",
+  "money.channel.refused": "{n} callbacks refused",
   "money.step.create": "starting a payment",
   "money.step.debit": "direct debit",
   "money.step.query": "asking how it stands",

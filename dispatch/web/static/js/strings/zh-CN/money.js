@@ -17,6 +17,7 @@ export const money = {
   "money.channel.away": "暂不接单",
   "money.channel.passed_over": "已绕开：{name}",
   "money.channel.day": "24 小时 {n} 笔付款，{ghosts} 笔无回调",
+  "money.channel.refused": "{n} 次回调被拒",
   "money.step.create": "创建支付",
   "money.step.debit": "直接扣款",
   "money.step.query": "查询",
