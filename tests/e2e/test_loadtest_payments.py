@@ -35,7 +35,11 @@ def test_calls_that_never_come_back_leave_nothing_behind(tmp_path: Path, capsys:
     told = ["payments", "--only", "abandoned", "--abandoned", "12", "--data-dir", str(tmp_path / "d")]
     code, printed = main(told), capsys.readouterr().out
     # How long anything takes is another thing on a machine that is busy.
-    wrong = [line for line in printed.splitlines() if line.startswith("FAULT") and " took " not in line and "hung" not in line]
+    wrong = [
+        line
+        for line in printed.splitlines()
+        if line.startswith("FAULT") and " took " not in line and "hung" not in line
+    ]
     assert wrong == [] and code in (0, 1)
     assert "no answer, no other way" in printed and "at rest" in printed
 
