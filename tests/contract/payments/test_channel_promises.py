@@ -120,7 +120,7 @@ async def test_a_credential_that_did_not_come_is_not_issued(any_rig: Rig, fault:
 
 @of(*CALLED)
 async def test_a_credential_comes_in_time_or_not_at_all(any_rig: Rig) -> None:
-    wrong(any_rig.house, "delay op=create ms=1500 count=1")
+    wrong(any_rig.house, "delay op=create ms=6000 count=1")
     assert isinstance(await any_rig.channel.create_credential(any_rig.order()), NotIssued)
 
 
