@@ -12,12 +12,12 @@ from tests.flow_world import World, open_world
 
 
 @pytest.fixture
-async def world(sql_url: str, tmp_path: Path, redis_url: str) -> AsyncIterator[World]:
+async def world(ready_sql_url: str, tmp_path: Path, redis_url: str) -> AsyncIterator[World]:
     """On both databases."""
-    urls = [sql_url] * 2
-    if sql_url.startswith("sqlite"):
+    urls = [ready_sql_url] * 2
+    if ready_sql_url.startswith("sqlite"):
         urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("payments", "bank")]
-    async with open_world(sql_url, *urls, redis_url) as opened:
+    async with open_world(ready_sql_url, *urls, redis_url) as opened:
         yield opened
 
 

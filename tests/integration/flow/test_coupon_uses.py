@@ -136,12 +136,12 @@ async def test_a_coupon_worth_more_than_the_errand_leaves_one_fen_to_pay(home: W
 
 
 @pytest.mark.parametrize("turn", range(3))
-async def test_of_two_orders_placed_at_once_one_has_the_coupon(world: World, sql_url: str, turn: int) -> None:
+async def test_of_two_orders_placed_at_once_one_has_the_coupon(world: World, ready_sql_url: str, turn: int) -> None:
     """From two processes."""
     student = await world.student()
     coupon = await given(world, student)
     vault = Vault({"1": b"d" * 32}, "1", b"l" * 32)
-    store = Store(sql_url, now=world.clock.now, new_id=world.ctx.new_id, vault=vault)
+    store = Store(ready_sql_url, now=world.clock.now, new_id=world.ctx.new_id, vault=vault)
     await store.start()
     try:
         quote = await place_order.quote_order(world.ctx, student, world.request(coupon_id=coupon.id))

@@ -81,10 +81,10 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
 
 
 @pytest.fixture
-async def any_room(sql_url: str, tmp_path: Path) -> AsyncIterator[Room]:
+async def any_room(ready_sql_url: str, tmp_path: Path) -> AsyncIterator[Room]:
     """On either database."""
-    bank_url = f"sqlite:///{tmp_path}/bank.db" if sql_url.startswith("sqlite") else sql_url
-    async with Desk(sql_url, bank_url) as desk:
+    bank_url = f"sqlite:///{tmp_path}/bank.db" if ready_sql_url.startswith("sqlite") else ready_sql_url
+    async with Desk(ready_sql_url, bank_url) as desk:
         yield Room(desk)
 
 

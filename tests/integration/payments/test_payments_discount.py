@@ -16,9 +16,9 @@ COUPON = Subsidy(party="campus", account_ref="nu", amount_fen=100, ref="coupon-1
 
 
 @pytest.fixture
-async def desk(sql_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    bank_url = sql_url if sql_url.startswith("postgres") else f"sqlite:///{tmp_path}/bank.db"
-    async with Desk(sql_url, bank_url) as desk:
+async def desk(ready_sql_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
+    bank_url = ready_sql_url if ready_sql_url.startswith("postgres") else f"sqlite:///{tmp_path}/bank.db"
+    async with Desk(ready_sql_url, bank_url) as desk:
         yield desk
 
 

@@ -42,9 +42,9 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 @pytest.fixture
-async def any_desk(sql_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    bank_url = sql_url if sql_url.startswith("postgres") else f"sqlite:///{tmp_path}/bank.db"
-    async with Desk(sql_url, bank_url, SHAPES) as desk:
+async def any_desk(ready_sql_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
+    bank_url = ready_sql_url if ready_sql_url.startswith("postgres") else f"sqlite:///{tmp_path}/bank.db"
+    async with Desk(ready_sql_url, bank_url, SHAPES) as desk:
         yield desk
 
 

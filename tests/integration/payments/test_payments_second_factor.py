@@ -45,8 +45,8 @@ class Phone:
 
 
 @pytest.fixture
-async def store(sql_url: str) -> AsyncIterator[Store]:
-    store = Store(sql_url)
+async def store(ready_sql_url: str) -> AsyncIterator[Store]:
+    store = Store(ready_sql_url)
     await store.migrate()
     yield store
     store.close()

@@ -20,8 +20,8 @@ OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 
 
 @pytest.fixture
-async def store(sql_url: str) -> AsyncIterator[Store]:
-    store = Store(sql_url)
+async def store(ready_sql_url: str) -> AsyncIterator[Store]:
+    store = Store(ready_sql_url)
     await store.migrate()
     yield store
     store.close()

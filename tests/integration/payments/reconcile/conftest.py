@@ -18,8 +18,8 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
 
 
 @pytest.fixture
-async def any_office(sql_url: str, tmp_path: Path) -> AsyncIterator[Office]:
+async def any_office(ready_sql_url: str, tmp_path: Path) -> AsyncIterator[Office]:
     """On either database."""
-    bank_url = f"sqlite:///{tmp_path}/bank.db" if sql_url.startswith("sqlite") else sql_url
-    async with Desk(sql_url, bank_url) as desk:
+    bank_url = f"sqlite:///{tmp_path}/bank.db" if ready_sql_url.startswith("sqlite") else ready_sql_url
+    async with Desk(ready_sql_url, bank_url) as desk:
         yield Office(desk)
