@@ -62,6 +62,7 @@ async def test_orders_behind_a_firewall_are_paid_all_the_same_and_told(world: Wo
 
 async def test_callbacks_that_somebody_forges_are_counted_at_the_channel(home: World) -> None:
     operator = await home.operator()
+    await home.paid(await home.student())
     for _ in range(6):
         assert (await home.payments.callback("sandbox", {}, b"{}")).status == 400
     await look(home)
