@@ -210,6 +210,60 @@ def test_a_debit_without_an_answer_is_asked_about_before_it_is_reversed() -> Non
     assert last.ask_at == NOW, "nothing is waited for before the reversal"
 
 
+@pytest.mark.parametrize("channel", ["a", "union", "card"])
+def test_silence_proves_nothing_however_late(channel: str) -> None:
+    silence = QueryAnswer(standing="no_answer")
+    closing = attempt(AttemptState.CLOSING, channel, seen="unpaid")
+    after = failover.after_query(closing, silence, SHAPES[channel], at(99_999))
+    assert (after.state, after.seen, after.asks) == (AttemptState.CLOSING, "unpaid", 1)
+
+
+def test_what_was_closed_early_is_looked_at_once_more_after_its_end() -> None:
+    closed = QueryAnswer(standing="closed")
+    early = failover.after_query(attempt(AttemptState.CLOSING), closed, SHAPES["a"], at(10))
+    assert (early.state, early.seen, early.ask_at) == (AttemptState.CLOSED, failover.LAST_LOOK, early.dead_after)
+    over = intent(phase="failed")
+    assert decide(over, early, now=at(10)) == Wait(early.dead_after)
+    assert decide(over, early, now=early.dead_after) == Query(early)
+    before = failover.after_query(early, closed, SHAPES["a"], at(904))
+    assert before.seen == failover.LAST_LOOK, "asked too early"
+    silent = failover.after_query(early, QueryAnswer(standing="no_answer"), SHAPES["a"], at(905))
+    assert silent.seen == failover.LAST_LOOK, "and nobody answered"
+    assert silent.ask_at == at(905 + 60)
+    done = failover.after_query(early, closed, SHAPES["a"], at(905))
+    assert done.seen == ""
+    assert decide(over, done, now=at(2000)) == Wait(None)
+    late = failover.after_query(attempt(AttemptState.CLOSING), closed, SHAPES["a"], at(905))
+    assert late.seen == "", "its end was over already"
+
+
+def test_what_risk_stops_waits_for_its_end_and_is_not_paid() -> None:
+    for verdict in ("challenge", "hold", "refuse"):
+        stopped = intent(risk_verdict=verdict)
+        assert decide(stopped) == Wait(at(900))
+        assert decide(stopped, now=at(900)) == Fail("expired")
+        step = decide(stopped, attempt(AttemptState.ISSUED))
+        assert isinstance(step, Change)
+        assert step.attempt.state is AttemptState.CLOSING
+        assert decide(stopped, attempt(AttemptState.CLOSED)) == Wait(None)
+        assert not failover.may_switch(stopped, [], NOW)
+    assert decide(intent(risk_verdict="hold", phase="cancelled")) == Wait(None)
+    assert decide(intent(risk_verdict="allow")) == OpenAttempt("a", 1)
+
+
+def test_nothing_new_is_tried_while_people_look() -> None:
+    assert decide(intent(is_suspicious=True)) == Wait(None)
+    step = decide(intent(is_suspicious=True), attempt(AttemptState.ISSUED))
+    assert isinstance(step, Change)
+    assert step.attempt.state is AttemptState.CLOSING
+
+
+def test_an_order_is_taken_up_to_the_limit_where_somebody_pays_its_parts() -> None:
+    limited = msgspec.structs.replace(SHAPES["a"], limit_fen=Fen(100))
+    assert [failover.takes(limited, Fen(fen)) for fen in (100, 101)] == [True, False]
+    assert not failover.takes(msgspec.structs.replace(SHAPES["a"], can_split=False), Fen(1))
+
+
 def test_without_proof_for_a_day_it_is_suspicious() -> None:
     closing = attempt(AttemptState.CLOSING)
     assert decide(intent(), closing, now=at(86400)) == Suspect("no_proof")
@@ -261,6 +315,20 @@ def test_answers_to_debiting() -> None:
         after = failover.after_debit(creating, answer, NOW)
         assert after is not None
         assert after.state is state
+
+
+def test_when_an_answer_is_asked_about_next() -> None:
+    creating, debit = attempt(AttemptState.CREATING), attempt(AttemptState.CREATING, "card")
+    issued = failover.after_create(creating, Issued({"x": 1}), at(3))
+    abandoned = failover.after_create(creating, NotIssued("timeout"), at(3))
+    unknown = failover.after_debit(debit, Unknown("timeout"), at(3))
+    assert issued is not None and abandoned is not None and unknown is not None
+    assert (issued.ask_at, abandoned.ask_at, unknown.ask_at) == (at(18), at(303), at(4))
+    assert issued.credential == {"x": 1}
+    for left, ask_at in ((creating, at(310)), (debit, at(10))):
+        step = decide(intent(), left, now=at(10))
+        assert isinstance(step, Change)
+        assert (step.attempt.ask_at, step.attempt.reason) == (ask_at, failover.INTERRUPTED)
 
 
 def test_an_answer_about_a_settled_attempt_changes_nothing() -> None:
