@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from payments.store import tables as t
-from payments.store.intents import due, lease
+from payments.store.intents import due, due_query, lease
 from payments.store.rows import Instruction, to_record
 from payments.store.timeline import Timeline
 
@@ -19,6 +19,7 @@ _COLUMNS = [t.instructions.c[name] for name in Instruction.__struct_fields__]
 # Built once: every settlement needs them.
 _ADD = sa.insert(t.instructions)
 _GET = sa.select(*_COLUMNS).where(t.instructions.c.id == sa.bindparam("wanted"))
+_DUE = due_query(t.instructions, t.instructions.c.channel.not_in(sa.bindparam("without", expanding=True)))
 _SAVE = sa.update(t.instructions).where(t.instructions.c.id == sa.bindparam("wanted"))
 
 
@@ -63,7 +64,7 @@ class Instructions:
 
     def due(self, now: datetime, limit: int, without: Collection[str] = ()) -> list[str]:
         """Up to ``limit`` due instructions that nobody holds, none of them for one of the channels ``without``."""
-        return due(self._connection, t.instructions, now, limit, t.instructions.c.channel.not_in(without))
+        return due(self._connection, _DUE, now, limit, without=list(without))
 
     def lease(self, numbers: Collection[str], now: datetime, until: datetime) -> set[str]:
         """Take those of them that are still due; nobody else is given them before ``until``."""

@@ -44,6 +44,26 @@ _IS_NEW = sa.and_(
     ~sa.exists().where(_is_of, t.attempts.c.state.in_(_WAITING)),
 )
 
+_NOW: sa.BindParameter[datetime] = sa.bindparam("now")
+
+
+def _is_free(table: sa.Table, now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.due_at <= now, sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= now))
+
+
+def due_query(table: sa.Table, condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Due rows that nobody holds and that are so, the longest due first: ``now``, and at most ``most``. Built once,
+    for every pass looks."""
+    query = sa.select(table.c.id).where(_is_free(table, _NOW), condition).order_by(table.c.due_at)
+    return query.limit(sa.bindparam("most", type_=sa.Integer))
+
+
+_DUE_NEW = due_query(t.intents, _IS_NEW)
+_IS_THEIRS = sa.exists().where(
+    _is_of, t.attempts.c.channel.in_(sa.bindparam("without", expanding=True)), t.attempts.c.state.in_(_ASKED)
+)
+_DUE_ASKED = due_query(t.intents, sa.and_(~_IS_NEW, ~_IS_THEIRS))
+
 
 class Intents:
     """The intents of one transaction."""
@@ -86,13 +106,11 @@ class Intents:
 
     def due_new(self, now: datetime, limit: int) -> list[str]:
         """Up to ``limit`` due intents that nobody holds and whose payer has nothing to pay with (yet)."""
-        return due(self._connection, t.intents, now, limit, _IS_NEW)
+        return due(self._connection, _DUE_NEW, now, limit)
 
     def due_asked(self, now: datetime, limit: int, without: Collection[str] = ()) -> list[str]:
         """Up to ``limit`` others, but none that is to be asked about at one of the channels ``without``."""
-        is_theirs = sa.exists().where(_is_of, t.attempts.c.channel.in_(without), t.attempts.c.state.in_(_ASKED))
-        condition = sa.and_(~_IS_NEW, ~is_theirs) if without else ~_IS_NEW
-        return due(self._connection, t.intents, now, limit, condition)
+        return due(self._connection, _DUE_ASKED, now, limit, without=list(without))
 
     def lease(self, intent_ids: Collection[str], now: datetime, until: datetime) -> set[str]:
         """Take those of them that are still due; nobody else is given them before ``until``."""
@@ -168,23 +186,16 @@ class Attempts:
         return [to_record(Attempt, row) for row in self._connection.execute(query)]
 
 
-def _is_free(table: sa.Table, now: datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(table.c.due_at <= now, sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= now))
-
-
 def is_any_due(connection: Connection, table: sa.Table, now: datetime) -> bool:
     """Whether there is a due row that nobody holds."""
     return connection.execute(sa.select(table.c.id).where(_is_free(table, now)).limit(1)).first() is not None
 
 
-def due(
-    connection: Connection, table: sa.Table, now: datetime, limit: int, condition: sa.ColumnElement[bool]
-) -> list[str]:
-    """Up to ``limit`` due rows that nobody holds and that are so, the longest due first."""
+def due(connection: Connection, query: sa.Select[Any], now: datetime, limit: int, **more: Any) -> list[str]:
+    """Up to ``limit`` rows that ``due_query`` finds."""
     if limit <= 0:
         return []
-    query = sa.select(table.c.id).where(_is_free(table, now), condition).order_by(table.c.due_at).limit(limit)
-    return list(connection.execute(query).scalars())
+    return list(connection.execute(query, {"now": now, "most": limit, **more}).scalars())
 
 
 def lease(connection: Connection, table: sa.Table, ids: Collection[str], now: datetime, until: datetime) -> set[str]:

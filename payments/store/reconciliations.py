@@ -26,7 +26,7 @@ from payments.reconcile.compare import (
 from payments.reconcile.view import UNFINISHED, Cause, ReconciliationView, Sums, WorkItemView
 from payments.store import reconcile_tables as r
 from payments.store import tables as t
-from payments.store.intents import due, is_any_due, lease, lease_due
+from payments.store.intents import due, due_query, is_any_due, lease, lease_due
 from payments.store.rows import to_record
 
 _RUN = [r.reconciliations.c[name] for name in ReconciliationView.__struct_fields__]
@@ -306,7 +306,7 @@ class Reconciliations:
     def lease_due_items(self, now: datetime, until: datetime, limit: int, run_id: str | None = None) -> list[str]:
         """Take items whose repair is due: of one run, or of any."""
         of_run = sa.true() if run_id is None else r.work_items.c.run_id == run_id
-        found = due(self._connection, r.work_items, now, limit, of_run)
+        found = due(self._connection, due_query(r.work_items, of_run), now, limit)
         taken = lease(self._connection, r.work_items, found, now, until)
         return [item_id for item_id in found if item_id in taken]
 
