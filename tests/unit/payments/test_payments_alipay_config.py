@@ -94,10 +94,11 @@ def certificates() -> dict[str, str]:
 
 def test_certificates_instead_of_a_public_key() -> None:
     now = datetime.now(UTC)
-    keys = config(**certificates()).keys(now)
+    made = config(**certificates())
+    keys = made.keys(now)
     assert keys.alipay == rsa_key("alipay").public_key()
     assert keys.ends_at is not None and keys.ends_at > now
-    (watched,) = certificates_of([ChannelSetting(code="alipay", kind="alipay", config=config(**certificates()))], now)
+    (watched,) = certificates_of([ChannelSetting(code="alipay", kind="alipay", config=made)], now)
     assert (watched.name, watched.expires_at) == ("alipay", keys.ends_at)
     assert config().keys(now).serials == {}
 

@@ -105,6 +105,7 @@ async def test_an_order_is_shown_with_all_that_became_of_it(caller: Caller, hous
         "receivers": [{"type": "MERCHANT_ID", "account": "1900000109", "amount": 300, "description": "平台"}],
         "unfreeze_unsplit": False,
     }
+    wrong(house, "split_pending s=2 count=1")
     await caller.ask("POST", f"{SPLITS}/orders", split)
     key = f"/admin/orders/wechat/{caller.given['mchid']}/ORDER001"
     _, under_way = await admin(house, key)
