@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -51,6 +52,7 @@ KINDS: dict[str, str] = {
 def keys_of_all() -> Path:
     """A state file with the keys of every provider."""
     path = Path(mkdtemp(prefix="simulator-keys-")) / "state.db"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
     # A card centre has a key pair only where the merchant wants RSA; once made, it does no harm to the others.
     House(Plan(state=path, channels=tuple(builders()), options={"campus_card": {"algorithm": "RSA-SHA256"}})).close()
     return path

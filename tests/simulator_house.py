@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import shutil
 import time
@@ -28,6 +29,7 @@ DEADLINE_S = 10.0
 def keys_made() -> Path:
     """A state file with keys in it: making them takes longer than most tests."""
     path = Path(mkdtemp(prefix="simulator-keys-")) / "state.db"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
     House(Plan(state=path)).close()
     return path
 
