@@ -245,22 +245,22 @@ async def test_a_payment_in_parts_is_one_request_and_stopped_as_one(tmp_path: Pa
 
 
 async def test_secrets_are_entrusted_and_revealed_for_a_call(desk: GuardedDesk) -> None:
-    tokens = await desk.payments.entrust("student", {"openid": "first", "client_ip": "1.2.3.4"})
+    tokens = await desk.payments.entrust("student", {"contract_id": "first", "client_ip": "1.2.3.4"})
     desk.at += timedelta(seconds=1)
-    newer = await desk.payments.entrust("student", {"openid": "second"})
-    assert set(tokens) == {"openid", "client_ip"} and newer["openid"] != tokens["openid"]
-    assert await desk.payments.reveal("student", ("openid", "client_ip", "card")) == {
-        "openid": "second",
+    newer = await desk.payments.entrust("student", {"contract_id": "second"})
+    assert set(tokens) == {"contract_id", "client_ip"} and newer["contract_id"] != tokens["contract_id"]
+    assert await desk.payments.reveal("student", ("contract_id", "client_ip", "card")) == {
+        "contract_id": "second",
         "client_ip": "1.2.3.4",
     }
     desk.at += timedelta(seconds=1)
-    assert await desk.payments.entrust("student", {"openid": "first"}) == {"openid": tokens["openid"]}
-    assert (await desk.payments.reveal("student", ("openid",)))["openid"] == "first"
+    assert await desk.payments.entrust("student", {"contract_id": "first"}) == {"contract_id": tokens["contract_id"]}
+    assert (await desk.payments.reveal("student", ("contract_id",)))["contract_id"] == "first"
     for index in range(12):
         desk.at += timedelta(seconds=1)
-        await desk.payments.entrust("student", {"openid": f"number {index}"})
+        await desk.payments.entrust("student", {"contract_id": f"number {index}"})
     assert await desk.payments.forget("student") == 11
-    for account, secrets in (("", {}), ("a", {"x y": "s"}), ("a", {"openid": ""}), ("a", {"openid": "s" * 2000})):
+    for account, secrets in (("", {}), ("a", {"x y": "s"}), ("a", {"contract_id": ""}), ("a", {"contract_id": "s" * 2000})):
         with pytest.raises(ValueError):
             await desk.payments.entrust(account, secrets)
     with pytest.raises(ValueError, match="at most"):
