@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from payments import driver, failover, health
 from payments.attempt import AttemptState
 from payments.channels import http, sandbox
+from payments.settlement import again_at, retry_at
 from payments.terms import DAY_S, Terms
 
 
@@ -28,3 +31,11 @@ def test_everything_is_asked_about_every_quarter_of_an_hour_for_a_day() -> None:
 
 def test_a_hold_is_paid_out_five_days_before_its_end() -> None:
     assert (Terms().pay_within_s, Terms().hold_lives_s) == (25 * DAY_S, 30 * DAY_S)
+
+
+def test_money_that_did_not_go_out_is_told_again_ever_more_seldom() -> None:
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    silent = [(retry_at(tries, now) - now).total_seconds() for tries in (1, 2, 3, 4, 5, 6, 7, 99)]
+    assert silent == [5, 15, 30, 60, 300, 900, 900, 900]
+    closed = [(again_at(turn, now) - now).total_seconds() for turn in (1, 2, 6, 7, 8, 9, 50)]
+    assert closed == [5, 15, 900, 3600, DAY_S / 2, DAY_S / 2, DAY_S / 2]
