@@ -310,8 +310,15 @@ class ReadyDatabase:
 
 @pytest.fixture(scope="session")
 def ready_database(postgres_cluster: PostgresCluster) -> ReadyDatabase:
-    """The database that tests share which change no schema; use ``ready_sql_url``, which empties it first."""
+    """The database that tests share which change no schema; use ``ready_postgres_url``, which empties it first."""
     return ReadyDatabase(postgres_cluster)
+
+
+@pytest.fixture
+def ready_postgres_url(ready_database: ReadyDatabase) -> str:
+    """Address of a PostgreSQL database with all tables and without a row."""
+    ready_database.empty()
+    return ready_database.url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -319,9 +326,7 @@ def ready_sql_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """As ``sql_url``, for tests that need the tables as they are: on PostgreSQL they are made once for all tests."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/test.db"
-    database: ReadyDatabase = request.getfixturevalue("ready_database")
-    database.empty()
-    return database.url
+    return str(request.getfixturevalue("ready_postgres_url"))
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------

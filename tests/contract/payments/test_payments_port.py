@@ -42,7 +42,7 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     kind = RemoteDesk if request.param == "remote" else GuardedDesk
     url, bank_url = f"sqlite:///{tmp_path}/payments.db", f"sqlite:///{tmp_path}/bank.db"
     if request.param == "embedded-postgres":
-        url = bank_url = request.getfixturevalue("postgres_url")
+        url = bank_url = request.getfixturevalue("ready_postgres_url")
     async with kind(url, bank_url) as desk:
         yield desk
 

@@ -163,8 +163,8 @@ def books_now() -> datetime:
 
 
 @pytest.fixture
-async def books(sql_url: str) -> AsyncIterator[Books]:
+async def books(ready_sql_url: str) -> AsyncIterator[Books]:
     """A store on SQLite and on PostgreSQL."""
-    opened = await open_books(sql_url)
+    opened = await open_books(ready_sql_url)
     yield opened
     await opened.store.stop()
