@@ -13,6 +13,7 @@ import pytest
 
 from dispatch.model.account import Role, RunnerStatus
 from dispatch.model.campus import AssignMode
+from dispatch.model.coupon import Coupon, CouponReason
 from dispatch.model.credit import CreditAppeal, CreditEntry, CreditReason
 from dispatch.model.decision import Decision
 from dispatch.model.errors import NotFound
@@ -36,7 +37,7 @@ Ask = Callable[[UnitOfWork, SimpleNamespace], Any]
 REPOSITORIES = (
     "orders", "tasks", "offers", "decisions", "outbox", "commands", "inbox", "jobs", "audit", "idempotency", "photos",
     "alerts", "memberships", "accounts", "statistics", "geofences", "geofence_stays", "credit",
-    "credit_appeals", "planned_routes", "stop_visits", "delays",
+    "credit_appeals", "planned_routes", "stop_visits", "delays", "coupons",
     "runner_plans", "zones", "pins", "escalations", "arrivals",
 )  # fmt: skip
 
@@ -118,6 +119,17 @@ ASKED: dict[str, Ask] = {
     "credit.page": lambda uow, x: uow.credit.page(x.account.id),
     "credit.moved_since": lambda uow, x: uow.credit.moved_since(x.account.id, x.credit.reason, x.now),
     "credit.reversed_among": lambda uow, x: uow.credit.reversed_among([replace(x.credit, id=x.credit.subject_id)]),
+    "coupons.find": lambda uow, x: uow.coupons.find(x.coupon.id),
+    "coupons.usable": lambda uow, x: uow.coupons.usable(x.account.id),
+    "coupons.page": lambda uow, x: uow.coupons.page(),
+    "coupons.granted_fen": lambda uow, x: uow.coupons.granted_fen(x.coupon.reason, x.coupon.granted_at),
+    "coupons.sums": lambda uow, x: uow.coupons.sums(),
+    "coupons.reserve": lambda uow, x: uow.coupons.reserve(x.coupon.id, x.account.id, x.order.id),
+    "coupons.use": lambda uow, x: uow.coupons.use(x.order.id),
+    "coupons.give_back": lambda uow, x: uow.coupons.give_back(x.order.id),
+    "coupons.expire": lambda uow, x: uow.coupons.expire(x.coupon.id),
+    "coupons.withdraw": lambda uow, x: uow.coupons.withdraw(x.coupon.granted_for, x.coupon.reason),
+    "coupons.of_order": lambda uow, x: uow.coupons.of_order(x.order.id),
     "credit_appeals.get": lambda uow, x: uow.credit_appeals.get(x.appeal.id),
     "credit_appeals.decide": lambda uow, x: uow.credit_appeals.decide(replace(x.appeal, campus_id=uow.campus_id)),
     "credit_appeals.count_open": lambda uow, x: uow.credit_appeals.count_open(x.account.id),
@@ -163,6 +175,7 @@ REFUSED: dict[str, Ask] = {
     "memberships.insert": lambda uow, x: uow.memberships.insert(x.membership),
     "memberships.save": lambda uow, x: uow.memberships.save(x.membership),
     "credit.append": lambda uow, x: uow.credit.append(replace(x.credit, number=2)),
+    "coupons.grant": lambda uow, x: uow.coupons.grant(replace(x.coupon, id="cou_new")),
     "credit_appeals.insert": lambda uow, x: uow.credit_appeals.insert(replace(x.appeal, entry_id="crd_new")),
     "stop_visits.near": lambda uow, x: uow.stop_visits.near(x.order, StopRole.DROPOFF, "acc_new", x.now),
     "stop_visits.arrive": lambda uow, x: uow.stop_visits.arrive(x.order, StopRole.DROPOFF, x.account.id, x.now),
@@ -213,6 +226,10 @@ async def fill(books: Any) -> SimpleNamespace:
         books.new_id("crd"), there, account.id, 1, now, 1, 81, CreditReason.REVERSED, "crd_other", "v1"
     )
     appeal = CreditAppeal(books.new_id("apl"), there, account.id, credit.id, now, "下雨")
+    coupon = Coupon(
+        books.new_id("cou"), there, account.id, CouponReason.LATE, "ord_late", Fen(100), "campus", order.id, now,
+        now + timedelta(days=30),
+    )  # fmt: skip
     photo = Photo(books.new_id("pho"), there, order.id, account.id, now, b"jpeg", 1, 1)
 
     def insert(uow: UnitOfWork) -> tuple[Any, Any]:
@@ -240,13 +257,14 @@ async def fill(books: Any) -> SimpleNamespace:
         uow.arrivals.save_paces([(account.id, "bike", RunnerPace().seen(0.5, 1.0, 11))])
         uow.credit.append(credit)
         assert uow.credit_appeals.insert(appeal)
+        assert uow.coupons.grant(coupon)
         return uow.alerts.open_alerts()[0], uow.memberships.get(account.id)
 
     alert, membership = await books.store.run(there, insert)
     return SimpleNamespace(
         account=account, order=order, task=task, open_task=open_task, offer=offer, decision=decision, event=event,
         photo=photo, alert=alert, membership=membership, now=now, geofence=geofence, credit=credit, appeal=appeal,
-        refused_task=refused_task, plan=plan, pause=pause, zone=zone, pin=pin, escalation=escalation,
+        refused_task=refused_task, plan=plan, pause=pause, zone=zone, pin=pin, escalation=escalation, coupon=coupon,
     )  # fmt: skip
 
 
