@@ -50,10 +50,13 @@ class Retention:
             (tables.delays, tables.delays.c.told_at <= now - VISIT_KEPT),
             (tables.pins, tables.pins.c.placed_at <= now - PIN_KEPT),
             (tables.escalations, tables.escalations.c.since <= now - PIN_KEPT),
-            (tables.coupons, or_(
-                and_(tables.coupons.c.state.in_(_UNUSED), tables.coupons.c.valid_until <= now - COUPON_KEPT),
-                tables.coupons.c.valid_until <= now - USED_COUPON_KEPT,
-            )),
+            (
+                tables.coupons,
+                or_(
+                    and_(tables.coupons.c.state.in_(_UNUSED), tables.coupons.c.valid_until <= now - COUPON_KEPT),
+                    tables.coupons.c.valid_until <= now - USED_COUPON_KEPT,
+                ),
+            ),
             (tables.sign_in_codes, tables.sign_in_codes.c.expires_at <= ended),
             (tables.links, tables.links.c.expires_at <= ended),
             (tables.lockouts, tables.lockouts.c.failed_at <= ended),

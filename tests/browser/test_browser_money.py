@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from playwright.async_api import Page, expect
@@ -97,7 +97,8 @@ async def test_a_day_is_reconciled_at_the_press_of_a_button(stage: Stage) -> Non
     await console.locator("#money-open").click()
     view = console.locator("#money")
     ask = view.locator("#money-ask")
-    day = (datetime.now(UTC) - timedelta(days=3)).date().isoformat()
+    yesterday = date.fromisoformat(await ask.locator("[name=day]").input_value())
+    day = (yesterday - timedelta(days=2)).isoformat()
     await ask.locator("[name=day]").fill(day)
     await ask.locator("[name=channel]").select_option("sandbox_backup")
     await ask.get_by_role("button", name="立即对账").click()

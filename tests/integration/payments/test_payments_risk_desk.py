@@ -260,7 +260,12 @@ async def test_secrets_are_entrusted_and_revealed_for_a_call(desk: GuardedDesk) 
         desk.at += timedelta(seconds=1)
         await desk.payments.entrust("student", {"contract_id": f"number {index}"})
     assert await desk.payments.forget("student") == 11
-    for account, secrets in (("", {}), ("a", {"x y": "s"}), ("a", {"contract_id": ""}), ("a", {"contract_id": "s" * 2000})):
+    for account, secrets in (
+        ("", {}),
+        ("a", {"x y": "s"}),
+        ("a", {"contract_id": ""}),
+        ("a", {"contract_id": "s" * 2000}),
+    ):
         with pytest.raises(ValueError):
             await desk.payments.entrust(account, secrets)
     with pytest.raises(ValueError, match="at most"):
