@@ -3,7 +3,6 @@ their own, asked over the signed interface."""
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 
 from dispatch.clock import Clock
@@ -16,11 +15,9 @@ from payments.embedded import EmbeddedPayments
 from payments.guards.risk import read_rules
 from payments.guards.second_factor import SendCode
 from payments.health import HealthView
-from payments.key_files import read_keys
 from payments.port import PaymentsPort
 from payments.sandboxed import DEFAULT_SHAPES, SandboxedPayments
-from payments.service.internal_signing import Keys
-from payments.service.remote import RemotePayments, as_port
+from payments.service.remote import RemotePayments, as_port, open_remote
 from payments.upkeep.service_hours import AskHours
 
 
@@ -68,8 +65,7 @@ def paying_of(
     one."""
     if settings.payments_url:
         assert settings.payments_keys_file is not None, "the settings check that they come together"
-        tls = ssl.create_default_context() if settings.payments_url.startswith("https:") else None
-        return Paying(RemotePayments(settings.payments_url, Keys(read_keys(settings.payments_keys_file)), tls=tls))
+        return Paying(open_remote(settings.payments_url, settings.payments_keys_file))
     rules = DEMO_RULES if settings.is_demo else None
     if settings.payments is not None:
         assembled = assemble(settings.payments, clock.now, new_id, clock.real_s, send_code=send_code, rules=rules)

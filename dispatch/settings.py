@@ -18,6 +18,7 @@ from dispatch.clock import ScaledClock, real_clock
 from dispatch.ticks.variant import parse_variant
 from payments import settings as payments_settings
 from payments.guards.second_factor_act import Thresholds
+from payments.service.internal_signing import is_private
 from payments.terms import Terms
 from payments.terms_settings import TERM_SETTINGS, read_terms, slips, told_terms
 
@@ -241,6 +242,8 @@ class Settings:
             yield "DISPATCH_TLS_CERT and DISPATCH_TLS_KEY: give both or neither"
         if bool(self.payments_url) != (self.payments_keys_file is not None):
             yield "DISPATCH_PAYMENTS_URL and DISPATCH_PAYMENTS_KEYS_FILE: give both or neither"
+        if self.payments_url and not is_private(self.payments_url):
+            yield "DISPATCH_PAYMENTS_URL: must be https, except on this machine"
         if self.payments_url and self.payments is not None:
             yield "DISPATCH_PAYMENTS_URL: PAYMENTS_CHANNELS is a setting of that process, not of this one"
         if self.payments is None:

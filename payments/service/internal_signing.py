@@ -9,6 +9,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Literal
+from urllib.parse import urlsplit
 
 KEY, TIMESTAMP, NONCE, SIGNATURE = (
     "X-Payments-Key",
@@ -30,6 +31,12 @@ _MOMENT = re.compile(r"[0-9]{1,16}")
 
 #: What is wrong with a request; whoever sent it is told no more than that it is not proved.
 Fault = Literal["unsigned", "unknown_key", "wrong_signature", "stale", "replayed", "busy"]
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody else can read on the way: over TLS, or on this machine alone."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in LOOPBACK
 
 
 class Keys:

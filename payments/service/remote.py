@@ -9,14 +9,13 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
 from payments.key_files import read_keys
 from payments.port import PaymentsPort
-from payments.service.internal_signing import LOOPBACK, SIGNATURE, Keys, is_answer, sign_request
+from payments.service.internal_signing import SIGNATURE, Keys, is_answer, is_private, sign_request
 from payments.service.port_table import METHODS, Method, Refusal, raised
 
 log = logging.getLogger(__name__)
@@ -213,10 +212,10 @@ def open_remote(url: str, keys_file: Path, ca_file: Path | None = None) -> Remot
     """The body for a host. Keys are lines ``id hex``, the first signs; ``ca_file`` proves the process over TLS where
     its certificate is of one's own making. ValueError, OSError."""
     tls = None
+    if not is_private(url):
+        raise ValueError("https is needed, except on this machine")
     if url.startswith("https:"):
         tls = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
-    elif urlsplit(url).hostname not in LOOPBACK:
-        raise ValueError("https is needed, except on this machine")
     return RemotePayments(url, Keys(read_keys(keys_file)), tls=tls)
 
 

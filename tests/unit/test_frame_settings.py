@@ -147,6 +147,8 @@ def test_payments_apart_need_their_key_and_no_channels_here(tmp_path):
     assert (settings.channel_names, settings.is_sandbox_only, settings.may_move_money) == ((), False, True)
     with pytest.raises(SettingsError, match="give both or neither"):
         read(DISPATCH_PAYMENTS_URL="http://127.0.0.1:8890")
+    with pytest.raises(SettingsError, match="DISPATCH_PAYMENTS_URL: must be https"):
+        read(**apart | {"DISPATCH_PAYMENTS_URL": "http://pay.example.edu:8890"})
     with pytest.raises(SettingsError, match="DISPATCH_PAYMENTS_URL: PAYMENTS_CHANNELS"):
         read(**apart, PAYMENTS_CHANNELS="sandbox", DISPATCH_DATA_DIR=str(tmp_path))
 
