@@ -235,6 +235,21 @@ async def test_driving_in_the_background(tmp_path: Path, eventually: Eventually)
     await desk.payments.stop()
 
 
+async def test_what_another_process_left_is_found_without_being_woken(tmp_path: Path, eventually: Eventually) -> None:
+    driver, door = sqlite_desk(tmp_path), sqlite_desk(tmp_path)
+    await driver.payments.start(is_driving=True)
+    await driver.payments.work()
+    await door.payments.start()
+    await door.open(is_worked=False)
+
+    async def is_ready() -> bool:
+        return (await door.view()).credential is not None
+
+    await eventually(is_ready)
+    await door.payments.stop()
+    await driver.payments.stop()
+
+
 async def test_a_failing_pass_is_logged_and_followed_by_the_next(
     tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
