@@ -47,8 +47,9 @@ class GuardPort(Protocol):
         """The payer's proof (``code``, ``card_token`` …): what the channel needs is entrusted; its kinds.
         UnknownChannel, BindRefused, SecondFactorNeeded."""
 
-    async def unbind(self, channel: str, account_ref: str) -> int:
-        """Forget what this channel needs of an account; how many secrets. UnknownChannel, BindRefused."""
+    async def unbind(self, channel: str, account_ref: str, code_id: str = "") -> int:
+        """Forget what this channel needs of an account; how many secrets. What it may be paid to needs a code, for
+        what comes after it would look like the first. UnknownChannel, BindRefused, SecondFactorNeeded, CodeWrong."""
 
     async def forget(self, account_ref: str) -> int:
         """Remove everything that was entrusted of an account; how many secrets."""

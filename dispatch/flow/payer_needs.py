@@ -11,7 +11,7 @@ from payments.port import ChannelView, UnknownChannel
 
 from ..access.principal import Principal
 from ..model.errors import InvalidInput, NotFound, Unavailable, WrongState
-from ..model.payer_views import BindChannel, BindPageView
+from ..model.payer_views import BindChannel, BindPageView, UnbindChannel
 from .context import Context
 from .origin import Origin
 from .work_money import payments_refusals
@@ -77,11 +77,11 @@ async def bind(ctx: Context, who: Principal, channel: str, request: BindChannel)
     await _note(ctx, who, "bind_channel", channel)
 
 
-async def unbind(ctx: Context, who: Principal, channel: str) -> None:
+async def unbind(ctx: Context, who: Principal, channel: str, request: UnbindChannel) -> None:
     """Have forgotten what a channel was told of oneself."""
     try:
         with payments_refusals():
-            await ctx.payments.unbind(channel, who.account_id)
+            await ctx.payments.unbind(channel, who.account_id, request.code_id or "")
     except WrongState as refused:
         raise _in_words(refused, None) from None
     await _note(ctx, who, "unbind_channel", channel)

@@ -25,6 +25,12 @@ class BindChannel(Request, frozen=True, kw_only=True):
         return "BindChannel(…)"
 
 
+class UnbindChannel(Request, frozen=True, kw_only=True):
+    """``code_id``: a confirmed code, where what is forgotten may be paid to."""
+
+    code_id: CodeId | None = None
+
+
 class BindPageView(View, frozen=True, kw_only=True):
     """The page that knows whoever opens it; it sends back to the student's page with ``code`` and ``state``."""
 

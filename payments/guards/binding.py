@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from payments.channels.base import Binds, Channel
-from payments.guards.guarded import GuardedPayments
+from payments.guards.guarded import PAYOUT_KINDS, GuardedPayments
+from payments.guards.second_factor_act import Act
 from payments.port import PaymentsError, UnknownChannel
+from payments.store.unit_of_work import UnitOfWork
 
 #: What a proof of a payer may have: names, and characters of each.
 _MOST_GIVEN, _LONGEST_GIVEN = 8, 2048
@@ -42,9 +44,18 @@ class BindingPayments(GuardedPayments):
             raise BindRefused(found)
         return sorted(await self.entrust(account_ref, found, code_id))
 
-    async def unbind(self, channel: str, account_ref: str) -> int:
+    async def unbind(self, channel: str, account_ref: str, code_id: str = "") -> int:
         needs = self._binds(channel).shape.needs
-        return await self._store.run(lambda uow: uow.vault.forget(account_ref, needs))
+
+        def forget(uow: UnitOfWork) -> int:
+            # Forgotten first, another account would look like the first one, which needs no code.
+            paid_to = [row for kind in needs if kind in PAYOUT_KINDS and (row := uow.vault.newest(kind, account_ref))]
+            if paid_to:
+                act = Act(kind="change_payout_account", account_ref=account_ref)
+                self._use_code(uow, act, code_id, f"unbind:{','.join(sorted(row.token for row in paid_to))}")
+            return uow.vault.forget(account_ref, needs)
+
+        return await self._store.run(forget)
 
     def _binds(self, code: str) -> Binds:
         channel = self._channels.get(code)

@@ -76,7 +76,9 @@ async def test_wechat_says_whom_a_page_belongs_to_and_each_code_once(
         secret = town.house.by_channel["wechat"].settings("", "")["app_secret"]
         for word in (openid, code, theirs, secret):
             assert word not in caplog.text
-        assert await town.payments.unbind("wechat_jsapi", "new") == 1
+        with pytest.raises(SecondFactorNeeded):
+            await town.payments.unbind("wechat_jsapi", "new")
+        assert await town.payments.forget("new") == 1
         assert await town.payments.entrusted("new") == []
 
 

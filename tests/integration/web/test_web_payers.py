@@ -149,6 +149,15 @@ async def test_another_account_than_before_takes_a_code(house: Any, tmp_path: Pa
     given = act | {"code": house.sms.code()}
     assert (await house.call("POST", f"/me/codes/{sent['code_id']}/confirm", given, who=student)).status == 204
     assert (await try_it("oSecond", code_id=sent["code_id"])).status == 204
+    # Having it forgotten takes one, too: what comes after it would be the first.
+    assert (await house.call("DELETE", bind, who=student)).code == "code_needed"
+    assert (await house.call("DELETE", bind, {"code_id": sent["code_id"]}, who=student)).code == "code_needed"
+    assert (await ways(house, student))["sandbox"]["is_bound"]
+    sent = (await house.call("POST", "/me/codes", act, who=student)).json
+    given = act | {"code": house.sms.code()}
+    assert (await house.call("POST", f"/me/codes/{sent['code_id']}/confirm", given, who=student)).status == 204
+    assert (await house.call("DELETE", bind, {"code_id": sent["code_id"]}, who=student)).status == 204
+    assert (await try_it("oThird")).status == 204
 
 
 async def test_where_the_payer_is_the_server_says(house: Any, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ import { ask, toast, toastError } from "../shell.js";
 /** Which channel's page the student went away to, and with which confirmed code. */
 const BINDING = "dispatch.binding";
 
+/** What a code allows here: runners may be paid at the account that a channel is told. */
+const PAID_TO = /** @type {const} */ ({ kind: "change_payout_account" });
+
 /** @typedef {{code: string, name_zh: string, name_en: string, is_demo: boolean, needs: string[], binding: string,
  *   is_bound: boolean}} Channel */
 
@@ -63,9 +66,12 @@ export function unbindButtons(channels, { isBusy = false, onUnbind }) {
 /** Have it forgotten; whether it is. @param {import("../api.js").Api} api @param {Channel} channel */
 export async function unbindChannel(api, channel) {
   try {
-    await api.call("DELETE", `/me/channels/${channel.code}/bind`);
-    toast(t("bind.undone", { channel: pick(channel, "name") }), { kind: "good", seconds: 4 });
-    return true;
+    const done = await withCode(api, PAID_TO, async (codeId) => {
+      await api.call("DELETE", `/me/channels/${channel.code}/bind`, { code_id: codeId });
+      return true;
+    });
+    if (done) toast(t("bind.undone", { channel: pick(channel, "name") }), { kind: "good", seconds: 4 });
+    return Boolean(done);
   } catch (error) {
     toastError(error);
     return false;
@@ -137,9 +143,8 @@ async function giveToken(api, channel) {
       ),
   });
   if (!said) return false;
-  const act = /** @type {const} */ ({ kind: "change_payout_account" });
   const body = { card_token: said, is_agreed: true };
-  const done = await withCode(api, act, async (codeId) => {
+  const done = await withCode(api, PAID_TO, async (codeId) => {
     await api.post(`/me/channels/${channel.code}/bind`, { ...body, code_id: codeId });
     return true;
   });
@@ -156,9 +161,8 @@ export async function finishBinding(api) {
   const [channel, confirmed] = JSON.parse(read(BINDING) ?? "[]");
   remember(BINDING, null);
   if (!channel) return;
-  const act = /** @type {const} */ ({ kind: "change_payout_account" });
   try {
-    const done = await withCode(api, act, async (codeId) => {
+    const done = await withCode(api, PAID_TO, async (codeId) => {
       // What the page gave is spent by the first try: with a code for it, it is asked once more.
       if (codeId) return leaveFor(api, channel, codeId, () => {});
       await api.post(`/me/channels/${channel}/bind`, { code, state, code_id: confirmed });
