@@ -183,10 +183,14 @@ def _release(booking: Booking, command: Release) -> None:
                 booking.uow.intents.wake(intent.id, booking.now)
         case "held":
             booking.release(intent, command.reason)
-        case "released" if booking.uow.instructions.get(release_number(booking.payer_of(intent).id)) is None:
+        case "released" if not intent.is_settling and _was_refunded(booking, intent):
             # Refunds have given all of it back before; who asks for its release waits for the word.
             booking.all_was_back(intent)
         case _:
             # Twice the same wish is granted once; a wish that comes after the settlement cannot be.
             if intent.is_settling:
                 raise CommandRefused(f"intent {intent.id} is being settled")
+
+
+def _was_refunded(booking: Booking, intent: IntentRow) -> bool:
+    return booking.uow.instructions.get(release_number(booking.payer_of(intent).id)) is None

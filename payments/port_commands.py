@@ -58,7 +58,10 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 class Settle(Command, frozen=True, kw_only=True, tag="Settle"):
     """Capture the sum of the shares, give the rest of the hold back to the payer. Campus and platform are paid at once;
     a runner's part becomes available, and the institution keeps it until it is withdrawn. ``discount_fen``: so much of
-    the shares the subsidies bear in any case, and that much more of the hold goes back to the payer."""
+    the shares the subsidies bear in any case, and that much more of the hold goes back to the payer.
+
+    Where refunds have left less in the hold than the shares come to, each share is reduced in proportion; a hold that
+    was refunded whole is settled at zero."""
 
     shares: tuple[Share, ...]
     at: datetime

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+import msgspec
+
 from payments.money import Fen, is_amount
 from payments.outcomes import Receiver, ReceiverOutcome
 from payments.port import Share
@@ -39,6 +41,20 @@ def receivers_of(shares: Iterable[Share], amount_fen: Fen) -> tuple[Receiver, ..
     if captured_fen(receivers) > amount_fen:
         raise ValueError(f"shares of {captured_fen(receivers)} fen out of a hold of {amount_fen} fen")
     return receivers
+
+
+def within(receivers: Sequence[Receiver], left_fen: Fen) -> tuple[Receiver, ...]:
+    """The receivers as far as what refunds have left goes: what is missing each bears by its share, as it would give
+    it back afterwards."""
+    due_fen = captured_fen(receivers)
+    if due_fen <= left_fen:
+        return tuple(receivers)
+    parts = by_weight(left_fen, [receiver.amount_fen for receiver in receivers])
+    return tuple(
+        msgspec.structs.replace(receiver, amount_fen=Fen(fen))
+        for receiver, fen in zip(receivers, parts, strict=True)
+        if fen
+    )
 
 
 def captured_fen(receivers: Iterable[Receiver]) -> Fen:

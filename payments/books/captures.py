@@ -22,6 +22,7 @@ from payments.settlement import (
     retry_at,
     sort_outcomes,
     split_number,
+    within,
 )
 from payments.store.money_rows import Due
 from payments.store.rows import Instruction, IntentRow
@@ -30,18 +31,24 @@ from payments.subsidies import Added, Division, Owed, cash_fen, divide
 
 
 def settle(booking: Booking, intent: IntentRow, command: Settle, shapes: Mapping[str, Capabilities]) -> None:
-    """Divide the hold as the command says. CommandRefused: it is not held, or there is not so much."""
+    """Divide the hold as the command says, as far as refunds have left it. CommandRefused: it is not held. ValueError:
+    more than was ever in it."""
     uow = booking.uow
+    holds = uow.intents.children(intent.id) if intent.part == 0 else [intent]
+    refunded_fen = sum(uow.refunds.from_hold_fen(each.id) for each in holds)
+    if intent.hold_state == "released" and refunded_fen == intent.amount_fen:
+        _nothing_left(booking, intent)
+        return
     if intent.hold_state != "held":
         raise CommandRefused(f"intent {intent.id} cannot be settled: its hold is {intent.hold_state}")
-    holds = uow.intents.children(intent.id) if intent.part == 0 else [intent]
     free = [booking.free_fen(each) for each in holds]
     added = [
         Added(part=row.part, party=row.party, account_ref=row.account_ref, amount_fen=row.amount_fen, ref=row.ref)
         for row in uow.subsidies.of(intent.id)
     ]
     worth_fen = Fen(sum(free) + sum(each.amount_fen for each in added))
-    receivers = receivers_of(command.shares, worth_fen)
+    receivers = receivers_of(command.shares, Fen(worth_fen + refunded_fen))
+    receivers = within(receivers, worth_fen if any(free) else Fen(0))
     division = divide(receivers, cash_fen(receivers, Fen(sum(free)), added, command.discount_fen), added)
     for row in added:
         uow.subsidies.use(intent.id, row.part, division.used_fen(row.part))
@@ -51,10 +58,18 @@ def settle(booking: Booking, intent: IntentRow, command: Settle, shapes: Mapping
         return
     happening = "capture" if division.cash else "release"
     uow.intents.change(intent.id, is_settling=True, hold_state=hold_after(intent.hold_state, happening))
-    for each, cash in zip(holds, group.divide_shares(division.cash, free), strict=True):
+    by_hold = group.divide_shares(division.cash, free) if division.cash else [()] * len(holds)
+    for each, cash in zip(holds, by_hold, strict=True):
         if each.hold_state == "held":
             _divide_hold(booking, each, cash, shapes)
     uow.intents.wake(intent.id, booking.now)
+
+
+def _nothing_left(booking: Booking, intent: IntentRow) -> None:
+    """Refunds have given all of it back before: whoever has it settled hears so, once."""
+    if not intent.is_settling:
+        booking.uow.intents.change(intent.id, is_settling=True)
+        booking.tell(Settled, intent, captured_fen=Fen(0), released_fen=intent.amount_fen)
 
 
 def _divide_hold(

@@ -220,15 +220,16 @@ def paid_back(booking: Booking, order: Instruction) -> None:
     """A part of a refund is with the payer; the last one ends it."""
     refund = booking.uow.refunds.require(order.subject)
     is_from_hold = bool(refund.of_path("held"))
-    if is_from_hold:
-        booking.given_back(order)
-    else:
-        _book_captured_back(booking, order)
     booking.finish(order)
+    if not is_from_hold:
+        _book_captured_back(booking, order)
     if all(row.is_done for row in booking.uow.instructions.of_subject(refund.id)):
         booking.refund_done(refund)
         intent = booking.uow.intents.require(order.intent_id)
         booking.tell(Refunded, intent, refund_id=refund.id, amount_fen=refund.amount_fen, is_from_hold=is_from_hold)
+    if is_from_hold:
+        # Told last: a settlement that waited for it names it among what was released.
+        booking.given_back(order)
 
 
 def _book_captured_back(booking: Booking, order: Instruction) -> None:

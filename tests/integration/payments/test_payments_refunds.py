@@ -38,14 +38,48 @@ async def test_before_it_is_divided_a_refund_comes_out_of_the_hold(desk: Desk) -
     assert isinstance(refunded, Refunded)
     assert (refunded.refund_id, refunded.amount_fen, refunded.is_from_hold) == ("refund-a-1", 300, True)
     assert await parts(desk) == [("held", "platform", 300)]
-    with pytest.raises(ValueError, match="out of a hold of 700"):
-        await desk.settle("a", runner=800, campus=0, platform=0)
+    with pytest.raises(ValueError, match="out of a hold of 1000"):
+        await desk.settle("a", runner=1001, campus=0, platform=0)
     await desk.settle("a", runner=500, campus=50, platform=100)
     settled = (await desk.told())[-1]
     assert isinstance(settled, Settled)
     assert (settled.captured_fen, settled.released_fen) == (650, 350)
     book = await desk.payments.book("ord_a")
     assert (book.held_fen, book.captured_fen, book.released_fen, book.escrow_balance_fen) == (1000, 650, 350, 0)
+    await desk.assert_books()
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_a_settlement_divides_what_refunds_have_left_in_proportion(desk: Desk, is_slow: bool) -> None:
+    """As everybody would have given back afterwards: 100 of 800, 50 and 150 are 80, 5 and 15."""
+    if is_slow:
+        await desk.fault("release_fails", count=2)
+    await desk.open_and_pay()
+    await desk.refund("a", 100)
+    await desk.settle("a", runner=800, campus=50, platform=150)
+    await desk.advance(60, step_s=5)
+    refunded, settled = [event for event in await desk.told() if isinstance(event, Refunded | Settled)]
+    assert isinstance(refunded, Refunded) and isinstance(settled, Settled), "in this order"
+    assert (settled.captured_fen, settled.released_fen) == (900, 100)
+    assert [(await desk.payments.balances(who)).available_fen for who in ("run", "nu", "platform")] == [720, 45, 135]
+    assert (await desk.view()).hold_state == "captured"
+    await desk.assert_books()
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_a_hold_that_was_refunded_whole_is_settled_at_zero(desk: Desk, is_slow: bool) -> None:
+    if is_slow:
+        await desk.fault("release_fails", count=2)
+    await desk.open_and_pay()
+    await desk.refund("a", 1000)
+    for _ in range(2):
+        await desk.settle("a", runner=800, campus=50, platform=150)
+    await desk.advance(60, step_s=5)
+    (settled,) = [event for event in await desk.told() if isinstance(event, Settled)]
+    assert (settled.captured_fen, settled.released_fen) == (0, 1000)
+    assert (await desk.view()).hold_state == "released"
+    with pytest.raises(CommandRefused, match="settled"):
+        await desk.release()
     await desk.assert_books()
 
 
@@ -74,8 +108,8 @@ async def test_a_settlement_and_a_release_wait_for_a_refund_that_is_on_its_way(d
     assert "Settled" not in await desk.kinds("a")
     await desk.advance(60, step_s=5)
     assert [(await desk.view(name)).hold_state for name in "ab"] == ["captured", "released"]
-    assert (await desk.kinds("a"))[-2:] == ["Settled", "Refunded"]
-    assert (await desk.kinds("b"))[-2:] == ["Released", "Refunded"]
+    assert (await desk.kinds("a"))[-2:] == ["Refunded", "Settled"]
+    assert (await desk.kinds("b"))[-2:] == ["Refunded", "Released"]
     await desk.assert_books()
 
 
