@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -11,14 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from payments.attempt import Attempt, AttemptState
-from payments.failover import Intent
+from payments.failover import LAST_LOOK, PROOF_WITHIN_S, Intent
 from payments.store import tables as t
 from payments.store.rows import IntentRow, to_record
 from payments.store.timeline import Timeline
 
 _WAITING = ("issued", "closing", "unknown")
-#: States in which a provider is asked about an attempt.
-_ASKED = (*_WAITING, "abandoned", "closed")
 _FIELDS = tuple(IntentRow.__struct_fields__)
 _COLUMNS = [t.intents.c[name] for name in _FIELDS]
 _ATTEMPT_COLUMNS = [t.attempts.c[name] for name in Attempt.__struct_fields__]
@@ -59,9 +57,32 @@ def due_query(table: sa.Table, condition: sa.ColumnElement[bool]) -> sa.Select[A
 
 
 _DUE_NEW = due_query(t.intents, _IS_NEW)
-_IS_THEIRS = sa.exists().where(
-    _is_of, t.attempts.c.channel.in_(sa.bindparam("without", expanding=True)), t.attempts.c.state.in_(_ASKED)
+#: A provider would be asked about this attempt now. A credential nobody wants any more, or whose time is over, is
+#: closed before its next question is due; one that is closed is asked about once more, if at all.
+_IS_ASKED = sa.or_(
+    sa.and_(
+        t.attempts.c.state == "issued",
+        sa.or_(
+            t.attempts.c.expires_at <= _NOW,
+            t.intents.c.phase != "open",
+            t.intents.c.switch_to.is_not(None),
+            t.intents.c.is_suspicious,
+            t.intents.c.paid_attempt.is_not(None),
+            t.intents.c.risk_verdict != "allow",
+        ),
+    ),
+    sa.and_(t.attempts.c.ask_at <= _NOW, t.attempts.c.state == "issued"),
+    sa.and_(
+        t.attempts.c.ask_at <= _NOW,
+        # Not asked about for ever: people and the bill decide on what is older.
+        t.attempts.c.created_at > sa.bindparam("oldest"),
+        sa.or_(
+            t.attempts.c.state.in_(["closing", "unknown", "abandoned"]),
+            sa.and_(t.attempts.c.state == "closed", t.attempts.c.seen == LAST_LOOK),
+        ),
+    ),
 )
+_IS_THEIRS = sa.exists().where(_is_of, t.attempts.c.channel.in_(sa.bindparam("without", expanding=True)), _IS_ASKED)
 _DUE_ASKED = due_query(t.intents, sa.and_(~_IS_NEW, ~_IS_THEIRS))
 
 
@@ -109,8 +130,15 @@ class Intents:
         return due(self._connection, _DUE_NEW, now, limit)
 
     def due_asked(self, now: datetime, limit: int, without: Collection[str] = ()) -> list[str]:
-        """Up to ``limit`` others, but none that is to be asked about at one of the channels ``without``."""
-        return due(self._connection, _DUE_ASKED, now, limit, without=list(without))
+        """Up to ``limit`` others, but none that is to be asked about now at one of the channels ``without``."""
+        return due(
+            self._connection,
+            _DUE_ASKED,
+            now,
+            limit,
+            without=list(without),
+            oldest=now - timedelta(seconds=PROOF_WITHIN_S),
+        )
 
     def lease(self, intent_ids: Collection[str], now: datetime, until: datetime) -> set[str]:
         """Take those of them that are still due; nobody else is given them before ``until``."""
