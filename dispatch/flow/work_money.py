@@ -12,7 +12,7 @@ from payments.reconcile.view import WorkItemView
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
-from ..model.errors import CodeNeeded, InvalidInput, NotFound, Refusal, TooMany, WrongState
+from ..model.errors import CodeNeeded, InvalidInput, NotFound, NotPermitted, Refusal, TooMany, WrongState
 from ..model.money_views import AskRun, CloseItem, ReviewRisk, RiskCaseView, RunView, TakeItem, WorkItem
 from .context import Context
 from .watch_money import case_views, find_item, item_views, run_view
@@ -97,10 +97,12 @@ def _shown(item: WorkItemView) -> dict[str, str | int]:
 
 
 async def review_risk(ctx: Context, who: Principal, case_id: str, request: ReviewRisk) -> RiskCaseView:
-    """Let go on what risk holds, or refuse it."""
+    """Let go on what risk holds, or refuse it. Nobody decides on their own case."""
     who.require(Permission.MONEY_MANAGE)
     reason = _said(request.reason)
     before = await _find_case(ctx, who, case_id)
+    if before.account == who.account_id:
+        raise NotPermitted("somebody else has to decide on one's own case")
     with payments_refusals():
         await ctx.payments.review_risk(case_id, is_released=request.is_released, by=who.account_id, reason=reason)
     after = await _find_case(ctx, who, case_id)
