@@ -157,7 +157,8 @@ class PaymentsPort(GuardPort, UpkeepPort, Protocol):
         withdrawal_id: str | None = None,
         limit: int = 50,
     ) -> list[WithdrawalView]:
-        """Withdrawals, newest first: of one account, of one campus, in one state, the one of an id, or any."""
+        """Withdrawals, newest first, but those in the state "held" oldest first: of one account, of one campus, in one
+        state, the one of an id, or any."""
 
     async def refunds(
         self,

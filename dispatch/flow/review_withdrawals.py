@@ -7,6 +7,7 @@ import hashlib
 from payments.account import ReviewWithdrawal
 from payments.account import WithdrawalView as Known
 from payments.money import yuan
+from payments.port import WithdrawalRefused
 
 from ..access.permissions import Permission
 from ..access.principal import Principal
@@ -26,7 +27,7 @@ HELD = "withdrawal_held"
 
 
 async def withdrawals(ctx: Context, who: Principal, *, limit: int = 50, only_held: bool = False) -> WithdrawalRows:
-    """This campus's: those that wait for a review, then the newest."""
+    """This campus's: those that wait for a review, the longest waiting first, then the newest."""
     who.require(Permission.MONEY_READ)
     found = await ctx.payments.withdrawals(campus_id=who.campus_id, state="held", limit=limit)
     if not only_held:
@@ -53,28 +54,44 @@ async def review(ctx: Context, who: Principal, withdrawal_id: str, request: Judg
         by=who.account_id,
         reason=reason,
     )
-    with payments_refusals():
-        await ctx.payments.submit(command)
+    try:
+        with payments_refusals():
+            await ctx.payments.submit(command)
+    except InvalidInput as refused:
+        raise _worded(refused) from None
     after = await _find(ctx, who, withdrawal_id)
-    if before.state == "held":
-        await ctx.store.run(who.campus_id, lambda uow: _write_down(uow, who, before, after, request.is_approved))
+    await ctx.store.run(who.campus_id, lambda uow: _write_down(uow, command, before, after))
     ctx.announce()
     (row,) = await _rows(ctx, who, [after])
     return row
 
 
-def _write_down(uow: UnitOfWork, who: Principal, before: Known, after: Known, is_approved: bool) -> None:
+def _worded(refused: InvalidInput) -> InvalidInput:
+    """A limit that has been reached meanwhile stands against the approval: the amount is no input of a verdict."""
+    limit = refused.__cause__
+    if isinstance(limit, WithdrawalRefused):
+        return InvalidInput(str(limit), field="is_approved", reason=limit.rule, limit=limit.limit)
+    return refused
+
+
+def _write_down(uow: UnitOfWork, command: ReviewWithdrawal, before: Known, after: Known) -> None:
+    """Once, and at a repetition too: a server may have died after payments had heard the verdict."""
+    if not uow.inbox.accept(command.id):
+        return
+    is_approved = command.verdict == "approve"
     action = "approve_withdrawal" if is_approved else "refuse_withdrawal"
-    was = {"state": before.state, "amount_fen": before.amount_fen, "reason": before.reason}
+    was = {"state": "held", "amount_fen": before.amount_fen} | (
+        {"reason": before.reason} if before.state == "held" else {}
+    )
     now = {"state": after.state, "account_id": after.account_ref}
-    uow.audit.add(who.account_id, action, after.withdrawal_id, after.review_reason, was, now)
-    close_alert(uow, HELD, after.withdrawal_id, who.account_id)
+    uow.audit.add(command.by, action, after.withdrawal_id, after.review_reason, was, now)
+    close_alert(uow, HELD, after.withdrawal_id, command.by)
     if is_approved:
         tell_about_account(
             uow,
             EventKind.WITHDRAWAL_APPROVED,
             after.account_ref,
-            actor_id=who.account_id,
+            actor_id=command.by,
             withdrawal_id=after.withdrawal_id,
             amount_fen=after.amount_fen,
         )

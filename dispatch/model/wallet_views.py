@@ -6,14 +6,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from .money_views import CodeId
 from .requests import Request
 from .views import View
 
 #: Beyond what any withdrawal may have; the limits that count are payments' own.
 MOST_FEN = 100_000_000
-
-CodeId = Annotated[str, Meta(min_length=1, max_length=64)]
-
 
 # --- requests ---------------------------------------------------------------------------------------------------------
 

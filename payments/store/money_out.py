@@ -182,10 +182,11 @@ class Withdrawals:
         limit: int,
         withdrawal_id: str | None = None,
     ) -> list[Withdrawal]:
-        """Withdrawals that fit, newest first."""
+        """Withdrawals that fit, newest first; those that are held the other way round: none of them waits unseen."""
         c = t.withdrawals.c
         wanted = ((c.account_ref, account_ref), (c.campus_id, campus_id), (c.state, state), (c.id, withdrawal_id))
-        return self._select(sa.and_(True, *(column == value for column, value in wanted if value is not None)), limit)
+        fits = sa.and_(True, *(column == value for column, value in wanted if value is not None))
+        return self._select(fits, limit, is_oldest_first=state == "held")
 
     def parts(self, withdrawal_id: str) -> int:
         """How many instructions a withdrawal has given."""
@@ -193,8 +194,11 @@ class Withdrawals:
         query = sa.select(sa.func.count()).where(i.subject == withdrawal_id, i.subject != "")
         return int(self._connection.execute(query).scalar_one())
 
-    def _select(self, condition: sa.ColumnElement[bool], limit: int) -> list[Withdrawal]:
-        query = sa.select(*_WITHDRAWAL).where(condition).order_by(t.withdrawals.c.seq.desc()).limit(limit)
+    def _select(
+        self, condition: sa.ColumnElement[bool], limit: int, *, is_oldest_first: bool = False
+    ) -> list[Withdrawal]:
+        seq = t.withdrawals.c.seq
+        query = sa.select(*_WITHDRAWAL).where(condition).order_by(seq if is_oldest_first else seq.desc()).limit(limit)
         return [to_record(Withdrawal, row) for row in self._connection.execute(query)]
 
 

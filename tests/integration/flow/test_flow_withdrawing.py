@@ -249,6 +249,61 @@ async def test_nobody_reviews_their_own_and_nobody_else_withdraws(home: World) -
         assert said.value.field == "reason"
 
 
+@pytest.mark.parametrize("is_approved", [True, False])
+async def test_a_verdict_is_written_down_though_the_server_died_before(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_approved: bool
+) -> None:
+    runner, operator = await world.runner(), await world.operator()
+    fen = await earned(world, runner)
+    terms(world, review_above_fen=Fen(100))
+    asked = await ask(world, runner, fen)
+    await world.work()
+    judged = JudgeWithdrawal(is_approved=is_approved, reason="called the runner")
+    submit = world.payments.submit
+
+    async def die(command: Any) -> None:
+        await submit(command)
+        raise ConnectionError("killed when payments had heard of it")
+
+    monkeypatch.setattr(world.payments, "submit", die)
+    with pytest.raises(ConnectionError):
+        await review_withdrawals.review(world.ctx, operator, asked.id, judged)
+    monkeypatch.setattr(world.payments, "submit", submit)
+    for _ in range(2):
+        await review_withdrawals.review(world.ctx, operator, asked.id, judged)
+    (entry,) = await world.audit("approve_withdrawal" if is_approved else "refuse_withdrawal")
+    assert (entry.actor_id, entry.reason) == (operator.account_id, "called the runner")
+    assert (entry.before["state"], entry.before["amount_fen"]) == ("held", fen)
+    assert "withdrawal_held" not in await world.alerts()
+    assert [kind for kind, _, _ in await news(world, runner)].count("approved") == is_approved
+
+
+async def test_whoever_waits_longest_is_shown_first(world: World) -> None:
+    runners, operator = [await world.runner() for _ in range(3)], await world.operator()
+    earnings = [await earned(world, runner) for runner in runners]
+    terms(world, review_above_fen=Fen(0))
+    asked = [await ask(world, runner, fen) for runner, fen in zip(runners, earnings, strict=True)]
+    for only_held in (True, False):
+        shown = await review_withdrawals.withdrawals(world.ctx, operator, limit=2, only_held=only_held)
+        assert [row.id for row in shown.withdrawals] == [one.id for one in asked[:2]]
+
+
+async def test_a_limit_that_was_reached_meanwhile_stands_against_the_approval(
+    home: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, operator = await home.runner(), await home.operator()
+    fen = await earned(home, runner, 2)
+    terms(home, review_above_fen=Fen(0))
+    asked = await ask(home, runner, fen)
+    monkeypatch.setattr("payments.books.withdrawals.MOST_PARTS", 1)
+    with pytest.raises(InvalidInput) as refused:
+        await review_withdrawals.review(
+            home.ctx, operator, asked.id, JudgeWithdrawal(is_approved=True, reason="called the runner")
+        )
+    assert refused.value.field == "is_approved" and refused.value.detail["reason"] == "at_once"
+    assert await home.audit("approve_withdrawal") == []
+
+
 async def test_whom_risk_points_at_waits_for_a_review_and_does_not_hear_of_the_rule(home: World) -> None:
     runner, operator = await home.runner(), await home.operator()
     fen = await earned(home, runner)
