@@ -36,6 +36,11 @@ async def set_coupon_rules(ctx: Context, who: Principal, request: SetCouponRules
 
 async def set_assurances(ctx: Context, who: Principal, request: SetAssurances) -> AssurancesView:
     """Write the badges anew; version checked, audited with before and after."""
+    who.require(Permission.CAMPUS_MANAGE_SETTINGS)
+    known = (await ctx.grounds.get(who.campus_id)).map.places
+    for number, each in enumerate(request.assurances):
+        if each.place_id is not None and each.place_id not in known:
+            raise InvalidInput("this campus has no such place", field=f"assurances.{number}.place_id")
     after = await _change(
         ctx,
         who,
