@@ -104,6 +104,28 @@ async def test_a_settlement_is_divided_to_the_fen(any_desk: Desk) -> None:
     await desk.assert_books()
 
 
+@pytest.mark.parametrize(
+    ("refunded_fen", "parts"), [(300, (1760, 88, 352)), (1200, (1040, 52, 208)), (2500, (0, 0, 0))]
+)
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_a_settlement_divides_what_refunds_have_left(
+    desk: Desk, refunded_fen: int, parts: tuple[int, int, int], is_slow: bool
+) -> None:
+    """A part of one, more than one, and all of them; on the way back still, or there."""
+    await pay_all(desk)
+    if is_slow:
+        await desk.fault("release_fails", count=4)
+    await desk.refund("a", refunded_fen)
+    await desk.settle("a", runner=2000, campus=100, platform=400)
+    await desk.advance(120, step_s=5)
+    (settled,) = [event for event in await desk.told() if isinstance(event, Settled)]
+    assert (settled.captured_fen, settled.released_fen) == (2500 - refunded_fen, refunded_fen)
+    balances = [(await desk.payments.balances(name)).available_fen for name in ("run", "nu", "platform")]
+    assert tuple(balances) == parts
+    assert [event for event in await desk.told() if isinstance(event, Released)] == []
+    await desk.assert_books()
+
+
 async def test_a_notice_that_comes_many_times_at_once_pays_its_part_once(any_desk: Desk) -> None:
     desk = any_desk
 

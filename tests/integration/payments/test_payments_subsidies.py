@@ -107,6 +107,20 @@ async def test_several_payers_in_turn(desk: Desk) -> None:
     await desk.assert_books()
 
 
+@pytest.mark.parametrize(("refunded_fen", "division"), [(100, (720, 45, 0)), (800, (0, 0, 0))])
+async def test_a_subsidy_stays_where_a_part_was_refunded_and_is_not_used_for_nothing(
+    desk: Desk, refunded_fen: int, division: tuple[int, int, int]
+) -> None:
+    await open_and_pay(desk, 800, coupon(200))
+    await desk.refund("a", refunded_fen)
+    await desk.settle("a", runner=800, campus=50, platform=150)
+    await desk.advance(10, step_s=5)
+    balances = [await desk.payments.balances(name) for name in ("run", "nu", "platform")]
+    assert tuple(each.available_fen + each.withdrawn_fen for each in balances) == division
+    assert (await desk.payments.totals("nu")).subsidies_fen == (200 if refunded_fen < 800 else 0)
+    await desk.assert_books()
+
+
 async def test_shares_may_not_be_more_than_order_and_subsidies(desk: Desk) -> None:
     await open_and_pay(desk, 900, coupon(50))
     with pytest.raises(ValueError, match="out of a hold of 950"):
