@@ -91,7 +91,7 @@ def _check_open(command: OpenIntent, channels: Collection[str]) -> None:
         raise ValueError(f"channels: no such channel {unknown[0]!r}")
     if command.expires_at.tzinfo is None:
         raise ValueError("expires_at: needs a time zone")
-    for name in ("device_id", "ip", "challenge_token"):
+    for name in ("device_id", "ip", "challenge_token", "client_ip"):
         said = getattr(command, name)
         if said is not None and not 0 < len(said) <= _LONGEST_PROOF:
             raise ValueError(f"{name}: 1 to {_LONGEST_PROOF} characters")

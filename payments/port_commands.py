@@ -44,6 +44,8 @@ class OpenIntent(Command, frozen=True, kw_only=True, tag="OpenIntent"):
     device_id: str | None = None
     ip: str | None = None
     challenge_token: str | None = None
+    #: Where the payer's browser is, for a channel that asks for ``client_ip``; kept sealed, and not for risk.
+    client_ip: str | None = None
     subsidies: tuple[Subsidy, ...] = ()
 
 

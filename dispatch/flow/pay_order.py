@@ -51,7 +51,7 @@ async def pay(ctx: Context, who: Principal, order_id: str, request: PayOrder, or
         raise WrongState("this order does not wait for a payment", status=str(order.status))
     if needs := (await lacking(ctx, who.account_id)).get(request.channel):
         raise InvalidInput("this channel has to know more of you first", field="channel", needs=needs)
-    await tell_place(ctx, who.account_id, [request.channel], origin)
+    await tell_place(ctx, who.account_id, request.channel, origin)
     intent = await ctx.payments.view(intent_id(order_id))
     if intent is None:
         # Placed a moment ago: the wish that opens the payment goes first, so that the choice is not lost.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import logging
 from collections.abc import Iterable
 from datetime import timedelta
 
 from payments.guards.binding import BindRefused
+from payments.guards.guarded import CLIENT_IP
 from payments.port import ChannelView, UnknownChannel
+from payments.service.remote import PaymentsUnreachable
 
 from ..access.principal import Principal
 from ..model.errors import InvalidInput, NotFound, Unavailable, WrongState
@@ -16,10 +20,11 @@ from .context import Context
 from .origin import Origin
 from .work_money import payments_refusals
 
-#: Where the payer's browser is: nobody entrusts it, each order says it anew.
-CLIENT_IP = "client_ip"
+#: Real seconds that an order waits to hear what its payer entrusted.
+HEARD_S = 2.0
 #: How long somebody may take at a provider's page.
 STATE_LIFE = timedelta(minutes=10)
+log = logging.getLogger(__name__)
 
 
 async def lacking(ctx: Context, account_id: str) -> dict[str, list[str]]:
@@ -31,18 +36,35 @@ async def lacking(ctx: Context, account_id: str) -> dict[str, list[str]]:
     return {channel.code: [need for need in _asked(channel) if need not in had] for channel in available}
 
 
+async def lacking_for_order(ctx: Context, account_id: str, chosen: str | None) -> dict[str, list[str]]:
+    """As ``lacking``, for an order that waits for nobody: while payments cannot say what they were told, it goes to
+    channels that need nothing and the chosen one; else to all. Payments pass over one that does not know the payer."""
+    try:
+        async with asyncio.timeout(HEARD_S):
+            return await lacking(ctx, account_id)
+    except (PaymentsUnreachable, TimeoutError) as fault:
+        log.warning("what a payer entrusted is not known now: %s", type(fault).__name__)
+    available = [channel for channel in ctx.payments.channels() if channel.is_available]
+    likely = [channel for channel in available if channel.code == chosen or not _asked(channel)]
+    return {channel.code: [] for channel in likely or available}
+
+
 def _asked(channel: ChannelView) -> list[str]:
     return [need for need in channel.needs if need != CLIENT_IP]
 
 
-async def tell_place(ctx: Context, account_id: str, channels: Iterable[str], origin: Origin) -> None:
-    """Entrust where the payer is, if a channel that may be tried asks for it; it is kept sealed."""
+def place_for(ctx: Context, channels: Iterable[str], origin: Origin) -> str | None:
+    """Where the payer is, if a channel that may be tried asks for it."""
     wanted = set(channels)
-    if origin.address is None or not any(
-        CLIENT_IP in channel.needs for channel in ctx.payments.channels() if channel.code in wanted
-    ):
-        return
-    await ctx.payments.entrust(account_id, {CLIENT_IP: origin.address})
+    is_asked = any(CLIENT_IP in channel.needs for channel in ctx.payments.channels() if channel.code in wanted)
+    return origin.address if is_asked else None
+
+
+async def tell_place(ctx: Context, account_id: str, channel: str, origin: Origin) -> None:
+    """Entrust where the payer is, if this channel asks for it; it is kept sealed."""
+    place = place_for(ctx, [channel], origin)
+    if place is not None:
+        await ctx.payments.entrust(account_id, {CLIENT_IP: place})
 
 
 async def bind_page(ctx: Context, who: Principal, channel: str) -> BindPageView:

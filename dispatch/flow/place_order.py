@@ -31,7 +31,7 @@ from .context import Context
 from .make_quote import Demand, make_quote
 from .order_view import People, Viewer, order_view, quote_view
 from .origin import NOWHERE, AskedFrom, Origin
-from .payer_needs import lacking, tell_place
+from .payer_needs import lacking_for_order, place_for
 from .payment_view import intent_id
 from .show_coupons import coupon_view
 from .tell import tell
@@ -67,16 +67,20 @@ async def place_order(
     than the one that the student agreed to is refused with the new one.
     """
     who.require(Permission.ORDERS_PLACE)
-    ground = await ctx.grounds.get(who.campus_id)
-    channels = _channels(await lacking(ctx, who.account_id), request.channel)
-    await tell_place(ctx, who.account_id, channels, origin)
     request_hash = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
 
+    def known(uow: UnitOfWork) -> bytes | None:
+        return uow.idempotency.stored(who.account_id, key, request_hash)
+
+    if (kept := await ctx.store.read(who.campus_id, known)) is not None:
+        return msgspec.json.decode(kept, type=OrderView)
+    ground = await ctx.grounds.get(who.campus_id)
+    channels = _channels(await lacking_for_order(ctx, who.account_id, request.channel), request.channel)
+    client_ip = place_for(ctx, channels, origin)
     asked_from = AskedFrom.of(ctx, who, origin, request.challenge_token)
 
     def place(uow: UnitOfWork) -> bytes:
-        stored = uow.idempotency.stored(who.account_id, key, request_hash)
-        if stored is not None:
+        if (stored := known(uow)) is not None:
             return stored
         if uow.accounts.get(who.account_id).is_blocked:
             raise NotPermitted("this account is blocked")
@@ -88,7 +92,7 @@ async def place_order(
         if quote.total_fen != request.expected_total_fen:
             raise QuoteExpired(field="expected_total_fen", total_fen=quote.total_fen)
         order = _new_order(uow, who, request, quote, stops, ground.campus.settings)
-        _open(uow, order, ground, channels, asked_from)
+        _open(uow, order, ground, channels, asked_from, client_ip)
         if request.wish_runner_id is not None:
             wish_for(uow, order, request.wish_runner_id)
         people = People.of(uow, [order])
@@ -169,7 +173,12 @@ def _new_order(
 
 
 def _open(
-    uow: UnitOfWork, order: Order, ground: CampusGround, channels: tuple[str, ...], asked_from: AskedFrom
+    uow: UnitOfWork,
+    order: Order,
+    ground: CampusGround,
+    channels: tuple[str, ...],
+    asked_from: AskedFrom,
+    client_ip: str | None,
 ) -> None:
     uow.orders.insert(order)
     subsidies = reserve_coupon(uow, order)
@@ -187,6 +196,7 @@ def _open(
         device_id=asked_from.device,
         ip=asked_from.place,
         challenge_token=asked_from.proof,
+        client_ip=client_ip,
         subsidies=subsidies,
     )
     uow.commands.add(command.id, order.id, "OpenIntent", msgspec.json.encode(command))

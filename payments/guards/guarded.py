@@ -16,7 +16,7 @@ from payments.guards.second_factor import SecondFactor, SendCode
 from payments.guards.second_factor_act import Act, CodeSent, GivenCode, Thresholds
 from payments.guards.vault import Vault
 from payments.money import MAX_INTENT_FEN
-from payments.port import AnyCommand, PaymentsError, Refund
+from payments.port import AnyCommand, OpenIntent, PaymentsError, Refund
 from payments.store.unit_of_work import Store, UnitOfWork
 
 #: What one account may entrust at once, and how long one secret may be.
@@ -25,6 +25,8 @@ LONGEST_SECRET = 1024
 #: A face service's proof may be a signed text.
 LONGEST_TOKEN = 4096
 _LONGEST_NAME = 256
+#: Where a payer's browser is: nobody entrusts it, each order says it anew.
+CLIENT_IP = "client_ip"
 #: Where an account is paid to: another one needs a one-time code.
 PAYOUT_KINDS = ("bank_account", "payout_openid", "openid", "alipay_user_id", "mchid")
 
@@ -78,7 +80,10 @@ class GuardedPayments:
         return self._desk is not None and await self._desk.is_proved(command)
 
     def screen(self, booking: Booking, command: AnyCommand, *, is_proved: bool) -> None:
-        """Judge a command in the transaction that applies it."""
+        """Judge a command in the transaction that applies it, and keep what it says of its payer sealed."""
+        if isinstance(command, OpenIntent) and command.client_ip is not None and self._guards is not None:
+            vault = self._guards.vault
+            vault.tokenize(booking.uow, CLIENT_IP, command.payer_ref, command.client_ip, booking.now)
         if self._desk is not None:
             self._desk.screen(booking, command, is_proved=is_proved)
 

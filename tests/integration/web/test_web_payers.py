@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from dispatch.model.account import Role
 from payments.channels.sandbox import SandboxChannel, shape
-from payments.outcomes import CreateAnswer, OrderToCreate
+from payments.outcomes import CreateAnswer, NotIssued, OrderToCreate
+from payments.service.server import PaymentsServer
 from tests.integration.web.test_web_guards import guard
+from tests.payments_remote import KEYS, remote_at
 
 CARD, PAGE, PLACE = ("campus_card_token", "token"), ("openid", "page"), ("client_ip", "")
 
@@ -30,6 +33,8 @@ class Knowing(SandboxChannel):
         return {self.shape.needs[0]: said} if said != "unreachable" else said
 
     async def create_credential(self, order: OrderToCreate) -> CreateAnswer:
+        if any(not order.payer.get(need) for need in self.shape.needs):
+            return NotIssued("does_not_know_the_payer")
         self.met.append(dict(order.payer))
         return await super().create_credential(order)
 
@@ -168,6 +173,61 @@ async def test_where_the_payer_is_the_server_says(house: Any, tmp_path: Path) ->
     house.http.headers["X-Forwarded-For"] = "8.8.8.8"
     assert (await place(house, student, "a")).status == 202
     assert channel.met == [{"client_ip": "127.0.0.1"}]
+
+
+@asynccontextmanager
+async def apart(house: Any) -> AsyncIterator[PaymentsServer]:
+    """The house's payments behind a server of their own, which may be stopped."""
+    server = PaymentsServer(house.payments, KEYS)
+    await server.start()
+    remote, port = remote_at(server.port)
+    await remote.start()
+    object.__setattr__(house.ctx, "payments", port)
+    try:
+        yield server
+    finally:
+        object.__setattr__(house.ctx, "payments", house.payments)
+        await remote.stop()
+        await server.stop()
+
+
+async def pays(house: Any, student: Any, order: Any) -> str:
+    """What becomes of the order once payments are there again."""
+    await house.work()
+    payment = (await house.call("GET", f"/orders/{order['id']}/payment", who=student)).json
+    answer = await house.call("POST", "/sandbox/pay", {"token": payment["credential"]["token"]}, who=student)
+    assert answer.status == 202, answer.body
+    await house.work()
+    return f"{payment['channel']}: {(await house.call('GET', '/orders/' + order['id'], who=student)).json['status']}"
+
+
+@pytest.mark.parametrize("need", [PAGE, PLACE])
+async def test_an_order_is_placed_while_payments_are_away_and_paid_once_they_are_back(
+    house: Any, tmp_path: Path, need: tuple[str, str]
+) -> None:
+    channel = knowing(house, tmp_path, *need)
+    student, stranger = await house.person(Role.STUDENT), await house.person(Role.STUDENT)
+    await house.payments.entrust(student.id, {"openid": "oStudent"})
+    body = await house.quote_body()
+    quote = (await house.call("POST", "/quotes", body, who=student)).json
+    body |= {"description": "取快递", "expected_total_fen": quote["total_fen"]}
+
+    async def order(who: Any, key: str, **more: Any) -> Any:
+        return await house.call("POST", "/orders", body | more, who=who, headers={"Idempotency-Key": key})
+
+    async with apart(house) as server:
+        await server.stop()
+        chosen = await order(student, "a", channel="sandbox")
+        assert chosen.status == 202, chosen.body
+        again = await order(student, "a", channel="sandbox")
+        assert (again.status, again.json["id"]) == (202, chosen.json["id"])
+        free, unknown = await order(student, "b"), await order(stranger, "c", channel="sandbox")
+        assert (free.status, unknown.status) == (202, 202)
+    assert await pays(house, student, chosen.json) == "sandbox: open"
+    # Who does not know payments, or is not known to the channel, is sent to another one.
+    assert await pays(house, student, free.json) == f"{'sandbox_backup' if need is PAGE else 'sandbox'}: open"
+    assert await pays(house, stranger, unknown.json) == f"{'sandbox_backup' if need is PAGE else 'sandbox'}: open"
+    assert channel.met[0] == ({"openid": "oStudent"} if need is PAGE else {"client_ip": "127.0.0.1"})
 
 
 async def test_a_channel_that_nobody_can_be_made_known_to_is_not_offered(house: Any, tmp_path: Path) -> None:
