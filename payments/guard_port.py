@@ -19,9 +19,15 @@ class GuardPort(Protocol):
         """The payer's proof: then the intent goes on. UnknownIntent, ChallengeFailed."""
 
     async def risk_cases(
-        self, campus_id: str, limit: int = 50, before_seq: int | None = None, only_open: bool = False
+        self,
+        campus_id: str,
+        limit: int = 50,
+        before_seq: int | None = None,
+        only_open: bool = False,
+        account: str | None = None,
     ) -> list[RiskCase]:
-        """What risk objected to, newest first; ``only_open``: what is held until somebody decides."""
+        """What risk objected to, newest first; ``only_open``: what is held until somebody decides; ``account``: of
+        this one alone."""
 
     async def review_risk(self, verdict_id: str, is_released: bool, by: str, reason: str) -> RiskStanding:
         """Somebody decides on what is challenged or held. ReviewRefused."""

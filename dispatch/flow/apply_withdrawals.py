@@ -60,6 +60,8 @@ def _apply(uow: UnitOfWork, event: AccountEvent) -> None:
             alert_held(uow, event.withdrawal_id, event.amount_fen)
         case Withdrawn():
             kind, paid_fen, reason = EventKind.WITHDRAWAL_PAID, int(event.amount_fen), ""
+            # Approved before this house had heard that it was held.
+            close_alert(uow, HELD, event.withdrawal_id)
         case WithdrawalFailed():
             kind, paid_fen, reason = EventKind.WITHDRAWAL_FAILED, int(event.paid_fen), event.reason
             close_alert(uow, HELD, event.withdrawal_id)

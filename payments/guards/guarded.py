@@ -106,11 +106,16 @@ class GuardedPayments:
         return await desk.answer(intent_id, token)
 
     async def risk_cases(
-        self, campus_id: str, limit: int = 50, before_seq: int | None = None, only_open: bool = False
+        self,
+        campus_id: str,
+        limit: int = 50,
+        before_seq: int | None = None,
+        only_open: bool = False,
+        account: str | None = None,
     ) -> list[RiskCase]:
         if self._desk is None:
             return []
-        return await self._desk.cases(campus_id, limit, before_seq, only_open=only_open)
+        return await self._desk.cases(campus_id, limit, before_seq, account, only_open=only_open)
 
     async def review_risk(self, verdict_id: str, is_released: bool, by: str, reason: str) -> RiskStanding:
         return await self._risk().review(verdict_id, is_released=is_released, by=by, reason=reason)

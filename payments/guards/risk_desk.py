@@ -304,10 +304,14 @@ class RiskDesk:
         assert after is not None, "it was there a moment ago"
         return after
 
-    async def cases(self, campus_id: str, limit: int, before_seq: int | None, *, only_open: bool) -> list[RiskCase]:
+    async def cases(
+        self, campus_id: str, limit: int, before_seq: int | None, account: str | None, *, only_open: bool
+    ) -> list[RiskCase]:
         """What was objected to, newest first."""
         most = min(limit, MOST_CASES)
-        return await self._store.read(lambda uow: uow.verdicts.cases(campus_id, most, before_seq, only_open=only_open))
+        return await self._store.read(
+            lambda uow: uow.verdicts.cases(campus_id, most, before_seq, account, only_open=only_open)
+        )
 
     async def review(self, verdict_id: str, *, is_released: bool, by: str, reason: str) -> RiskStanding:
         """Somebody decides on what is challenged or held. Deciding the same again changes nothing. ReviewRefused."""

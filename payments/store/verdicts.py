@@ -132,13 +132,17 @@ class Verdicts:
         query = sa.select(given).where(_IS_COUPON, t.c.campus_id == campus_id, t.c.at >= since, t.c.decision == "allow")
         return int(self._connection.execute(query).scalar_one())
 
-    def cases(self, campus_id: str, limit: int, before_seq: int | None, *, only_open: bool) -> list[RiskCase]:
+    def cases(
+        self, campus_id: str, limit: int, before_seq: int | None, account: str | None, *, only_open: bool
+    ) -> list[RiskCase]:
         """What was objected to, newest first."""
         condition = sa.and_(t.c.campus_id == campus_id, _IS_OBJECTED_TO)
         if only_open:
             condition = sa.and_(condition, t.c.standing == "open", t.c.decision == "hold")
         if before_seq is not None:
             condition = sa.and_(condition, t.c.seq < before_seq)
+        if account is not None:
+            condition = sa.and_(condition, t.c.account == account)
         query = sa.select(*_CASE).where(condition).order_by(t.c.seq.desc()).limit(limit)
         return [to_record(RiskCase, row) for row in self._connection.execute(query)]
 

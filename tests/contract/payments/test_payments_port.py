@@ -338,6 +338,11 @@ async def test_what_is_objected_to_waits_for_a_proof_or_a_review(desk: GuardedDe
     assert (refused.code, held.code) == ("account_frozen", "large_payment")
     assert await desk.payments.risk_cases("nu", only_open=True) == [held]
     assert await desk.payments.risk_cases("nu", 1, before_seq=refused.seq) == [held]
+    await desk.ask("others", 300_000, payer="another")
+    (others,) = await desk.payments.risk_cases("nu", 1)
+    assert await desk.payments.risk_cases("nu", 1, account="another") == [others]
+    assert await desk.payments.risk_cases("nu", 1, None, True, "student") == [held]
+    assert await desk.payments.risk_cases("elsewhere", account="student") == []
     with pytest.raises(ReviewRefused):
         await desk.payments.review_risk(held.id, True, "", "")
     assert (await desk.payments.review_risk(held.id, True, "operator", "called")).decision == "allow"

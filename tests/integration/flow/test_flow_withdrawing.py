@@ -227,6 +227,19 @@ async def test_a_large_one_waits_for_the_campus_team(world: World, is_approved: 
     assert await world.payments.check() == []
 
 
+async def test_what_was_approved_before_anybody_heard_of_it_waits_for_nobody(home: World) -> None:
+    runner, operator = await home.runner(), await home.operator()
+    fen = await earned(home, runner)
+    terms(home, review_above_fen=Fen(100))
+    asked = await ask(home, runner, fen)
+    approved = JudgeWithdrawal(is_approved=True, reason="called the runner")
+    await review_withdrawals.review(home.ctx, operator, asked.id, approved)
+    # Only now the events come, that it was held among them.
+    await home.work()
+    assert sorted(await news(home, runner)) == [("approved", fen, 0), ("held", fen, 0), ("paid", fen, fen)]
+    assert "withdrawal_held" not in await home.alerts()
+
+
 async def test_nobody_reviews_their_own_and_nobody_else_withdraws(home: World) -> None:
     runner, student = await home.runner(), await home.student()
     fen = await earned(home, runner)
@@ -309,6 +322,8 @@ async def test_whom_risk_points_at_waits_for_a_review_and_does_not_hear_of_the_r
     fen = await earned(home, runner)
     guard(home.payments, RuleBook(default=()))
     await add_case(home.payments, home.campus_id, runner.account_id)
+    # However many newer ones of others there are.
+    await add_case(home.payments, home.campus_id, (await home.runner()).account_id)
     asked = await ask(home, runner, fen)
     assert (asked.state, asked.reason) == ("held", "review")
     (row,) = (await review_withdrawals.withdrawals(home.ctx, operator)).withdrawals
