@@ -13,6 +13,7 @@ import pytest
 
 from dispatch.flow.money_codes import CodeDoor, code_sender
 from dispatch.flow.payment_view import intent_id
+from dispatch.flow.settle_order import command_settlement
 from dispatch.flow.sign_in import open_session
 from dispatch.model.account import Role
 from dispatch.notify.sms import MONEY_CODE
@@ -30,6 +31,7 @@ CODE = '{"*": {"account_rush": {"most": 0}}}'
 HOLD = '{"*": {"large_payment": {"above_fen": 1}}}'
 REFUSE = '{"*": {"large_payment": {"above_fen": 1, "decision": "refuse"}}}'
 PROVED = {"Idempotency-Key": "proved"}
+ONCE = {"Idempotency-Key": "refund"}
 
 
 def guard(house: Any, folder: Path, rules: str = "{}") -> None:
@@ -211,10 +213,10 @@ async def code_for(house: Any, who: Any, act: dict[str, Any]) -> str:
 async def test_a_refund_takes_a_code_of_the_operators_own_for_this_very_refund(house: Any, tmp_path: Path) -> None:
     guard(house, tmp_path)
     student, operator = await house.person(Role.STUDENT), await house.person(Role.OPERATOR)
-    colleague = await house.person(Role.OPERATOR)
-    order, other = await house.paid(student), await house.paid(student, "other")
+    colleague, runner = await house.person(Role.OPERATOR), await house.person(Role.STUDENT, Role.RUNNER)
+    order, other = await house.carried(student, runner), await house.paid(student, "other")
     path, wish = f"/orders/{order['id']}/refund", {"amount_fen": 100, "reason": "the soup was cold"}
-    needed = await house.call("POST", path, wish, who=operator)
+    needed = await house.call("POST", path, wish, who=operator, headers=ONCE)
     assert (needed.status, needed.code) == (409, "code_needed")
     act = {"kind": "operator_refund", "amount_fen": 100, "order_id": order["id"]}
     code_id = await code_for(house, operator, act)
@@ -222,16 +224,31 @@ async def test_a_refund_takes_a_code_of_the_operators_own_for_this_very_refund(h
     for who, where, changed in (
         (colleague, path, {}), (operator, path, {"amount_fen": 101}), (operator, f"/orders/{other['id']}/refund", {}),
     ):  # fmt: skip
-        refused = await house.call("POST", where, wish | {"code_id": code_id} | changed, who=who)
+        refused = await house.call("POST", where, wish | {"code_id": code_id} | changed, who=who, headers=ONCE)
         assert refused.code == "code_needed", changed
     for _ in range(2):
-        done = await house.call("POST", path, wish | {"code_id": code_id}, who=operator)
+        done = await house.call("POST", path, wish | {"code_id": code_id}, who=operator, headers=ONCE)
         assert (done.status, done.json["amount_fen"], done.json["order_id"]) == (202, 100, order["id"])
     await house.work()
     seen = (await house.call("GET", f"/orders/{order['id']}", who=student)).json
     assert seen["released_fen"] == 100, "once, though it was asked for twice"
     rows = (await house.call("GET", "/audit", who=operator)).json["rows"]
-    assert any(row["action"] == "refund_order" and row["reason"] == "the soup was cold" for row in rows)
+    assert [row["reason"] for row in rows if row["action"] == "refund_order"] == ["the soup was cold"]
+    await house.call("POST", f"/orders/{order['id']}/picked-up", {}, who=runner)
+    await house.call("POST", f"/orders/{order['id']}/delivered", {"pin": seen["pin"]}, who=runner)
+    assert (await house.call("POST", f"/orders/{order['id']}/confirm", {}, who=student)).status == 200
+    await settle(house, order["id"])
+    seen = (await house.call("GET", f"/orders/{order['id']}", who=student)).json
+    assert (seen["status"], seen["captured_fen"], seen["released_fen"]) == ("settled", seen["held_fen"] - 100, 100)
+    assert (await house.call("GET", "/runner/wallet", who=runner)).json["available_fen"] > 0
+    assert await house.payments.check() == []
+
+
+async def settle(house: Any, order_id: str) -> None:
+    """Divide the money now; the day's waiting is tested elsewhere."""
+    ground = await house.ctx.grounds.get(house.campus_id)
+    await house.ctx.store.run(house.campus_id, lambda uow: command_settlement(uow, uow.orders.get(order_id), ground))
+    await house.work()
 
 
 async def test_a_code_is_worth_nothing_after_a_few_wrong_tries_or_a_while(house: Any, tmp_path: Path) -> None:
@@ -290,7 +307,8 @@ async def test_who_may_ask_for_which_code(house: Any, tmp_path: Path) -> None:
         (runner, "not_permitted"),
         (stranger, "not_found"),
     ):
-        assert (await house.call("POST", f"/orders/{order['id']}/refund", body, who=who)).code == code
+        answer = await house.call("POST", f"/orders/{order['id']}/refund", body, who=who, headers=ONCE)
+        assert answer.code == code
 
 
 async def test_where_nobody_sends_codes_it_is_said(house: Any, tmp_path: Path) -> None:
