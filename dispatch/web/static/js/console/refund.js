@@ -1,5 +1,6 @@
 /** Giving an order's money back: how much and why, then a one-time code to one's own phone. */
 
+import { newKey } from "../api.js";
 import { h } from "../dom.js";
 import { askWords } from "../credit.js";
 import { t, yuan } from "../i18n.js";
@@ -19,6 +20,15 @@ export function refundButton({ api, order }) {
     icon("undo"),
     t("refund.give"),
   );
+}
+
+/** What was asked for and not answered: the same refund again is the same one, with whichever code. */
+let unanswered = { what: "", key: "" };
+
+function keyFor(...parts) {
+  const what = JSON.stringify(parts);
+  if (unanswered.what !== what) unanswered = { what, key: newKey() };
+  return unanswered.key;
 }
 
 /** @param {import("../api.js").Api} api */
@@ -50,10 +60,17 @@ async function refund(api, order) {
   const act = /** @type {const} */ ({ kind: "operator_refund", order_id: order.id, amount_fen: fen });
   try {
     const done = await withCode(api, act, (codeId) =>
-      api.post(`/orders/${order.id}/refund`, { amount_fen: fen, reason: said.words, code_id: codeId }),
+      api.post(
+        `/orders/${order.id}/refund`,
+        { amount_fen: fen, reason: said.words, code_id: codeId },
+        { key: keyFor(order.id, fen, said.words) },
+      ),
     );
-    if (done) toast(t("refund.begun", { amount: yuan(fen) }), { kind: "good", seconds: 4 });
+    if (!done) return;
+    unanswered.what = "";
+    toast(t("refund.begun", { amount: yuan(fen) }), { kind: "good", seconds: 4 });
   } catch (error) {
+    if (!error.isOutage) unanswered.what = "";
     toastError(error);
   }
 }
