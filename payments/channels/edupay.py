@@ -87,6 +87,7 @@ class EduPayChannel(WechatMerchant):
             code=merchant.code,
             name_zh=merchant.name_zh,
             name_en=merchant.name_en,
+            is_demo=merchant.environment != "live",
             is_direct_debit=True,
             can_close=False,
             can_split=True,

@@ -80,6 +80,7 @@ class WechatChannel(WechatMerchant):
             code=config.code,
             name_zh=config.name_zh,
             name_en=config.name_en,
+            is_demo=config.environment != "live",
             can_close=True,
             can_split=True,
             takes_back_from=takes_back_from,

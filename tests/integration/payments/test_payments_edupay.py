@@ -80,6 +80,7 @@ async def test_a_debit_takes_the_money_at_once(counter: wx.Counter) -> None:
     async with channel_to(counter.url) as channel:
         shape = channel.shape
         assert shape.is_direct_debit and not shape.can_close and shape.needs == ("contract_id",)
+        assert shape.is_demo, "no provider's own gateway, no real money"
         assert shape.name_zh == "校园轻松付" and shape.expiry_margin_s == 300.0
         assert await channel.debit(order()) == Succeeded(Fen(1000), f"42{ATTEMPT}")
         assert await channel.create_credential(order()) == NotIssued("direct_debit_only")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from payments.channels.edupay import EduPayConfig
+from payments.channels.edupay import EduPayChannel, EduPayConfig
 from payments.channels.signing_keys import BadSetting
+from payments.channels.wechat import WechatChannel
 from payments.channels.wechat_config import WechatConfig, read_keys
 from payments.money import Fen
 from tests import wechat_counter as wx
@@ -100,6 +101,13 @@ def test_nothing_secret_is_printed_by_accident() -> None:
 
 def test_a_merchants_own_account_needs_no_name() -> None:
     assert live(accounts={"campus:a": wx.MCHID}, account_names={}).accounts == {"campus:a": wx.MCHID}
+
+
+def test_real_money_moves_in_the_live_environment_alone() -> None:
+    assert not WechatChannel(live()).shape.is_demo
+    assert WechatChannel(wx.config_for("http://127.0.0.1:1")).shape.is_demo
+    debits = EduPayConfig(merchant=live(), school_id="1", scene_type="CANTEEN", device_ip="192.0.2.7")
+    assert not EduPayChannel(debits).shape.is_demo
 
 
 def test_the_legal_shape_is_named() -> None:
