@@ -118,7 +118,7 @@ def assemble(
 ) -> AssembledPayments:
     """Everything joined, nothing started; ``rules`` as in guards_of. BadSetting, ValueError."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    exchanges = ExchangeBuffer()
+    exchanges = ExchangeBuffer(now)
     body: list[AssembledPayments] = []
 
     async def find_account(account_ref: str) -> Mapping[str, str]:

@@ -94,7 +94,7 @@ class EmbeddedPayments(BindingPayments, UpkeptPayments):
             reveal or self.reveal,
         )
         #: Where channels tell of their calls (``observe``); written down with the next pass.
-        self.exchanges = exchanges if exchanges is not None else ExchangeBuffer()
+        self.exchanges = exchanges if exchanges is not None else ExchangeBuffer(now)
         self._woken = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 

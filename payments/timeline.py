@@ -7,6 +7,7 @@ header, no account.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -100,19 +101,22 @@ def words(kind: RowKind, code: str) -> tuple[str, str]:
 
 
 class ExchangeBuffer:
-    """Takes what channels tell of their calls without ever waiting; somebody else writes it down in batches."""
+    """Takes what channels tell of their calls without ever waiting; somebody else writes it down in batches. Each is
+    stamped by the clock of all other rows as it is heard of; how long it took stays in real milliseconds."""
 
     #: When the writer cannot keep up, the oldest go: the driver's own rows of the same calls are kept in any case.
     MOST = 4096
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
         self._waiting: deque[Exchange] = deque(maxlen=self.MOST)
         self.left_out = 0
 
     def observe(self, exchange: Exchange) -> None:
         """What a channel is given to tell of each call."""
         self.left_out += len(self._waiting) == self.MOST
-        self._waiting.append(exchange)
+        at_ms = int(self._now().timestamp() * 1000.0)
+        self._waiting.append(msgspec.structs.replace(exchange, at_ms=at_ms))
 
     def take(self, limit: int = 256) -> list[Exchange]:
         """The oldest that nobody has taken yet."""

@@ -31,7 +31,7 @@ from payments.port import Release, UnknownChannel
 from payments.steps import Planned, Steps
 from payments.store.unit_of_work import UnitOfWork
 from payments.timeline import LEFT_OUT, MOST_REPEATING, ExchangeBuffer
-from tests.payments_desk import Desk, sqlite_desk
+from tests.payments_desk import START, Desk, sqlite_desk
 
 
 @pytest.fixture
@@ -284,16 +284,18 @@ def exchange(subject: str, **changes: object) -> Exchange:
 async def test_calls_to_providers_are_written_down_in_batches(desk: Desk) -> None:
     await desk.open()
     (attempt,) = (await desk.view()).attempts
+    desk.at += timedelta(hours=3)
     desk.payments.exchanges.observe(exchange(attempt.attempt_id))
     desk.payments.exchanges.observe(exchange("nobody knows"))
     await desk.settle_down()
     (row,) = [row for row in await desk.payments.timeline("ord_a") if row.kind == "exchange"]
     assert (row.code, row.facts["status"], row.facts["request_id"]) == ("query", 200, "REQ-1")
+    assert (row.at, row.facts["ms"]) == (desk.at, 12.5), "by the clock of all other rows; real milliseconds"
     assert len(desk.payments.exchanges) == 0
 
 
 def test_the_buffer_keeps_the_newest() -> None:
-    buffer = ExchangeBuffer()
+    buffer = ExchangeBuffer(lambda: START)
     for number in range(buffer.MOST + 3):
         buffer.observe(exchange(str(number)))
     assert (len(buffer), buffer.left_out) == (buffer.MOST, 3)
