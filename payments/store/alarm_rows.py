@@ -85,8 +85,11 @@ class AlarmRows:
             for campus_id in sorted({*asked, *paid, *last_week})
         ]
 
-    def ghosts(self, since: datetime, until: datetime, direct_debits: Collection[str]) -> list[GhostHour]:
-        """Per channel and hour: payments, and those that no callback ever told of. A direct debit tells it itself."""
+    def ghosts(
+        self, since: datetime, until: datetime, direct_debits: Collection[str], judged_until: datetime
+    ) -> list[GhostHour]:
+        """Per channel and hour: payments, and those before ``judged_until`` that no callback ever told of. A direct
+        debit tells it itself."""
         e, a = t.entries.c, t.attempts.c
         heard = sa.exists().where(
             t.notices.c.attempt_id == e.attempt_id,
@@ -108,7 +111,7 @@ class AlarmRows:
         for row in self._connection.execute(query):
             key = row.channel, row.at.replace(minute=0, second=0, microsecond=0)
             payments, ghosts = hours.get(key, (0, 0))
-            hours[key] = payments + 1, ghosts + (not row.is_heard)
+            hours[key] = payments + 1, ghosts + (row.at < judged_until and not row.is_heard)
         return [
             GhostHour(channel=channel, begins_at=begins_at, payments=payments, ghosts=ghosts)
             for (channel, begins_at), (payments, ghosts) in sorted(hours.items())

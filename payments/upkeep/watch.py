@@ -107,10 +107,11 @@ class Watch:
         return await self._store.read(lambda uow: uow.alarms.open(most) if only_open else uow.alarms.newest(most))
 
     async def ghosts(self, hours: int = 24) -> list[GhostHour]:
-        """Payments per channel and hour, and those whose callback never came."""
-        until = self._now() - GHOST_GRACE
-        since = until - max(1, min(hours, 24 * 31)) * HOUR
-        return await self._store.read(lambda uow: uow.alarms.ghosts(since, until, self._direct_debits))
+        """Payments per channel and hour, and those whose callback never came; of the newest it may come yet."""
+        now = self._now()
+        since = now - max(1, min(hours, 24 * 31)) * HOUR
+        until, judged_until = now + timedelta(seconds=1), now - GHOST_GRACE
+        return await self._store.read(lambda uow: uow.alarms.ghosts(since, until, self._direct_debits, judged_until))
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -151,7 +152,7 @@ class Watch:
         """The last sixty minutes as one, whatever the clock's hours: two thin halves of an hour are one full one."""
         until = now - GHOST_GRACE
         sums: dict[str, GhostHour] = {}
-        for part in uow.alarms.ghosts(until - HOUR, until, self._direct_debits):
+        for part in uow.alarms.ghosts(until - HOUR, until, self._direct_debits, until):
             before = sums.get(part.channel)
             sums[part.channel] = GhostHour(
                 channel=part.channel,

@@ -154,6 +154,8 @@ async def test_callbacks_that_do_not_come_are_counted_per_hour(any_room: Room) -
     await desk.open_and_pay("f")
     await desk.advance(60, step_s=15)
     assert (await desk.view("a")).state == "success"
+    (hour,) = await any_room.watch.ghosts()
+    assert (hour.payments, hour.ghosts) == (6, 0), "the newest are payments too; that nobody told of them is not known"
     await any_room.pass_s(300)
     assert "callbacks_missing" not in await any_room.open(), "they may come yet"
     await any_room.pass_s(600)
