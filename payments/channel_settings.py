@@ -11,7 +11,7 @@ import importlib
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -125,6 +125,9 @@ def _from_file(variable: str, text: str) -> str:
 def _typed(text: str, hint: Any) -> Any:
     """The value of a text; lists may be separated by commas, everything else is JSON. ValueError without the text."""
     origin = get_origin(hint)
+    if origin is Literal and text not in get_args(hint):
+        # A decoder would quote what was written, which may be a secret that went astray.
+        raise ValueError(f"must be one of {', '.join(map(str, get_args(hint)))}")
     try:
         if origin is tuple and not text.startswith("["):
             return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -16,7 +16,7 @@ import msgspec
 from payments.assembly import certificates_of, guards_of, vault_of
 from payments.channel_settings import ChannelSetting, variable_of
 from payments.channels.signing_keys import EXPIRES_SOON_DAYS
-from payments.settings import Settings, SettingsError, read_settings, variables
+from payments.settings import Settings, SettingsError, add_env_file, read_settings, variables
 from payments.store.migrations import MIGRATIONS
 from payments.store.unit_of_work import SCHEMA, Store
 from payments.terms_settings import in_words
@@ -48,7 +48,7 @@ def masked(text: str) -> str:
 def main(arguments: Sequence[str]) -> int:
     """The exit code: 1 when something must be mended first."""
     parser = argparse.ArgumentParser(prog="python -m payments doctor")
-    parser.add_argument("--env-file", type=Path, default=Path(".env"), help="file of settings (.env)")
+    add_env_file(parser)
     parser.add_argument("--language", choices=("en", "zh", "both"), default="both", help="of the checklist")
     parser.add_argument("--variables", action="store_true", help="print every variable instead, to be filled in")
     told = parser.parse_args(arguments)
@@ -58,6 +58,9 @@ def main(arguments: Sequence[str]) -> int:
     findings = asyncio.run(examine(told.env_file))
     for finding in findings:
         texts = [getattr(finding, each) for each in ("zh", "en") if told.language in (each, "both")]
+        if finding.en in finding.zh:
+            # What has one language alone is not said twice.
+            texts = texts[:1]
         print(f"{_SIGNS[finding.level]} {finding.check:<14} {' · '.join(texts)}")
     return 1 if any(finding.level == "fail" for finding in findings) else 0
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -35,6 +37,7 @@ from payments.upkeep.service_hours import read_hours
 from payments.upkeep.webhook import WebhookConfig
 
 ENVIRONMENTS = ("live", "sandbox", "simulator")
+_VARIABLE = re.compile(rf"{PREFIX}[A-Z0-9_]+")
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -271,9 +274,29 @@ def variables() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _env_file(said: str) -> Path:
+    path = Path(said)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"no such file: {said}")
+    if not os.access(path, os.R_OK):
+        raise argparse.ArgumentTypeError(f"cannot be read: {said}")
+    return path
+
+
+def add_env_file(parser: argparse.ArgumentParser) -> None:
+    """``--env-file``: one that is named has to be there, or a slip in its name would start the sandbox."""
+    parser.add_argument(
+        "--env-file",
+        type=_env_file,
+        default=Path(".env"),
+        metavar="FILE",
+        help="file of settings; without it .env, if there is one · 配置文件，默认 .env（可不存在）",
+    )
+
+
 def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
     """Read and check all settings; a variable of the environment wins over one of ``env_file``. SettingsError has
-    every fault at once, so that nobody mends them one start at a time."""
+    the faults of all together, so that nobody mends them one start at a time."""
     told = gather_environ(os.environ if environ is None else environ, env_file)
     faults: list[str] = []
     given: dict[str, Any] = {}
@@ -289,9 +312,10 @@ def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     settings = Settings(**given)
     channels, more = _read_channels(settings, told)
     faults += wrong_terms + more + _unknown(settings, told)
-    if not faults:
-        settings = Settings(**given, channels=tuple(channels))
-        faults = list(settings.contradictions())
+    settings = Settings(**given, channels=tuple(channels))
+    # What could not be read was left out: what that alone contradicts is no fault of its own.
+    wrong = {fault.partition(":")[0].partition("=")[0] for fault in faults}
+    faults += [each for each in settings.contradictions() if not wrong & set(_VARIABLE.findall(each))]
     if faults:
         raise SettingsError(faults)
     return settings

@@ -10,14 +10,13 @@ import ssl
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from payments.assembly import assemble, vault_of
 from payments.guards.code_post import CodePost
 from payments.guards.vault import rotate
 from payments.service.internal_signing import Keys
 from payments.service.server import PaymentsServer
-from payments.settings import Settings, SettingsError, read_settings
+from payments.settings import Settings, SettingsError, add_env_file, read_settings
 from payments.store.unit_of_work import Store
 
 log = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m payments serve")
     parser.add_argument("--host", help="address to listen on (PAYMENTS_HOST)")
     parser.add_argument("--port", type=int, help="port to listen on, 0: a free one (PAYMENTS_PORT)")
-    parser.add_argument("--env-file", type=Path, default=Path(".env"), help="file of settings (.env)")
+    add_env_file(parser)
     told = parser.parse_args(arguments)
     try:
         settings = read_settings(env_file=told.env_file)
@@ -83,7 +82,7 @@ def vault_main(arguments: Sequence[str]) -> int:
     """``python -m payments vault rotate``: seal everything with the newest key, while others use the vault."""
     parser = argparse.ArgumentParser(prog="python -m payments vault")
     parser.add_argument("what", choices=("rotate", "keys"), help="rotate: seal anew · keys: which are still needed")
-    parser.add_argument("--env-file", type=Path, default=Path(".env"), help="file of settings (.env)")
+    add_env_file(parser)
     told = parser.parse_args(arguments)
     try:
         settings = read_settings(env_file=told.env_file)

@@ -275,11 +275,11 @@ def test_wrong_settings_stop_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PAYMENTS_DATA_DIR", str(tmp_path))
-    none = ["--env-file", str(tmp_path / "none")]
-    assert main([*none, "--host", "0.0.0.0"]) == 2
+    monkeypatch.chdir(tmp_path)
+    assert main(["--host", "0.0.0.0"]) == 2
     assert "needs PAYMENTS_TLS_CERT" in capsys.readouterr().err
     monkeypatch.setenv("PAYMENTS_CHANNELS", "cowries")
-    assert main(none) == 2 and vault_main(["rotate", *none]) == 2
+    assert main([]) == 2 and vault_main(["rotate"]) == 2
     assert "no such channel" in capsys.readouterr().err
 
 
@@ -290,7 +290,7 @@ def test_keys_of_the_vault_are_rotated_from_the_command_line(
     from payments.settings import read_settings
 
     monkeypatch.setenv("PAYMENTS_DATA_DIR", str(tmp_path))
-    none = ["--env-file", str(tmp_path / "none")]
+    monkeypatch.chdir(tmp_path)
     settings = read_settings(env_file=None)
 
     async def entrust() -> None:
@@ -302,9 +302,9 @@ def test_keys_of_the_vault_are_rotated_from_the_command_line(
     asyncio.run(entrust())
     with settings.key_file("vault_keys").open("a") as file:
         file.write(f"k2 {'55' * 32}\n")
-    assert vault_main(["keys", *none]) == 0
+    assert vault_main(["keys"]) == 0
     assert "k1: 1" in capsys.readouterr().out
-    assert vault_main(["rotate", *none]) == 0
+    assert vault_main(["rotate"]) == 0
     shown = capsys.readouterr().out
     assert "sealed anew" in shown and "k2: 1" in shown and "k1:" not in shown
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from payments.__main__ import main as payments_command
 from payments.assembly import assemble, certificates_of, guards_of, utc_now, vault_of
 from payments.channel_settings import KINDS, config_type, field_names, kind_of
 from payments.doctor import examine, main, masked
@@ -275,6 +276,34 @@ def test_all_faults_are_told_at_once(secret: Path) -> None:
     assert len(text.splitlines()) >= 6
 
 
+def test_faults_of_channels_and_of_settings_come_together(secret: Path) -> None:
+    text = faults(
+        live(
+            secret,
+            PAYMENTS_WECHAT_TRADE_TYPE="22" * 32,
+            PAYMENTS_VAULT_KEYS_FILE="",
+            PAYMENTS_HOST="0.0.0.0",
+            PAYMENTS_TLS_CERT="relative.pem",
+        )
+    )
+    assert "PAYMENTS_WECHAT_TRADE_TYPE: must be one of jsapi, native, h5, app" in text
+    assert "PAYMENTS_VAULT_KEYS_FILE: must be named in live" in text
+    assert "PAYMENTS_TLS_CERT: must be an absolute path" in text
+    # What only follows from the certificate's path is not held against anybody.
+    assert len(text.splitlines()) == 3
+
+
+@pytest.mark.parametrize("command", ["serve", "doctor", "vault rotate", "reconcile --channel sandbox"])
+def test_a_file_of_settings_that_is_named_has_to_be_there(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAYMENTS_DATA_DIR", str(tmp_path / "data"))
+    with pytest.raises(SystemExit) as end:
+        payments_command([*command.split(), "--env-file", "/nope"])
+    assert end.value.code == 2 and "no such file: /nope" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 def test_keys_that_others_could_read_are_refused(secret: Path) -> None:
     (secret / "wechat.pem").chmod(0o644)
     assert "PAYMENTS_WECHAT_PRIVATE_KEY: is open to other users: chmod 600" in faults(live(secret))
@@ -360,16 +389,19 @@ def test_the_doctor_fails_where_something_must_be_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PAYMENTS_DATA_DIR", str(tmp_path / "data"))
-    env_file = str(tmp_path / ".env")
-    assert main(["--env-file", env_file, "--language", "en"]) == 0
+    env_file = tmp_path / "payments.env"
+    env_file.write_text("PAYMENTS_LOG_LEVEL=warning\n")
+    told = ["--env-file", str(env_file)]
+    assert main([*told, "--language", "en"]) == 0
     assert "demonstration" in capsys.readouterr().out
     (tmp_path / "data").chmod(0o755)
-    assert main(["--env-file", env_file, "--language", "zh"]) == 1
+    assert main([*told, "--language", "zh"]) == 1
     shown = capsys.readouterr().out
     assert "其他用户可以读取" in shown and "open to other users" not in shown
     monkeypatch.setenv("PAYMENTS_CHANNELS", "nothing")
-    assert main(["--env-file", env_file]) == 1
-    assert "✗ settings" in capsys.readouterr().out
+    assert main(told) == 1
+    shown = capsys.readouterr().out
+    assert "✗ settings" in shown and shown.count("no such channel") == 1
 
 
 async def test_the_doctor_looks_at_the_database_and_at_keys_that_are_still_needed(
