@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
@@ -16,7 +17,7 @@ from payments.port import NoSuchRun
 from payments.reconcile.as_csv import items_csv
 from payments.reconcile.business_day import CHINA, day_of
 from payments.reconcile.view import ReconciliationView, WorkItemView
-from payments.settings import Settings, SettingsError, read_settings
+from payments.settings import Settings, SettingsError, add_env_file, read_settings
 
 Language = Literal["en", "zh", "both"]
 #: What is left to do, by the item's state; nothing for the others.
@@ -46,15 +47,16 @@ def main(arguments: Sequence[str], now: Callable[[], datetime] = utc_now) -> int
         prog="python -m payments reconcile", description=_DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--channel", required=True, help="one of PAYMENTS_CHANNELS · 渠道代码")
-    parser.add_argument(
-        "--day", type=date.fromisoformat, help="YYYY-MM-DD by the provider's calendar; yesterday · 日期，默认昨天"
-    )
-    parser.add_argument("--csv", help="write the differences there, - for the terminal · 差异写入 CSV 文件")
+    parser.add_argument("--day", type=_day, help="YYYY-MM-DD by the provider's calendar; yesterday · 日期，默认昨天")
+    parser.add_argument("--csv", type=_csv, help="write the differences there, - for the terminal · 差异写入 CSV 文件")
     parser.add_argument("--language", choices=("en", "zh", "both"), default="both", help="of what is printed · 语言")
-    parser.add_argument("--env-file", type=Path, default=Path(".env"), help="file of settings (.env) · 配置文件")
+    add_env_file(parser)
     told = parser.parse_args(arguments)
     try:
         settings = read_settings(env_file=told.env_file)
+        if told.channel not in settings.channel_names:
+            known = ", ".join(settings.channel_names)
+            raise NoSuchRun(f"there is no channel {told.channel} in PAYMENTS_CHANNELS; there are · 已配置渠道: {known}")
         day = told.day or day_of(now(), CHINA) - timedelta(days=1)
         run, items = asyncio.run(_reconcile(settings, told.channel, day, now))
     except (SettingsError, NoSuchRun, ValueError) as error:
@@ -69,6 +71,21 @@ def main(arguments: Sequence[str], now: Callable[[], datetime] = utc_now) -> int
             Path(told.csv).write_text(items_csv(items), encoding="utf-8-sig", newline="")
     is_settled = run.ran_at is not None and not any(item.state in _LEFT for item in items)
     return 0 if is_settled and not run.reason else 1
+
+
+def _day(said: str) -> date:
+    try:
+        return date.fromisoformat(said)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{said!r} is no day as YYYY-MM-DD, for example 2026-03-02") from None
+
+
+def _csv(said: str) -> str:
+    """Where differences can be written, known before any work is done for them."""
+    path = Path(said)
+    if said != "-" and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+        raise argparse.ArgumentTypeError(f"cannot be written: {said}")
+    return said
 
 
 async def _reconcile(

@@ -133,8 +133,14 @@ class Reconciler:
     def _ready(self, channel: str, day: date, due_at: datetime | None, uow: UnitOfWork) -> ReconciliationView:
         zone, now = self._zone(channel), self._now()
         first = day_of(now, zone) - timedelta(days=MOST_DAYS_ASKED)
-        if channel not in self._channels or day < first or bounds(day, zone)[1] > now:
-            raise NoSuchRun(f"{channel} has no bill of {day}")
+        if channel not in self._channels:
+            raise NoSuchRun(f"{channel} makes no bills")
+        if day < first:
+            raise NoSuchRun(f"{channel} has no bill of {day}: bills are kept for {MOST_DAYS_ASKED} days")
+        if bounds(day, zone)[1] > now:
+            raise NoSuchRun(
+                f"{channel} has no bill of {day}: the day is not over; bills come after about 10:00 of the next day"
+            )
         name = run_id(channel, day)
         run = uow.reconciliations.get(name)
         if run is None:

@@ -75,7 +75,7 @@ async def damage(payments: AssembledPayments) -> None:
 
 
 def run(*more: str) -> int:
-    return reconcile(["--channel", "sandbox", "--env-file", "none", *more], lambda: MORNING)
+    return reconcile(["--channel", "sandbox", *more], lambda: MORNING)
 
 
 def test_a_ghost_is_repaired_and_a_day_that_agrees_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,8 +129,10 @@ def test_a_bill_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--day", "2026-03-03"), "has no bill of 2026-03-03"),
-        (("--channel", "cowries"), "cowries never took an order here"),
+        (("--day", "2026-03-03"), "has no bill of 2026-03-03: the day is not over; bills come after about 10:00"),
+        (("--day", "2026-12-24"), "has no bill of 2026-12-24: the day is not over"),
+        (("--day", "2020-03-02"), "has no bill of 2020-03-02: bills are kept for 366 days"),
+        (("--channel", "cowries"), "no channel cowries in PAYMENTS_CHANNELS; there are · 已配置渠道: sandbox, "),
         (("--channel", "sandbox_backup"), "sandbox_backup never took an order here"),
     ],
 )
@@ -140,12 +142,30 @@ def test_a_question_without_an_answer(capsys: pytest.CaptureFixture[str], more: 
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--day", "23.11.2026"), "'23.11.2026' is no day as YYYY-MM-DD"),
+        (("--csv", "/no/such/folder/x.csv"), "cannot be written: /no/such/folder/x.csv"),
+        (("--csv", "."), "cannot be written: ."),
+        (("--env-file", "payment.env"), "no such file: payment.env"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_done(
+    capsys: pytest.CaptureFixture[str], place: Path, more: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(*more)
+    assert end.value.code == 2 and said in capsys.readouterr().err
+    assert not (place / "data").exists()
+
+
 def test_the_wrong_place_is_left_as_it_is(capsys: pytest.CaptureFixture[str], place: Path) -> None:
     """Nothing is made where no payments are: a slip in a path must not look like a day without orders."""
     assert run() == 2
     assert "is PAYMENTS_DATABASE_URL that of the server?" in capsys.readouterr().err
     assert not (place / "data").exists()
-    assert reconcile(["--channel", "sandbox", "--env-file", "none"]) == 2
+    assert reconcile(["--channel", "sandbox"]) == 2
 
 
 def test_a_wrong_setting_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
