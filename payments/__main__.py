@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 
@@ -42,9 +43,13 @@ def _explore(arguments: Sequence[str]) -> int:
     return explore(arguments)
 
 
-def _states(_: Sequence[str]) -> int:
+def _states(arguments: Sequence[str]) -> int:
     from payments.states import as_markdown
 
+    argparse.ArgumentParser(
+        prog="python -m payments states",
+        description="Print the table of a payment's five states as Markdown. · 以 Markdown 打印支付的五种状态。",
+    ).parse_args(arguments)
     print(as_markdown())
     return 0
 

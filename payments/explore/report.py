@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -108,8 +108,11 @@ def main(todo: Sequence[Case] | None = None, guards: Sequence[Guard] = GUARDS) -
 
 
 def command(arguments: Sequence[str]) -> int:
-    """``explore [--long]``; the exit code."""
-    if any(argument != "--long" for argument in arguments):
-        print("usage: python -m payments explore [--long]", file=sys.stderr)  # noqa: T201
-        return 2
-    return main(cases(is_long="--long" in arguments))
+    """``explore [--long]``; the exit code. SystemExit 2 for other arguments, 0 for ``--help``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m payments explore",
+        description="Search every interleaving of the failover with a hostile world: crashes, lost and late messages, "
+        "providers that lie. Exit code 1 when a search finds harm. · 穷举支付切换的所有交错，发现损害则退出码为 1。",
+    )
+    parser.add_argument("--long", action="store_true", help="the long form, for a night · 长时间形式")
+    return main(cases(is_long=parser.parse_args(arguments).long))

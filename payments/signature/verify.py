@@ -28,7 +28,12 @@ MOST_BYTES = 16 << 20
 
 
 class BadInput(Exception):
-    """The command line or a file makes no sense."""
+    """The command line or a file makes no sense; said in the reader's language by the code of a sentence."""
+
+    def __init__(self, code: str, **values: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.values = values
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,10 +60,11 @@ def main(arguments: Sequence[str], *, now_s: Callable[[], float] = time.time) ->
         own = {path: examined.read_public_key("--own-key", path) for path in options.own_key}
         claim = _read(options.signed) if options.signed else None
         if not keys and not case.carried:
-            raise BadInput("--key")
-    except (BadInput, BadSetting) as error:
-        sys.stderr.write(say(LINES, "usage", language, what=error) + "\n")
-        return 2
+            raise BadInput("needs_key")
+    except BadInput as error:
+        return _cannot_begin(language, say(LINES, error.code, language, **error.values))
+    except BadSetting as error:
+        return _cannot_begin(language, str(error))
     report = Report(language)
     is_right = _examine(case, {**keys, **case.carried}, own, claim, report)
     report.about_time(case.timestamp, now_s())
@@ -67,6 +73,11 @@ def main(arguments: Sequence[str], *, now_s: Callable[[], float] = time.time) ->
         report.lines.extend(f"  {line!r}" for line in case.accepted[0].splitlines(keepends=True))
     sys.stdout.write("\n".join(report.lines) + "\n")
     return 0 if is_right else 1
+
+
+def _cannot_begin(language: Language, what: str) -> int:
+    sys.stderr.write(say(LINES, "usage", language, what=what) + "\n")
+    return 2
 
 
 def _language(arguments: Sequence[str]) -> Language:
@@ -107,13 +118,13 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(MOST_BYTES)
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror or type(error).__name__}") from None
+        raise BadInput("as_read", what=f"{path}: {error.strerror or type(error).__name__}") from None
 
 
 def _needed(options: argparse.Namespace, name: str) -> bytes:
     path = getattr(options, name)
     if not path:
-        raise BadInput(f"--{name}")
+        raise BadInput("needs_option", option=f"--{name}")
     return _read(path)
 
 
@@ -146,7 +157,7 @@ def _json_object(text: str, field: str) -> dict[str, str]:
     try:
         parsed = json.loads(text)
     except ValueError as error:
-        raise BadInput(f"{field}: {error}") from None
+        raise BadInput("as_read", what=f"{field}: {error}") from None
     return {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in parsed.items()}
 
 
@@ -156,7 +167,7 @@ def _params(options: argparse.Namespace) -> dict[str, str]:
         return _json_object(text, "--params")
     found = dict(parse_qsl(text, keep_blank_values=True))
     if not found:
-        raise BadInput("--params: a=1&b=2, or a JSON object")
+        raise BadInput("needs_form", option="--params", form="a=1&b=2, {…}")
     return found
 
 
@@ -183,18 +194,18 @@ def _wechat_answer(options: argparse.Namespace) -> Case:
 
 def _header(headers: Mapping[str, str], name: str) -> str:
     if not headers.get(name.lower()):
-        raise BadInput(f"--headers: {name}")
+        raise BadInput("needs_field", option="--headers", field=name)
     return headers[name.lower()]
 
 
 def _wechat_request(options: argparse.Namespace) -> Case:
     method, target = (options.method or "GET").upper(), options.url
     if not target.startswith("/"):
-        raise BadInput("--url: /v3/…")
+        raise BadInput("needs_form", option="--url", form="/v3/…")
     body = _read(options.body) if options.body else b""
     parts = wechat.read_authorization(_header(_headers(options), "Authorization"))
     if not {"timestamp", "nonce_str", "signature"} <= parts.keys():
-        raise BadInput(f"Authorization: {wechat.ALGORITHM} …")
+        raise BadInput("needs_form", option="--headers, Authorization", form=f"{wechat.ALGORITHM} …")
     timestamp, nonce = parts["timestamp"], parts["nonce_str"]
 
     def message(target: str = target, body: bytes = body, method: str = method) -> bytes:
@@ -221,7 +232,7 @@ def _joined(pairs: list[tuple[str, str]]) -> str:
 
 def _alipay_params(params: dict[str, str], *, is_request: bool) -> Case:
     if not params.get("sign"):
-        raise BadInput("--params: sign")
+        raise BadInput("needs_field", option="--params", field="sign")
     with_type = alipay_signing.text_to_sign(params).encode()
     without_type = alipay_signing.text_to_sign(params, ("sign", "sign_type")).encode()
 
@@ -240,7 +251,7 @@ def _alipay_params(params: dict[str, str], *, is_request: bool) -> Case:
 def _alipay_reply(options: argparse.Namespace) -> Case:
     reply = alipay_signing.take_apart(_needed(options, "body"), options.reply)
     if reply is None or not reply.signature:
-        raise BadInput(f"--body: {alipay_signing.reply_member(options.reply)}, sign")
+        raise BadInput("needs_field", option="--body", field=f"{alipay_signing.reply_member(options.reply)}, sign")
 
     def wrong() -> Iterator[mistakes.Mistake]:
         yield from mistakes.of_text(reply.content)
@@ -251,7 +262,7 @@ def _alipay_reply(options: argparse.Namespace) -> Case:
 
 def _unionpay(params: dict[str, str]) -> Case:
     if not params.get("signature"):
-        raise BadInput("--params: signature")
+        raise BadInput("needs_field", option="--params", field="signature")
     is_old = params.get("version") == "5.0.0"
     algorithm = "sha1" if is_old else "sha256"
 

@@ -131,6 +131,14 @@ LINES: dict[str, tuple[str, str]] = {
     ),
     "text_to_sign": ("What should be signed:", "应签名的内容："),
     "usage": ("Cannot begin: {what}", "无法开始：{what}"),
+    "as_read": ("{what}", "{what}"),
+    "needs_option": ("{option} is needed (see --help)", "需要 {option}（见 --help）"),
+    "needs_key": (
+        "--key is needed: the file with the public key or certificate of whoever signed",
+        "需要 --key：签名方的公钥或证书文件",
+    ),
+    "needs_field": ("{option}: there is no {field} in it", "{option}：其中没有 {field}"),
+    "needs_form": ("{option}: must be {form}", "{option}：应为 {form}"),
 }
 
 #: What is worth a look although nothing proves it.

@@ -208,6 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UnknownChannel, BadOption) as error:
         made.error(str(error))
     except (PortTaken, JournalUnreadable, OSError) as error:
+        if isinstance(error, JournalUnreadable) and "is locked" in str(error):
+            error = JournalUnreadable(f"another simulator uses {plan.state}: end it, or give another file with --state")
         print(f"python -m payments.simulator: {error}", file=sys.stderr)
         return 1
     return 0

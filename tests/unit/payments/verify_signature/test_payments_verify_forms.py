@@ -119,9 +119,9 @@ def test_unionpay_signs_the_digest_of_the_digest(desk: Desk) -> None:
         (["wechat", "--url", "https://x/v3", "--headers", "{empty}"], "--url"),
         (["wechat", "--url", "/v3", "--headers", "{auth}"], "WECHATPAY2-SHA256-RSA2048"),
         (["alipay", "--params", "{empty}"], "--params"),
-        (["alipay", "--params", "{form}"], "sign"),
-        (["unionpay", "--params", "{form}"], "signature"),
-        (["alipay", "--params", "{signed}"], "--key"),
+        (["alipay", "--params", "{form}"], "--params: there is no sign in it"),
+        (["unionpay", "--params", "{form}"], "there is no signature in it"),
+        (["alipay", "--params", "{signed}"], "--key is needed: the file"),
         (["alipay", "--params", "{signed}", "--key", "none.pem"], "none.pem"),
         (["alipay", "--params", "{signed}", "--key", "{empty}"], "no key"),
         (["alipay", "--params", "{signed}", "--key", "{form}"], "--key"),
@@ -182,6 +182,18 @@ def test_help_helps() -> None:
 def test_an_unknown_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2 and main(["nonsense"]) == 2
     assert "verify-signature" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["explore", "states"])
+def test_every_command_has_help_and_refuses_what_it_does_not_know(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    for arguments, code in ((["--help"], 0), (["nonsense"], 2)):
+        with pytest.raises(SystemExit) as end:
+            main([command, *arguments])
+        assert end.value.code == code
+    shown = capsys.readouterr()
+    assert f"python -m payments {command}" in shown.out and "nonsense" in shown.err
 
 
 def test_the_first_difference_of_a_beginning_is_its_end() -> None:
