@@ -114,9 +114,11 @@ class AlipayMoney:
         self, attempt_id: str, trade_no: str, receivers: Sequence[Receiver], later: Sequence[Receiver]
     ) -> str | None:
         """Let the merchant have what stays, unless somebody else is to be paid out of the trade; why the parts here
-        have to wait for that, or None. Only a runner's part that stays has to: the runners' team pays it on."""
+        have to wait for that, or None. Only a runner's part that stays has to: the runners' team pays it on. The
+        merchant's own share that comes later keeps nothing: two splits at once would each leave it to the other."""
         is_runners = any(receiver.party == "runner" and self._stays(receiver) for receiver in receivers)
-        if later and not is_runners:
+        is_last = all(receiver.party != "runner" and self._stays(receiver) for receiver in later)
+        if not is_last and not is_runners:
             return None
         if not all(self._stays(receiver) for receiver in later):
             return "waits_for_others"

@@ -149,7 +149,7 @@ class WechatMoney:
         if own:
             standing, reason = await self._leave(trade, number, outcomes, own, later)
             outcomes += [_outcome(receiver, standing, reason) for receiver in own]
-        elif not later and self._has_own_share:
+        elif self._has_own_share and await self._is_last(later):
             # What its own share kept frozen. Should it fail, WeChat Pay does it by itself after 30 days.
             await self._leave(trade, number, outcomes)
         return SplitAnswer(receivers=tuple(outcomes))
@@ -158,6 +158,11 @@ class WechatMoney:
     def _has_own_share(self) -> bool:
         """Whether the merchant gets a part of what is split to runners."""
         return self._config.runner_payout == "personal" and self._config.merchant in self._config.accounts.values()
+
+    async def _is_last(self, later: Sequence[Receiver]) -> bool:
+        """Whether nobody but the merchant with its own share is still to be paid: two splits at once would else each
+        leave the release to the other."""
+        return all([each.party != "runner" and await self._payee(each) == "own" for each in later])
 
     async def _payee(self, receiver: Receiver) -> _Payee | Literal["own"] | None:
         """Who that is there; "own": the merchant, who has it once nothing is frozen; None: nobody knows."""
@@ -279,7 +284,7 @@ class WechatMoney:
         if any(outcome.standing == "closed" for outcome in outcomes):
             # They are tried anew under another number; released money could not be split any more.
             return "closed", "waits_for_others"
-        if later and not any(receiver.party == "runner" for receiver in own):
+        if not any(receiver.party == "runner" for receiver in own) and not await self._is_last(later):
             # The merchant's own share, and nobody waits for it: it is released with the last part.
             return "paid", ""
         for receiver in later:

@@ -58,6 +58,19 @@ async def test_parts_are_paid_and_what_stays_is_unfrozen(alipay: Alipay, splitti
     assert len(alipay.of(BIND)) == 2, "bound once"
 
 
+@pytest.mark.parametrize(("later", "is_finished"), [([PLATFORM], True), ([RUNNER], False), ([PLATFORM, RUNNER], False)])
+async def test_only_somebody_else_who_is_still_to_be_paid_keeps_the_rest_frozen(
+    alipay: Alipay, splitting: AlipayChannel, later: list[Receiver], is_finished: bool
+) -> None:
+    alipay.answers.update({
+        QUERY: paid_trade(), BIND: {}, SETTLE: {"settle_no": "9"},
+        SETTLED: {"royalty_detail_list": [detail("2088000000000001", "3.00")]},
+    })  # fmt: skip
+    answer = await splitting.split(NO, f"{NO}S1", [CAMPUS], later)
+    assert [each.standing for each in answer.receivers] == ["paid"]
+    assert [f"{NO}F1" == told["out_request_no"] for told in alipay.of(SETTLE)] == [False, *([True] * is_finished)]
+
+
 async def test_each_parts_own_outcome_counts(alipay: Alipay, splitting: AlipayChannel) -> None:
     details = [detail("2088000000000002", "5.00", "FAIL", error_code="TXN_RESULT_ACCOUNT_STATUS_NOT_VALID"),
                detail("2088000000000001", "3.00", "PROCESSING")]  # fmt: skip

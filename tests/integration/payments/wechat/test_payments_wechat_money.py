@@ -227,6 +227,19 @@ async def test_a_runner_is_paid_by_openid_and_the_name_is_for_the_provider_alone
     assert ordered.headers["Wechatpay-Serial"] == wx.PUBLIC_KEY_ID
 
 
+async def test_only_somebody_else_who_is_still_to_be_paid_keeps_the_rest_frozen(counter: wx.Counter) -> None:
+    Sharing(counter)
+    shares = {"platform": wx.MCHID, "campus:a": "1900000100"}
+    async with wx.channel_to(counter, runner_payout="personal", find_account=accounts, accounts=shares) as channel:
+        for paid, later, is_released in (
+            (CAMPUS, [RUNNER], False), (CAMPUS, [PLATFORM, RUNNER], False), (PLATFORM, [RUNNER], False),
+            (CAMPUS, [PLATFORM], True), (PLATFORM, [PLATFORM], True), (CAMPUS, [], True),
+        ):  # fmt: skip
+            before = counter.paths().count(f"POST {SPLITS}/unfreeze")
+            assert (await channel.split(ATTEMPT, SPLIT, [paid], later)).receivers == (outcome(paid, "paid"),)
+            assert counter.paths().count(f"POST {SPLITS}/unfreeze") - before == is_released, (paid, later)
+
+
 async def test_a_name_is_never_left_out_for_want_of_a_key(counter: wx.Counter) -> None:
     sharing = Sharing(counter)
     by_certificate: dict[str, Any] = {
