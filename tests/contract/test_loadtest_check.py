@@ -30,7 +30,7 @@ TABLES = {
         "CREATE TABLE entries (seq BIGINT, intent_id TEXT, order_ref TEXT, attempt_id TEXT, debit TEXT, credit TEXT,"
         " amount_fen BIGINT, kind TEXT)",
         "CREATE TABLE instructions (attempt_id TEXT, is_done BOOLEAN)",
-        "CREATE TABLE attempts (id TEXT, intent_id TEXT, state TEXT, amount_fen INTEGER)",
+        "CREATE TABLE attempts (id TEXT, intent_id TEXT, channel TEXT, state TEXT, amount_fen INTEGER)",
     ),
     "sandbox_bank": (
         "CREATE TABLE orders (out_no TEXT, order_ref TEXT, state TEXT, paid_fen BIGINT, frozen_fen BIGINT,"
@@ -103,8 +103,8 @@ def _fill(made: Ledgers) -> None:
         "payments",
         "INSERT INTO intents VALUES ('i1','ord_1',700,'open','captured'), ('i2','ord_2',500,'cancelled','released'),"
         " ('i3','ord_3',400,'open','held'), ('i4','ord_4',300,'open','held')",
-        "INSERT INTO attempts VALUES ('a1','i1','paid',500), ('a2','i2','paid',500), ('a3','i3','paid',500),"
-        " ('a4','i4','paid',500)",
+        "INSERT INTO attempts VALUES ('a1','i1','sandbox','paid',500), ('a2','i2','sandbox','paid',500), ('a3','i3','sandbox','paid',500),"
+        " ('a4','i4','sandbox','paid',500)",
         "INSERT INTO entries VALUES"
         " (1,'i1','ord_1','a1','bank:s','student:x',700,'pay_in'),"
         " (2,'i1','ord_1','a1','student:x','escrow:i1',700,'hold'),"
