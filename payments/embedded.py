@@ -205,7 +205,10 @@ class EmbeddedPayments(BindingPayments, UpkeptPayments):
             live = next((attempt for attempt in attempts if attempt.is_live), None)
             if live is not None and live.channel == channel and live.state is not AttemptState.CLOSING:
                 return  # It is on that channel already.
-            uow.intents.change(intent.id, phase="open", reason="", switch_to=channel, due_at=self._now())
+            # What is wished for now comes first; if it does not work, others are tried as before.
+            channels = (channel, *(code for code in intent.channels if code != channel))
+            changes = {"phase": "open", "reason": "", "switch_to": channel, "channels": channels}
+            uow.intents.change(intent.id, **changes, due_at=self._now())
             if whole.part == 0:
                 uow.intents.wake(whole.id, self._now())
 

@@ -48,6 +48,10 @@ class IntentView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     reason: str
     attempts: tuple[AttemptView, ...]
+    #: The way to pay that was asked for; another one is tried when it does not work.
+    wanted: str | None = None
+    #: Why ``wanted`` brought no way to pay; "" when it did, or was never asked.
+    wanted_reason: str = ""
     #: What risk says of it, when it objected.
     risk: RiskStanding | None = None
     #: The part that is to be paid now, of how many; 1 of 1 when the amount is within the channel's limit.

@@ -51,6 +51,7 @@ def _view(
     paying = next((attempt for attempt in attempts if attempt.id == intent.paid_attempt), None)
     live = next((attempt for attempt in its_attempts if attempt.is_live), None)
     newest = paying or live or (attempts[-1] if attempts else None)
+    wanted = current.channels[0] if current.channels else None
     return IntentView(
         intent_id=intent.id,
         campus_id=intent.campus_id,
@@ -66,6 +67,8 @@ def _view(
         expires_at=intent.expires_at,
         reason=intent.reason,
         attempts=tuple(_attempt_view(attempt) for attempt in attempts),
+        wanted=wanted,
+        wanted_reason=next((each.reason for each in reversed(its_attempts) if each.channel == wanted), ""),
         part=current.part or 1,
         parts=count,
     )

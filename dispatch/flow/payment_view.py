@@ -9,10 +9,10 @@ import msgspec
 
 from payments.guards.risk import RiskStanding
 from payments.guards.risk_desk import DemoFace
-from payments.port import IntentView
+from payments.port import ChannelView, IntentView
 
 from ..model import ids
-from ..model.views import PaymentView, RiskView
+from ..model.views import PassedOverView, PaymentView, RiskView
 from .context import Context
 from .order_view import ms
 
@@ -52,6 +52,8 @@ def payment_view(ctx: Context, intent: IntentView | None, total_fen: int) -> Pay
         return PaymentView(
             state="processing", channel=None, amount_fen=total_fen, credential=None, expires_at_ms=None, reason=None
         )
+    named = {channel.code: channel for channel in ctx.payments.channels()}
+    own = named.get(intent.channel or "")
     return PaymentView(
         state=intent.state,
         channel=intent.channel,
@@ -63,6 +65,19 @@ def payment_view(ctx: Context, intent: IntentView | None, total_fen: int) -> Pay
         part=intent.part,
         parts=intent.parts,
         risk=_risk_view(ctx, intent.intent_id, intent.risk),
+        name_zh=own and own.name_zh,
+        name_en=own and own.name_en,
+        passed_over=_passed_over(intent, named),
+    )
+
+
+def _passed_over(intent: IntentView, named: Mapping[str, ChannelView]) -> PassedOverView | None:
+    """The way that was chosen, while another one is to be paid with."""
+    wanted = named.get(intent.wanted or "")
+    if wanted is None or intent.credential is None or intent.channel == wanted.code:
+        return None
+    return PassedOverView(
+        channel=wanted.code, name_zh=wanted.name_zh, name_en=wanted.name_en, reason=intent.wanted_reason or None
     )
 
 

@@ -190,10 +190,20 @@ class CodeSentView(View, frozen=True, kw_only=True):
     expires_at_ms: int
 
 
+class PassedOverView(View, frozen=True, kw_only=True):
+    """The way to pay that the student chose, and why another one was taken; no reason: it does not answer now."""
+
+    channel: str
+    name_zh: str
+    name_en: str
+    reason: str | None
+
+
 class PaymentView(View, frozen=True, kw_only=True):
     """``state``: pending | processing | success | failed | suspicious. ``kind`` of the credential, by what a page does
     with it: qr | redirect | form | jsapi | app | sandbox. An amount over the channel's limit is paid in ``parts``, the
-    ``part`` named now; either all of them are paid or all are given back."""
+    ``part`` named now; either all of them are paid or all are given back. ``name_zh``, ``name_en``: the channel's;
+    ``passed_over``: the one that the student chose, when it is another."""
 
     state: str
     channel: str | None
@@ -205,6 +215,9 @@ class PaymentView(View, frozen=True, kw_only=True):
     part: int = 1
     parts: int = 1
     risk: RiskView | None = None
+    name_zh: str | None = None
+    name_en: str | None = None
+    passed_over: PassedOverView | None = None
 
 
 class DispatchView(View, frozen=True, kw_only=True):

@@ -64,6 +64,8 @@ class Providers:
             "PAYMENTS_WECHAT_TRADE_TYPE": "native",
             "PAYMENTS_WECHAT_JSAPI_TRADE_TYPE": "jsapi",
             "PAYMENTS_WECHAT_JSAPI_NOTIFY_URL": "http://127.0.0.1:{port}/api/v1/payments/callbacks/wechat_jsapi",
+            "PAYMENTS_WECHAT_SMALL_NAME_ZH": "微信小额",
+            "PAYMENTS_WECHAT_SMALL_NAME_EN": "WeChat (small)",
             "PAYMENTS_WECHAT_SMALL_LIMIT_FEN": "500",
             "PAYMENTS_WECHAT_SMALL_NOTIFY_URL": "http://127.0.0.1:{port}/api/v1/payments/callbacks/wechat_small",
             "PAYMENTS_ALIPAY_PRODUCT": "page",
@@ -154,6 +156,24 @@ async def test_a_code_is_scanned_and_a_lost_callback_is_no_failure(stage: Stage,
     providers.pay_newest()
     await expect(page.locator(".status-title")).to_contain_text("寻找")
     assert "没有支付成功" not in await heads.json_value()
+    providers.ask("DELETE", f"/admin/faults/{fault['id']}")
+
+
+async def test_another_way_than_the_chosen_one_is_named_and_its_code_is_seen_at_once(
+    stage: Stage, providers: Providers
+) -> None:
+    fault = providers.ask("POST", "/admin/faults", {"text": "refuse op=create count=1 code=SYSTEM_ERROR"})
+    student = await stage.caller("student", 0)
+    page = await look_at(stage, 0, await place(student, "wechat_small"), locale="en-US")
+    code = page.locator("svg.qr")
+    await expect(code).to_be_visible()
+    await expect(page.locator(".pay-code")).to_contain_text("Open WeChat Pay and scan.")
+    await expect(page.locator(".pay-card .note")).to_contain_text(
+        "WeChat (small) did not work, so you pay with WeChat Pay."
+    )
+    await assert_sound(page)
+    box = await code.bounding_box()
+    assert box is not None and box["y"] + box["height"] <= PHONE["height"], "nobody has to scroll for it"
     providers.ask("DELETE", f"/admin/faults/{fault['id']}")
 
 

@@ -276,6 +276,21 @@ async def test_switching_proves_the_old_credential_dead(desk: Desk) -> None:
         await desk.payments.switch_channel("int_a", "shells")
 
 
+async def test_whoever_pays_another_way_than_wished_is_told_which_and_why(desk: Desk) -> None:
+    await desk.fault("declined", count=1)
+    await desk.open()
+    seen = await desk.view()
+    assert (seen.wanted, seen.wanted_reason, seen.channel) == ("sandbox", "declined", "sandbox_backup")
+    # What is wished for later is what counts from then on.
+    await desk.payments.switch_channel("int_a", "sandbox")
+    await desk.settle_down()
+    assert (await desk.view()).channel == (await desk.view()).wanted == "sandbox"
+    await desk.payments.switch_channel("int_a", "sandbox_backup")
+    await desk.settle_down()
+    seen = await desk.view()
+    assert (seen.channel, seen.wanted) == ("sandbox_backup", "sandbox_backup")
+
+
 async def test_a_failed_intent_may_be_opened_again_on_a_channel_of_the_payers_choice(desk: Desk) -> None:
     await desk.fault("declined", count=2)
     await desk.open()

@@ -66,6 +66,17 @@ async def test_how_it_stands_is_kept_for_a_moment_and_never_longer_than_it_is_tr
     assert (await pay_order.payment(home.ctx, student, view.id)).state == "success"
 
 
+async def test_the_page_is_told_that_another_way_is_paid_with_than_the_chosen_one(home: World) -> None:
+    student = await home.student()
+    first = await pay_order.payment(home.ctx, student, (await home.place(student, channel="sandbox")).id)
+    assert (first.channel, first.name_en, first.passed_over) == ("sandbox", "Demo payment", None)
+    await home.payments.bank.script("*", "declined", 1, "", "*")
+    other = await pay_order.payment(home.ctx, student, (await home.place(student, channel="sandbox")).id)
+    assert (other.channel, other.name_en) == ("sandbox_backup", "Demo payment (backup)")
+    assert other.passed_over is not None
+    assert (other.passed_over.channel, other.passed_over.reason) == ("sandbox", "declined")
+
+
 async def test_without_redis_the_books_answer(home: World) -> None:
     student = await home.student()
     view = await home.place(student)

@@ -110,6 +110,10 @@
  * @property {string | null} reason
  * @property {number} part the part that is to be paid now
  * @property {number} parts of how many
+ * @property {string | null} name_zh the channel's
+ * @property {string | null} name_en the channel's
+ * @property {{channel: string, name_zh: string, name_en: string, reason: string | null} | null} passed_over what was
+ *   chosen, when another one is paid with
  * @property {{decision: "challenge" | "hold" | "refuse", code: string, challenge: "face" | "code" | null, demo_proof: string | null} | null} risk
  *
  * @typedef {object} CreditLine

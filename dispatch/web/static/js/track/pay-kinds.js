@@ -1,7 +1,7 @@
 /** What the student does with a credential, by its kind: scan it, follow it, send it on, or hand it to an app. */
 
 import { h } from "../dom.js";
-import { t } from "../i18n.js";
+import { pick, t } from "../i18n.js";
 import { icon } from "../icons.js";
 
 const MARGIN = 4;
@@ -19,7 +19,7 @@ const SENT = "dispatch.sent";
 /** @param {import("../types.js").Payment} payment @param {Parts} parts */
 export function payWith(payment, parts) {
   const { credential, kind } = payment;
-  if (kind === "qr") return scan(credential, parts);
+  if (kind === "qr") return scan(payment, parts);
   if (kind === "redirect") return follow(credential, parts);
   if (kind === "form") return send(credential, parts);
   if (kind === "jsapi") return inWechat(credential, parts);
@@ -31,7 +31,8 @@ export function payWith(payment, parts) {
 let drawer = null;
 const drawn = new Map();
 
-function scan({ code_url: text }, { paint }) {
+function scan(payment, { paint }) {
+  const text = payment.credential.code_url;
   if (!drawn.has(text)) {
     drawn.clear();
     drawn.set(text, null);
@@ -55,7 +56,7 @@ function scan({ code_url: text }, { paint }) {
           h("path", { d: code.d }),
         )
       : h("span", { class: "spinner" }),
-    h("p", {}, t("pay.qr.text")),
+    h("p", {}, h("b", {}, t("pay.qr.text", { channel: pick(payment, "name") ?? "" }))),
     // On the phone that would have to scan itself, the code can be kept and scanned from the pictures.
     h("p", { class: "hint" }, icon("info"), t("pay.qr.same_phone")),
   );

@@ -116,11 +116,13 @@ export class PayCard {
         h("div", {}, h("h2", { role: "status" }, head), h("p", { class: "muted" }, hint)),
         h("b", { class: "pay-amount" }, yuan(payment.amount_fen ?? order.quote.total_fen)),
       ),
+      isPayable && instead(payment),
       payment.parts > 1 && parts(payment),
       !this.isReached && offline(),
       payment.risk && state !== "success" && this.risk(order, payment),
       isPayable && (payment.kind === "sandbox" ? this.cashier(payment) : this.provider(order, payment)),
       OPEN.has(state) && !payment.risk && expiry(payment),
+      payment.parts > 1 && h("p", { class: "hint", key: "parts-hint" }, icon("info"), t("pay.parts.all")),
       this.campus.has_job_hint && this.isShort(payment) && jobHint(),
       (state === "failed" || OPEN.has(state)) && !payment.risk && this.otherWays(order, payment),
       assurances(
@@ -252,6 +254,17 @@ function expiry(payment) {
   return h("p", { class: "hint", key: "expiry" }, icon("clock"), t("pay.expires", { left }));
 }
 
+/** The chosen way did not work, and another was taken: whoever pays has to know before. */
+function instead(payment) {
+  const wanted = payment.passed_over;
+  if (!wanted) return null;
+  const names = { wanted: pick(wanted, "name"), channel: pick(payment, "name") };
+  // Two accounts at one provider are one way to pay, to whoever pays.
+  if (names.wanted === names.channel) return null;
+  const why = wanted.reason && familyOf(wanted.reason) !== "no_channel" ? ` ${reasonText(wanted.reason)}` : "";
+  return h("p", { class: "note", key: "instead", role: "status" }, icon("swap"), t("pay.instead", names), why);
+}
+
 /** An amount over the channel's limit is paid one part after the other. */
 function parts({ part, parts: count, state }) {
   const paid = state === "success" ? count : part - 1;
@@ -260,7 +273,6 @@ function parts({ part, parts: count, state }) {
     { class: "pay-parts", key: "parts" },
     h("progress", { max: count, value: paid, "aria-label": t("pay.parts.label") }),
     h("p", {}, h("b", {}, t("pay.parts.now", { part, parts: count })), " ", t("pay.parts.paid", { paid })),
-    h("p", { class: "hint" }, icon("info"), t("pay.parts.all")),
   );
 }
 
