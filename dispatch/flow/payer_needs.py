@@ -18,6 +18,7 @@ from ..model.errors import InvalidInput, NotFound, Unavailable, WrongState
 from ..model.payer_views import BindChannel, BindPageView, UnbindChannel
 from .context import Context
 from .origin import Origin
+from .payment_health import ways
 from .work_money import payments_refusals
 
 #: Real seconds that an order waits to hear what its payer entrusted.
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 async def lacking(ctx: Context, account_id: str) -> dict[str, list[str]]:
     """What each channel that takes payments now still has to be told of this payer."""
-    available = [channel for channel in ctx.payments.channels() if channel.is_available]
+    available = [channel for channel in await ways(ctx) if channel.is_available]
     if all(not _asked(channel) for channel in available):
         return {channel.code: [] for channel in available}
     had = set(await ctx.payments.entrusted(account_id))
@@ -44,7 +45,7 @@ async def lacking_for_order(ctx: Context, account_id: str, chosen: str | None) -
             return await lacking(ctx, account_id)
     except (PaymentsUnreachable, TimeoutError) as fault:
         log.warning("what a payer entrusted is not known now: %s", type(fault).__name__)
-    available = [channel for channel in ctx.payments.channels() if channel.is_available]
+    available = [channel for channel in await ways(ctx) if channel.is_available]
     likely = [channel for channel in available if channel.code == chosen or not _asked(channel)]
     return {channel.code: [] for channel in likely or available}
 

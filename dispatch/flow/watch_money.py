@@ -43,6 +43,7 @@ from .alarm_words import alarm_words
 from .context import Context
 from .instants import ms
 from .move_credit import day_start
+from .payment_health import ways
 from .watch_console import money
 
 #: The most that payments gives of any list.
@@ -79,7 +80,7 @@ async def _channels(ctx: Context, open_alarms: list[AlarmView]) -> list[ChannelH
     hours = await ctx.payments.ghosts(24)
     tallies = await ctx.payments.callback_tallies(ctx.clock.now() - timedelta(hours=24))
     health = []
-    for channel in ctx.payments.channels():
+    for channel in await ways(ctx):
         own = [alarm for alarm in open_alarms if alarm.parameters.get("channel") == channel.code]
         counted = [hour for hour in hours if hour.channel == channel.code]
         health.append(

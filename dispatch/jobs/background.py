@@ -11,6 +11,7 @@ from ..flow.compare_intents import compare_intents
 from ..flow.context import Context
 from ..flow.learn_arrivals import ArrivalLearner
 from ..flow.look_after_orders import LOOK_EVERY_S, Lookout
+from ..flow.payment_health import TELL_S, tell_ways
 from ..flow.publish_events import Streams, publish_events
 from ..flow.record_crossings import end_stays_of_absent
 from ..flow.run_due_jobs import run_due_jobs
@@ -39,6 +40,7 @@ class Background:
         self.relay = Loop("relay", lambda: publish_events(ctx, streams), poll_s)
         self.commands = Loop("commands", self._send, poll_s)
         self.payments = Loop("payments", payments_work, poll_s)
+        self.ways = Loop("ways", self._tell_ways, TELL_S)
         self.results = Loop("results", self._apply, poll_s)
         self.withdrawals = Loop("withdrawals", self._apply_withdrawals, poll_s)
         self.due = Loop("due", lambda: run_due_jobs(ctx, holder), poll_s)
@@ -53,7 +55,7 @@ class Background:
         self.retention = Loop("retention", self._retention, RETENTION_S)
         self.loops = (
             self.relay, self.commands, self.payments, self.results, self.withdrawals, self.due, self.sweep,
-            self.lookout, self.stays, self.compare, self.retention, self.arrivals,
+            self.lookout, self.stays, self.compare, self.retention, self.arrivals, self.ways,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -76,6 +78,10 @@ class Background:
         if sent:
             self.payments.wake()
         return sent
+
+    async def _tell_ways(self) -> int:
+        await tell_ways(self._ctx)
+        return 0
 
     async def _apply(self) -> int:
         applied = await apply_payments(self._ctx)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dispatch.flow import pay_order, place_order, read_orders
+from dispatch.flow import pay_order, place_order, read_orders, watch_money
 from dispatch.flow.escalate import ESCALATE
 from dispatch.flow.run_due_jobs import HANDLERS, RETRY_S, run_due_jobs
 from dispatch.jobs.background import Background
@@ -15,6 +16,9 @@ from dispatch.model.errors import WrongState
 from dispatch.model.order import OrderStatus
 from dispatch.model.requests import SandboxPay
 from geo.redis_index import RedisGeoIndex
+from payments.breaker import FAILURES_TO_OPEN
+from payments.outcomes import NotIssued
+from payments.sandboxed import SandboxedPayments
 from tests.flow_world import World, run
 
 
@@ -49,6 +53,34 @@ async def test_the_loops_carry_an_order_from_the_wish_to_the_open_task(world: Wo
     finally:
         await background.stop()
     assert all(loop.failures == 0 for loop in background.loops)
+
+
+async def test_a_channel_that_only_the_driving_process_finds_broken_is_shown_so_and_offered_nowhere(
+    home: World, tmp_path: Path, eventually: Any
+) -> None:
+    student, operator = await home.student(), await home.operator()
+    driving = home.payments._driver.health
+    for _ in range(FAILURES_TO_OPEN):
+        driving.end("sandbox", "create", driving.begin("sandbox", "create"), NotIssued("silence"))
+    urls = (f"sqlite:///{tmp_path}/{name}.db" for name in ("payments", "bank"))
+    web = SandboxedPayments(*urls, home.clock.now, home.ctx.new_id, b"s" * 32)
+    ctx = replace(home.ctx, payments=web)
+
+    async def available() -> list[str]:
+        return [each.code for each in (await watch_money.overview(ctx, operator)).channels if each.is_available]
+
+    async def is_told() -> bool:
+        return await available() == ["sandbox_backup"]
+
+    background = _background(home)
+    try:
+        assert await available() == ["sandbox", "sandbox_backup"], "nobody tells it: it has seen no trouble itself"
+        background.ways.start()
+        await eventually(is_told, 10)
+        assert [way.code for way in await pay_order.channels(ctx, student)] == ["sandbox_backup"]
+    finally:
+        await background.ways.stop()
+        await web.stop()
 
 
 async def test_whoever_is_silent_is_swept_from_the_map(home: World, eventually: Any) -> None:
