@@ -17,10 +17,15 @@ async def _take_code(call: Call) -> None:
     await money_codes.take_over(call.ctx, call.headers, CODES_PATH, call.body)
 
 
+async def _refund(call: Call) -> mv.RefundRow:
+    assert call.key is not None, "the edge asks for the key"
+    return await refund_order.refund_order(call.ctx, call.me, call.id, call.body, call.key)
+
+
 GUARD_ROUTES: tuple[Route, ...] = (
     Route("POST", "/orders/{id}/refund", P.MONEY_MANAGE,
-          lambda c: refund_order.refund_order(c.ctx, c.me, c.id, c.body), mv.RefundRow,
-          "Give money back, with a one-time code; audited", request=mv.RefundOrder, status=202, key="optional"),
+          _refund, mv.RefundRow, "Give money back, with a one-time code, never of one's own order; audited",
+          request=mv.RefundOrder, status=202, key="flow"),
     Route("POST", "/me/codes", Anyone.SIGNED_IN, lambda c: money_codes.ask_code(c.ctx, c.me, c.body),
           vw.CodeSentView, "Have a one-time code sent to one's own phone, for one sensitive act",
           request=mv.AskMoneyCode, status=202),
