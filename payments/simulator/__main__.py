@@ -8,10 +8,12 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime, time
 from pathlib import Path
 
 import msgspec
 
+from payments.channels.china import BEIJING
 from payments.simulator.channels import UnknownChannel, builders
 from payments.simulator.faults import FAULTS, MEANINGS, OPERATIONS, BadFault, Fault, checked, read
 from payments.simulator.house import House, Plan, PortTaken
@@ -25,6 +27,19 @@ sign their answers, keep books of their own, call you back (and again, on the pr
 bills, and do what goes wrong in real life when they are told to. Open the printed address in a browser to see the
 orders, pay them as a student would, and let things go wrong.
 """
+
+
+#: Where the callbacks of a server on this machine are heard, without more settings.
+NOTIFY = "http://127.0.0.1:8888/api/v1/payments/callbacks/{channel}"
+#: What a merchant agrees on with a provider instead of being given it. Here: what is payable at a desktop, and offered.
+AGREED: Mapping[str, Mapping[str, str]] = {
+    "wechat": {"trade_type": "native"},
+    # 192.0.2.0/24 is nobody's.
+    "edupay": {"school_id": "10001", "scene_type": "CANTEEN", "device_ip": "192.0.2.7"},
+    "alipay": {"parts_paid_by": "merchant"},
+    "unionpay": {"parts_paid_by": "merchant"},
+    "campus_card": {"parts_paid_by": "merchant"},
+}
 
 
 def _faults_help() -> str:
@@ -56,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     add("--state", type=Path, help="file that keeps books and keys over a restart (without it, nothing is kept)")
     add("--rate", type=_rate, default=1.0, help="how many times faster the providers work and re-send (1)")
     add("--calendar-rate", type=_rate, default=1.0, help="how fast their calendar runs, for a hastened server (1)")
+    add("--calendar-start", type=_today, metavar="HH:MM", help="when it begins, today in Beijing (now)")
     add("--seed", type=int, default=1, help="the luck of faults and people (1)")
     add("--fault", action="append", metavar="FAULT", help="something that goes wrong, see below")
     add("--faults", type=Path, metavar="FILE", help="a JSON list of faults, as GET /admin/faults shows them")
@@ -64,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add("--option", action="append", default=[], metavar="CHANNEL.NAME=VALUE", help="e.g. wechat.split_permille=1000")
     add("--settings", type=Path, metavar="FILE", help="write what a merchant configures there, as JSON (mode 600)")
     add("--env", type=Path, metavar="FILE", help="the same as variables for the payments of this project (mode 600)")
-    add("--notify", metavar="URL", default="", help="where callbacks go, for --env; {channel} in it is the channel")
+    add("--notify", metavar="URL", default=NOTIFY, help="where callbacks go, for --env; {channel} in it is the channel")
     return made
 
 
@@ -80,6 +96,13 @@ def _rate(text: str) -> float:
     if not 0 < rate <= 1_000_000:
         raise argparse.ArgumentTypeError("a rate is above 0 and at most 1000000")
     return rate
+
+
+def _today(text: str) -> datetime:
+    try:
+        return datetime.combine(datetime.now(BEIJING), time.fromisoformat(text), BEIJING)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a time of the day, as 10:30") from None
 
 
 def plan_of(given: argparse.Namespace) -> Plan:
@@ -99,6 +122,7 @@ def plan_of(given: argparse.Namespace) -> Plan:
         seed=given.seed,
         rate=given.rate,
         calendar_rate=given.calendar_rate,
+        calendar_start=given.calendar_start,
         faults=_faults(given),
         habits=habits,
         options=_options(given.option),
@@ -153,7 +177,7 @@ def as_variables(settings: Mapping[str, Mapping[str, str]], notify: str = "") ->
     """For a ``.env``: a key on one line, with its line ends as two characters. ``notify``: where callbacks go."""
     lines = [f"PAYMENTS_ENVIRONMENT=simulator\nPAYMENTS_CHANNELS={','.join(settings)}"]
     for channel, values in settings.items():
-        for name, value in values.items():
+        for name, value in {**values, **AGREED.get(channel, {})}.items():
             if value and name != "environment":
                 text = value.strip().replace("\n", "\\n")
                 lines.append(f"PAYMENTS_{channel.upper()}_{name.upper()}='{text}'")

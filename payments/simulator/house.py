@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -51,6 +52,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 1.0
     #: How fast its calendar runs.
     calendar_rate: float = 1.0
+    #: When it begins; None: now, or where a kept one would be.
+    calendar_start: datetime | None = None
     #: None keeps those of the state.
     faults: Sequence[Fault] | None = None
     habits: Habits = Habits()
@@ -81,13 +84,11 @@ class House:
         self._ticking: asyncio.Task[None] | None = None
 
     def _clock(self) -> ScaledClock:
-        kept = self._journal.kept("clock")
-        if kept is None:
-            return ScaledClock.started(rate=self.plan.rate, calendar_rate=self.plan.calendar_rate)
-        terms = msgspec.json.decode(kept, type=ClockTerms)
-        # The calendar goes on from where it would be; how fast, this start says.
-        clock = ScaledClock(terms)
-        return ScaledClock.started(rate=self.plan.rate, calendar_rate=self.plan.calendar_rate, start=clock.now())
+        start, kept = self.plan.calendar_start, self._journal.kept("clock")
+        if start is None and kept is not None:
+            # The calendar goes on from where it would be; how fast, this start says.
+            start = ScaledClock(msgspec.json.decode(kept, type=ClockTerms)).now()
+        return ScaledClock.started(rate=self.plan.rate, calendar_rate=self.plan.calendar_rate, start=start)
 
     def _faults(self) -> FaultPlan:
         plan = FaultPlan(self.plan.seed)

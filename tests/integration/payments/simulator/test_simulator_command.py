@@ -21,11 +21,13 @@ import pytest
 from dotenv import dotenv_values
 
 from payments.channel_settings import read_channel
+from payments.channels.china import BEIJING
 from payments.channels.wechat import WechatChannel
 from payments.channels.wechat_config import read_keys
 from payments.money import Fen
 from payments.outcomes import OrderToCreate
-from payments.simulator.__main__ import main, parser, plan_of
+from payments.settings import read_settings
+from payments.simulator.__main__ import as_variables, main, parser, plan_of, write_private
 from payments.simulator.faults import FAULTS, Fault
 from payments.simulator.house import Plan
 from payments.simulator.people import Habits
@@ -55,6 +57,7 @@ def test_help_names_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
         (["--think", "long"], "--think: seconds"),
         (["--port", "70000"], "a port is from 0 to 65535"),
         (["--rate", "0"], "a rate is above 0"),
+        (["--calendar-start", "noon"], "a time of the day, as 10:30"),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,6 +88,30 @@ def test_the_command_line_makes_a_plan(tmp_path: Path) -> None:
     assert plan_of(parser().parse_args(["--port", "0", "--think", "3"])).backup_port == 0
     assert plan_of(parser().parse_args(["--backup-port", "7"])).backup_port == 7
     assert plan_of(parser().parse_args([])).faults is None
+
+
+async def test_what_it_writes_is_all_that_payments_need(tmp_path: Path) -> None:
+    """Every channel is legal and offered, and the first one can be paid at a desktop."""
+    given = parser().parse_args(["--port", "0", "--calendar-start", "10:30"])
+    plan = msgspec.structs.replace(plan_of(given), state=state_with_keys(tmp_path))
+    async with running(plan) as house:
+        assert house.clock.now().astimezone(BEIJING).strftime("%H:%M") == "10:30"
+        env = tmp_path / "payments.env"
+        write_private(env, as_variables(house.settings(), given.notify))
+        settings = read_settings({"PAYMENTS_DATA_DIR": str(tmp_path / "data")}, env)
+    assert [each.code for each in settings.channels] == list(plan.channels) and len(plan.channels) == 5
+    by_code = {each.code: each.config for each in settings.channels}
+    assert by_code["wechat"].trade_type == "native"
+    assert by_code["wechat"].notify_url == "http://127.0.0.1:8888/api/v1/payments/callbacks/wechat"
+    assert {getattr(config, "parts_paid_by", "") for config in by_code.values()} == {"", "merchant"}
+
+
+async def test_a_state_that_another_simulator_uses_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = state_with_keys(tmp_path)
+    async with running(Plan(state=state)):
+        status = await asyncio.to_thread(main, ["--port", "0", "--state", str(state)])
+    assert status == 1
+    assert f"another simulator uses {state}: end it" in capsys.readouterr().err
 
 
 async def test_a_taken_port_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
