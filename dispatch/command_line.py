@@ -65,12 +65,16 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument("--port", help="port to listen on (8888)")
     serve.add_argument("--workers", help="processes that serve pages and sockets (1)")
     serve.add_argument("--roles", help="parts that this machine runs (web,planner,jobs)")
-    serve.add_argument("--time-scale", help="how fast business time runs; sandbox channels only (1)")
+    serve.add_argument("--time-scale", help="how fast business time runs; only where no real money moves (1)")
 
 
 def _add_demo(commands: Commands) -> None:
     about = "Start everything with a made-up campus and simulated people; Ctrl-C ends it and leaves nothing behind."
-    demo = _told(commands.add_parser("demo", help=about, description=about))
+    more = (
+        "It reads no .env. PAYMENTS_* that are exported reach it: set -a; . ./payments.env; set +a. Its students pay "
+        "by the channel sandbox, so keep that one among PAYMENTS_CHANNELS, or start it with --no-people."
+    )
+    demo = _told(commands.add_parser("demo", help=about, description=about, epilog=more))
     demo.add_argument("--port", type=int, default=8888, help="port to listen on (%(default)s)")
     demo.add_argument("--metrics-port", type=int, default=8889, help="port of the operators' figures; 0: none")
     demo.add_argument("--time-scale", type=float, default=15.0, help="how fast business time runs (%(default)g)")
