@@ -18,10 +18,11 @@ from ..model.account import RunnerStatus
 from ..model.campus import CampusSettings
 from ..model.errors import NotPermitted
 from ..model.event import EventKind
+from ..model.hall_views import HallItem, HallView
 from ..model.offer import Offer, OfferStatus, is_expired
 from ..model.order import Order, OrderStatus
 from ..model.requests import SetDuty
-from ..model.views import HallItem, HallView, OfferView, RunnerStateView, StopView
+from ..model.views import OfferView, RunnerStateView, StopView
 from ..model.wallet_views import WalletLine, WalletView
 from ..store.unit_of_work import UnitOfWork
 from .answer_offer import give_back

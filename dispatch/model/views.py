@@ -327,28 +327,6 @@ class OfferView(View, frozen=True, kw_only=True):
     description: str
 
 
-class HallItem(View, frozen=True, kw_only=True):
-    """A takeable order as runners see it before they take it."""
-
-    order_id: str
-    type_code: str
-    pay_fen: int
-    pickup_m: int | None
-    trip_m: int
-    weight_g: int
-    volume_ml: int
-    goods_cap_fen: int
-    promised_at_ms: int
-    stops: list[StopView]
-    description: str
-    version: int
-
-
-class HallView(View, frozen=True, kw_only=True):
-    items: list[HallItem]
-    mode: str
-
-
 class RunnerStateView(View, frozen=True, kw_only=True):
     """Everything that a runner's page shows after a (re)load. ``offers``: all that wait for an answer, the soonest to
     expire first; ``offer`` is the first of them. ``orders``: the one whose stop is next first."""

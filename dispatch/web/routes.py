@@ -46,6 +46,7 @@ from ..model import requests as rq
 from ..model import shift_requests as sr
 from ..model import shift_views as sv
 from ..model import views as vw
+from ..model.hall_views import HallView
 from ..model.timetable_files import MAX_BYTES
 from . import queries as qs
 from . import session_routes as session
@@ -192,7 +193,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/runner/state", P.TASKS_CARRY, lambda c: go_on_duty.state(c.ctx, c.me, c.query.datum),
           vw.RunnerStateView, "Everything a runner's page shows", query=qs.InDatum),
     Route("GET", "/runner/hall", P.TASKS_CARRY, lambda c: go_on_duty.hall(c.ctx, c.me, c.query.datum),
-          vw.HallView, "Orders to take", query=qs.InDatum),
+          HallView, "Orders to take", query=qs.InDatum),
     *WALLET_ROUTES,
     Route("GET", "/me/credit", _SIGNED_IN,
           lambda c: manage_credit.own_credit(c.ctx, c.me, limit=c.query.limit, before=c.query.before), cv.CreditView,

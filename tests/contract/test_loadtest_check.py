@@ -103,7 +103,8 @@ def _fill(made: Ledgers) -> None:
         "payments",
         "INSERT INTO intents VALUES ('i1','ord_1',700,'open','captured'), ('i2','ord_2',500,'cancelled','released'),"
         " ('i3','ord_3',400,'open','held'), ('i4','ord_4',300,'open','held')",
-        "INSERT INTO attempts VALUES ('a1','i1','sandbox','paid',500), ('a2','i2','sandbox','paid',500), ('a3','i3','sandbox','paid',500),"
+        "INSERT INTO attempts VALUES ('a1','i1','sandbox','paid',500), ('a2','i2','sandbox','paid',500),"
+        " ('a3','i3','sandbox','paid',500),"
         " ('a4','i4','sandbox','paid',500)",
         "INSERT INTO entries VALUES"
         " (1,'i1','ord_1','a1','bank:s','student:x',700,'pay_in'),"

@@ -221,6 +221,8 @@ async def divided_and_withdrawn(one: Town, intent: str, life: Life) -> None:
     await one.refund(intent, "RA", 100)
     if not life.is_at_once:
         assert isinstance(await one.withdraw(530), Withdrawn)
+    # The institution is told to let go once everybody has been paid, which is a call of its own.
+    await one.until(lambda: at_provider(one, intent, book)["frozen_fen"] == 0, "the release")
     balances, seen = await one.payments.balances(RUNNER), at_provider(one, intent, book)
     assert (balances.available_fen, balances.withdrawn_fen) == (0, 600 if life.is_at_once else 530)
     assert (seen["frozen_fen"], seen["refunded_fen"]) == (0, 250), "what is the merchant's is not frozen any more"
