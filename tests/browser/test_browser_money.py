@@ -112,3 +112,26 @@ async def test_a_day_is_reconciled_at_the_press_of_a_button(stage: Stage) -> Non
     await expect(view.locator("#money-run").get_by_role("button", name="重新对账")).to_be_enabled(timeout=30_000)
     assert await audit(console) == []
     assert shown_keys(await view.inner_text()) == []
+
+
+#: How far it reaches beyond its box, and how far two figures of a row are apart.
+CUT = "(box) => box.scrollWidth - box.clientWidth"
+GAP = """(row) => row.querySelector(".row-slack").getBoundingClientRect().left
+    - row.querySelector(".row-price").getBoundingClientRect().right"""
+
+
+async def test_on_a_small_screen_nothing_of_the_money_is_cut_or_covered(stage: Stage) -> None:
+    order = await stage.place_and_pay(await stage.caller("student", 1), "小屏幕")
+    await differ(stage)
+    console = await stage.open("console", viewport={"width": 1360, "height": 850}, locale="en-GB")
+    row = console.locator(".row", has_text=order["code"])
+    assert await row.evaluate(GAP) >= 14, "a price and a countdown are no one number"
+    words = console.locator(".alert.is-money_alarm .link").first
+    await expect(words).to_be_visible()
+    box = await words.bounding_box()
+    assert box is not None and box["width"] >= 150, "not two words a line"
+    await console.locator("#money-open").click()
+    runs = console.locator("#money-runs .scroll-x")
+    await expect(runs.locator("[data-run]").first).to_be_visible()
+    assert await runs.evaluate(CUT) <= 0
+    assert await audit(console) == []
