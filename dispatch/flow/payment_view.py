@@ -65,8 +65,8 @@ def payment_view(ctx: Context, intent: IntentView | None, total_fen: int) -> Pay
         part=intent.part,
         parts=intent.parts,
         risk=_risk_view(ctx, intent.intent_id, intent.risk),
-        name_zh=own and own.name_zh,
-        name_en=own and own.name_en,
+        name_zh=own.name_zh if own else None,
+        name_en=own.name_en if own else None,
         passed_over=_passed_over(intent, named),
     )
 
