@@ -62,8 +62,8 @@ async def test_a_channel_that_only_the_driving_process_finds_broken_is_shown_so_
     driving = home.payments._driver.health
     for _ in range(FAILURES_TO_OPEN):
         driving.end("sandbox", "create", driving.begin("sandbox", "create"), NotIssued("silence"))
-    urls = (f"sqlite:///{tmp_path}/{name}.db" for name in ("payments", "bank"))
-    web = SandboxedPayments(*urls, home.clock.now, home.ctx.new_id, b"s" * 32)
+    books, bank = (f"sqlite:///{tmp_path}/{name}.db" for name in ("payments", "bank"))
+    web = SandboxedPayments(books, bank, home.clock.now, home.ctx.new_id, b"s" * 32)
     ctx = replace(home.ctx, payments=web)
 
     async def available() -> list[str]:
