@@ -225,6 +225,11 @@ async def test_driving_in_the_background(tmp_path: Path, eventually: Eventually)
 
     await eventually(is_ready)
     assert await desk.bank.pay(await desk.token()) == "paid"
+
+    async def is_paid() -> bool:
+        return "Paid" in await desk.kinds()
+
+    await eventually(is_paid)
     await desk.payments.submit(desk.settlement("a", 1000))
 
     async def is_settled() -> bool:
