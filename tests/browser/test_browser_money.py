@@ -9,7 +9,7 @@ from playwright.async_api import Page, expect
 
 from payments.sandboxed import SandboxedPayments
 from tests.browser.conftest import Stage, audit, shown_keys
-from tests.money_scene import add_item, add_run
+from tests.money_scene import RUN, add_item, add_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -19,7 +19,8 @@ async def differ(stage: Stage) -> str:
     url = f"sqlite:///{stage.server.data_dir}/payments.db"
     books = SandboxedPayments(url, url, lambda: datetime.now(UTC), lambda kind: kind, b"s" * 32)
     try:
-        await add_run(books)
+        if await books.reconciliation(RUN) is None:  # one server has them all
+            await add_run(books)
         return (await add_item(books, stage.server.plan["campus_id"])).id
     finally:
         books._store.close()
