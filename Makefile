@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-JOBS   ?= 2
+JOBS   ?= 3
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 VENDOR := dispatch/web/static/vendor
 NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
