@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -19,7 +19,7 @@ import msgspec
 from payments import instruct
 from payments.books import captures
 from payments.books.booking import Booking, NewId
-from payments.channels.base import Channel
+from payments.channels.base import Channel, Reveal, reveal_nothing
 from payments.failover import Close, Query
 from payments.health import Health
 from payments.lanes import Lanes
@@ -40,14 +40,6 @@ CREATE_S = 1.6
 PASS_S = 0.05
 #: Calls for one intent in one go; then others have their turn.
 MOST_CALLS = 16
-
-#: What a channel needs of a payer, by the payer's reference and the names: revealed for one call.
-Reveal = Callable[[str, tuple[str, ...]], Awaitable[Mapping[str, str]]]
-
-
-async def reveal_nothing(payer_ref: str, names: tuple[str, ...]) -> Mapping[str, str]:
-    """For channels that need to know nothing of a payer."""
-    return {}
 
 
 class Driver:

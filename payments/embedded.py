@@ -25,8 +25,8 @@ from payments.books.deadlines import keep_deadlines
 from payments.books.group_books import current_child
 from payments.books.statements import MOST_LISTED, balances_of, book_of, refund_view, totals_of, withdrawal_view
 from payments.callbacks import Callbacks
-from payments.channels.base import Channel, OpenBooks
-from payments.driver import Driver, Reveal
+from payments.channels.base import Channel, OpenBooks, Reveal
+from payments.driver import Driver
 from payments.guards.binding import BindingPayments
 from payments.health import HealthView
 from payments.port import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
 from typing import Protocol, runtime_checkable
 
@@ -25,6 +25,14 @@ from payments.outcomes import (
     SplitAnswer,
 )
 from payments.port import CallbackReply
+
+#: What a channel needs of a person, by the account's reference and the names: revealed for one call.
+Reveal = Callable[[str, tuple[str, ...]], Awaitable[Mapping[str, str]]]
+
+
+async def reveal_nothing(account_ref: str, names: tuple[str, ...]) -> Mapping[str, str]:
+    """Where nothing was entrusted."""
+    return {}
 
 
 class Channel(Protocol):

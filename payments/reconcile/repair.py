@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
@@ -16,7 +16,7 @@ import msgspec
 
 from payments.books.booking import Booking, NewId
 from payments.books.captures import still_to_split
-from payments.channels.base import Channel
+from payments.channels.base import Channel, Reveal, reveal_nothing
 from payments.instruct import is_to_person, tell_institution
 from payments.outcomes import MoneyAnswer, QueryAnswer, Receiver, SplitAnswer
 from payments.reconcile.view import ItemState, WorkItemView
@@ -33,15 +33,6 @@ CALL_S = 5.0
 
 #: later: not yet, or nobody knows.
 Verdict = Literal["repaired", "open", "later"]
-
-
-#: What a channel needs of a payee: revealed for one call.
-Reveal = Callable[[str, tuple[str, ...]], Awaitable[Mapping[str, str]]]
-
-
-async def reveal_nothing(account_ref: str, names: tuple[str, ...]) -> Mapping[str, str]:
-    """Where nothing was entrusted."""
-    return {}
 
 
 class Mender:

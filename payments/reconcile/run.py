@@ -16,7 +16,7 @@ from functools import partial
 import msgspec
 
 from payments.books.booking import NewId
-from payments.channels.base import Channel
+from payments.channels.base import Channel, Reveal, reveal_nothing
 from payments.outcomes import Bill, BillAnswer, NoBill
 from payments.port import NoSuchRun
 from payments.reconcile.business_day import CHINA, at_clock, bounds, day_of
@@ -31,7 +31,7 @@ from payments.reconcile.compare import (
     reversed_attempts,
     shown_kinds,
 )
-from payments.reconcile.repair import Mender, Reveal, reveal_nothing
+from payments.reconcile.repair import Mender
 from payments.reconcile.view import (
     BothSums,
     ItemState,

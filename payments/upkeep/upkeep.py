@@ -8,10 +8,9 @@ from datetime import datetime, tzinfo
 import msgspec
 
 from payments.books.booking import NewId
-from payments.channels.base import Channel
+from payments.channels.base import Channel, Reveal, reveal_nothing
 from payments.health import HealthView
 from payments.reconcile.desk import ReconciliationDesk
-from payments.reconcile.repair import Reveal, reveal_nothing
 from payments.reconcile.run import Reconciler
 from payments.store.unit_of_work import Store
 from payments.upkeep.alarms import Certificate, Complaining, Limits, OpenBreaker

@@ -13,117 +13,11 @@ import pytest
 from payments.__main__ import main as payments_command
 from payments.assembly import assemble, certificates_of, guards_of, utc_now, vault_of
 from payments.channel_settings import KINDS, config_type, field_names, kind_of
-from payments.doctor import examine, main, masked
 from payments.key_files import make_keys, read_keys, read_secret
 from payments.port import OpenIntent, Release
 from payments.settings import Settings, SettingsError, read_settings, setting_fields
-from payments.ulid import new_id
-from tests.payments_keys import certificate, pem, pfx, private_pem, public_pem
-
-API_KEY = "an api key of v3, 32 characters!"
-PASSWORD = "the password of the key"
-MERCHANT_CERTIFICATE = certificate("merchant", "wechat", "1900000109")
-
-
-@pytest.fixture
-def secret(tmp_path: Path) -> Path:
-    """A folder of the files that variables name."""
-    folder = tmp_path / "keys"
-    folder.mkdir(0o700)
-    for name, text in {
-        "wechat.pem": private_pem("merchant"),
-        "api_key": API_KEY + "\n",
-        "internal": f"i1 {'11' * 32}\n",
-        "vault": f"# two keys\nv1 {'22' * 32}\nv2 {'33' * 32}\n",
-        "lookup": f"l {'44' * 32}\n",
-        "card": "a secret between us and the cards of the campus",
-    }.items():
-        _write(folder / name, text.encode())
-    issuer = certificate("unionpay root", "unionpay root", "root")
-    _write(folder / "acp.pfx", pfx("merchant", certificate("merchant", "unionpay root", "777290058110048"), PASSWORD))
-    _write(folder / "root.pem", pem(issuer).encode(), 0o644)
-    return folder
-
-
-def _write(path: Path, raw: bytes, mode: int = 0o600) -> None:
-    path.write_bytes(raw)
-    path.chmod(mode)
-
-
-def wechat(secret: Path, **changes: str) -> dict[str, str]:
-    return {
-        "PAYMENTS_WECHAT_MCHID": "1900000109",
-        "PAYMENTS_WECHAT_APPID": "wx2421b1c4370ec43b",
-        "PAYMENTS_WECHAT_SERIAL_NO": f"{MERCHANT_CERTIFICATE.serial_number:X}",
-        "PAYMENTS_WECHAT_PRIVATE_KEY": str(secret / "wechat.pem"),
-        "PAYMENTS_WECHAT_API_V3_KEY_FILE": str(secret / "api_key"),
-        "PAYMENTS_WECHAT_CERTIFICATE": pem(MERCHANT_CERTIFICATE).replace("\n", "\\n"),
-        "PAYMENTS_WECHAT_NOTIFY_URL": "https://errands.example.org/callbacks/wechat",
-        "PAYMENTS_WECHAT_ALGORITHM": "WECHATPAY2-SHA256-RSA2048",
-        **changes,
-    }
-
-
-def others(secret: Path) -> dict[str, str]:
-    return {
-        "PAYMENTS_ALIPAY_PRODUCT": "qr",
-        "PAYMENTS_ALIPAY_APP_ID": "2021000000000001",
-        "PAYMENTS_ALIPAY_SELLER_ID": "2088123412341234",
-        "PAYMENTS_ALIPAY_APP_PRIVATE_KEY": private_pem("merchant"),
-        "PAYMENTS_ALIPAY_ALIPAY_PUBLIC_KEY": public_pem("alipay"),
-        "PAYMENTS_ALIPAY_NOTIFY_URL": "http://127.0.0.1/callbacks/alipay",
-        "PAYMENTS_ALIPAY_ALGORITHM": "RSA2",
-        "PAYMENTS_ALIPAY_BASE_URL": "http://127.0.0.1:9700/alipay",
-        "PAYMENTS_ALIPAY_ACCOUNTS": '{"nu": "2088000000000001"}',
-        "PAYMENTS_ALIPAY_LIMIT_FEN": "100000",
-        "PAYMENTS_ALIPAY_DISABLED_PAY_CHANNELS": "creditCard, pcredit",
-        "PAYMENTS_UNIONPAY_PRODUCT": "wap",
-        "PAYMENTS_UNIONPAY_MER_ID": "777290058110048",
-        "PAYMENTS_UNIONPAY_SIGN_PFX": str(secret / "acp.pfx"),
-        "PAYMENTS_UNIONPAY_SIGN_PFX_PASSWORD": PASSWORD,
-        "PAYMENTS_UNIONPAY_ISSUERS": str(secret / "root.pem"),
-        "PAYMENTS_UNIONPAY_NOTIFY_URL": "http://127.0.0.1/callbacks/unionpay",
-        "PAYMENTS_UNIONPAY_ALGORITHM": "5.1.0/01",
-        "PAYMENTS_UNIONPAY_BASE_URL": "http://127.0.0.1:9700/unionpay",
-        "PAYMENTS_UNIONPAY_FILE_URL": "http://127.0.0.1:9700/unionpay/files/",
-        "PAYMENTS_UNIONPAY_SIGNERS": "simulator",
-        "PAYMENTS_CAMPUS_CARD_MERCHANT": "errands",
-        "PAYMENTS_CAMPUS_CARD_BASE_URL": "http://127.0.0.1:9700/card",
-        "PAYMENTS_CAMPUS_CARD_NOTIFY_URL": "http://127.0.0.1/callbacks/campus_card",
-        "PAYMENTS_CAMPUS_CARD_ALGORITHM": "HMAC-SHA256",
-        "PAYMENTS_CAMPUS_CARD_SECRET_FILE": str(secret / "card"),
-    }
-
-
-def simulated(secret: Path) -> dict[str, str]:
-    urls = {"PAYMENTS_WECHAT_BASE_URL": "http://127.0.0.1:9700/wechat", "PAYMENTS_WECHAT_BACKUP_URL": ""}
-    edupay = {name.replace("_WECHAT_", "_EDUPAY_"): text for name, text in wechat(secret, **urls).items()}
-    edupay |= {
-        "PAYMENTS_EDUPAY_SCHOOL_ID": "nu",
-        "PAYMENTS_EDUPAY_SCENE_TYPE": "ERRAND",
-        "PAYMENTS_EDUPAY_DEVICE_IP": "203.0.113.7",
-    }
-    return {
-        "PAYMENTS_ENVIRONMENT": "simulator",
-        "PAYMENTS_CHANNELS": "wechat,wechat_native,edupay,alipay,unionpay,campus_card,sandbox",
-        "PAYMENTS_WECHAT_NATIVE_TRADE_TYPE": "native",
-        **wechat(secret, **urls),
-        **edupay,
-        **others(secret),
-    }
-
-
-def live(secret: Path, **changes: str) -> dict[str, str]:
-    return {
-        "PAYMENTS_ENVIRONMENT": "live",
-        "PAYMENTS_CHANNELS": "wechat",
-        "PAYMENTS_INTERNAL_KEYS_FILE": str(secret / "internal"),
-        "PAYMENTS_VAULT_KEYS_FILE": str(secret / "vault"),
-        "PAYMENTS_LOOKUP_KEY_FILE": str(secret / "lookup"),
-        "PAYMENTS_DATA_DIR": str(secret.parent / "data"),
-        **wechat(secret),
-        **changes,
-    }
+from tests.payments_keys import certificate, pem
+from tests.payments_variables import API_KEY, PASSWORD, live, simulated, write_key
 
 
 def faults(told: Mapping[str, str]) -> str:
@@ -335,7 +229,7 @@ def test_kinds_and_fields() -> None:
     "text", ["", "k1", "k1 zz", f"k1 {'00' * 16}", f"k1 {'00' * 32}\nk1 {'11' * 32}", f"two words {'00' * 32}"]
 )
 def test_files_that_hold_no_keys_are_refused(tmp_path: Path, text: str) -> None:
-    _write(tmp_path / "keys", text.encode())
+    write_key(tmp_path / "keys", text.encode())
     with pytest.raises(ValueError):
         read_keys(tmp_path / "keys")
 
@@ -347,7 +241,7 @@ def test_files_of_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for wrong, reason in ((Path("relative"), "absolute"), (tmp_path, "no file"), (tmp_path / "none", "cannot be read")):
         with pytest.raises(ValueError, match=reason):
             read_secret(wrong)
-    _write(tmp_path / "binary", b"\xff\xfe")
+    write_key(tmp_path / "binary", b"\xff\xfe")
     with pytest.raises(ValueError, match="no text"):
         read_secret(tmp_path / "binary")
     monkeypatch.setattr("payments.key_files.MOST_BYTES", 3)
@@ -357,74 +251,3 @@ def test_files_of_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     if path.stat().st_uid != 0:
         with pytest.raises(ValueError, match="another user"):
             read_secret(path)
-
-
-# -- the doctor ---------------------------------------------------------------------------------------------------
-
-
-async def test_the_doctor_prints_a_checklist_without_secrets(
-    secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, text in simulated(secret).items():
-        monkeypatch.setenv(name, text)
-    monkeypatch.setenv("PAYMENTS_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("PAYMENTS_VAULT_KEYS_FILE", str(secret / "vault"))
-    found = await examine(None)
-    text = "\n".join(f"{each.en}\n{each.zh}" for each in found)
-    assert {each.check for each in found} >= {"settings", "wechat", "alipay", "certificate", "vault_keys", "database"}
-    assert "mchid 190*****09" in text and "1900000109" not in text and "RSA2" in text and "1000.00" in text
-    for hidden in (API_KEY, PASSWORD, "PRIVATE", "22" * 32, "cards of the campus", "2088123412341234"):
-        assert hidden not in text
-    assert not [each for each in found if each.level == "fail"]
-
-
-def test_every_variable_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--variables"]) == 0
-    shown = capsys.readouterr().out
-    assert "#PAYMENTS_ENVIRONMENT=" in shown and "#PAYMENTS_EDUPAY_SCHOOL_ID=" in shown
-    assert "#PAYMENTS_CAMPUS_CARD_SECRET=" in shown and "PAYMENTS_WECHAT_CODE=" not in shown
-
-
-def test_the_doctor_fails_where_something_must_be_mended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PAYMENTS_DATA_DIR", str(tmp_path / "data"))
-    env_file = tmp_path / "payments.env"
-    env_file.write_text("PAYMENTS_LOG_LEVEL=warning\n")
-    told = ["--env-file", str(env_file)]
-    assert main([*told, "--language", "en"]) == 0
-    assert "demonstration" in capsys.readouterr().out
-    (tmp_path / "data").chmod(0o755)
-    assert main([*told, "--language", "zh"]) == 1
-    shown = capsys.readouterr().out
-    assert "其他用户可以读取" in shown and "open to other users" not in shown
-    monkeypatch.setenv("PAYMENTS_CHANNELS", "nothing")
-    assert main(told) == 1
-    shown = capsys.readouterr().out
-    assert "✗ settings" in shown and shown.count("no such channel") == 1
-
-
-async def test_the_doctor_looks_at_the_database_and_at_keys_that_are_still_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PAYMENTS_DATA_DIR", str(tmp_path / "data"))
-    settings = read_settings(env_file=None)
-    payments = assemble(settings)
-    await payments.migrate()
-    await payments.entrust("a", {"openid": "o"})
-    await payments.stop()
-    with settings.key_file("vault_keys").open("a") as file:
-        file.write(f"k2 {'55' * 32}\n")
-    found = {each.check: each for each in await examine(None)}
-    assert found["database"].level == "ok" and "version" in found["database"].en
-    assert found["vault"].level == "warn" and "1 secrets need an older key" in found["vault"].en
-    assert found["vault_keys"].level == "warn"
-    (tmp_path / "data/payments.db").write_bytes(b"no database at all, but long enough to look like one" * 100)
-    found = {each.check: each for each in await examine(None)}
-    assert found["database"].level == "fail" and "no database" not in found["database"].en
-
-
-def test_ids_are_masked_and_new_ones_sort_by_time() -> None:
-    assert (masked("1900000109"), masked("wx12"), masked("")) == ("190*****09", "****", "")
-    first, second = new_id("int"), new_id("int")
-    assert len(first) == 30 and first.startswith("int_") and first[:10] == second[:10] and first != second
