@@ -236,7 +236,7 @@ class Hub:
     # --- how often runners report
 
     def reporting(self, *, is_busy: bool) -> Reporting:
-        return reporting(is_busy=is_busy, stretch=self._stretch)
+        return reporting(is_busy=is_busy, stretch=self._stretch, time_scale=self.rules.time_scale)
 
     def see_lateness(self, late_flushes: int) -> None:
         """Once a second: of all flushes so far, so many were late."""

@@ -20,11 +20,15 @@ class Reporting(NamedTuple):
 #: A task or an offer in hand: a student watches, or the planner counts on where they are.
 BUSY = Reporting(3_000, 10)
 IDLE = Reporting(10_000, 50)
+#: Business milliseconds between reports, at most: half of what estimates of arrival take for old. It counts where
+#: business time runs faster than real time.
+FRESH_MS = 30_000
 
 
-def reporting(*, is_busy: bool, stretch: int) -> Reporting:
+def reporting(*, is_busy: bool, stretch: int, time_scale: float) -> Reporting:
     wanted = BUSY if is_busy else IDLE
-    return Reporting(wanted.every_ms * stretch, wanted.distance_m * stretch)
+    every_ms = min(wanted.every_ms, round(FRESH_MS / time_scale))
+    return Reporting(every_ms * stretch, wanted.distance_m * stretch)
 
 
 class Stretch:

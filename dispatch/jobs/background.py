@@ -36,14 +36,16 @@ class Background:
         self._ctx = ctx
         self._absent: dict[str, set[str]] = {}
         clock = ctx.clock
-        poll_s = min(POLL_S, max(0.05, clock.real_s(1.0)))
-        self.relay = Loop("relay", lambda: publish_events(ctx, streams), poll_s)
-        self.commands = Loop("commands", self._send, poll_s)
-        self.payments = Loop("payments", payments_work, poll_s)
+        # Nobody wakes us for what falls due; where business time runs faster, so do the looks for it.
+        due_s = min(POLL_S, max(0.05, clock.real_s(1.0)))
+        self._payments_work = payments_work
+        self.relay = Loop("relay", lambda: publish_events(ctx, streams), POLL_S)
+        self.commands = Loop("commands", self._send, POLL_S)
+        self.payments = Loop("payments", self._pay, due_s)
         self.ways = Loop("ways", self._tell_ways, TELL_S)
-        self.results = Loop("results", self._apply, poll_s)
-        self.withdrawals = Loop("withdrawals", self._apply_withdrawals, poll_s)
-        self.due = Loop("due", lambda: run_due_jobs(ctx, holder), poll_s)
+        self.results = Loop("results", self._apply, POLL_S)
+        self.withdrawals = Loop("withdrawals", self._apply_withdrawals, POLL_S)
+        self.due = Loop("due", lambda: run_due_jobs(ctx, holder), due_s)
         self.sweep = Loop("sweep", self._sweep, min(SWEEP_S, max(0.5, clock.real_s(30.0))))
         look_s = min(LOOK_EVERY_S, max(2.0, clock.real_s(LOOK_EVERY_S)))
         self._lookout = Lookout(ctx)
@@ -78,6 +80,13 @@ class Background:
         if sent:
             self.payments.wake()
         return sent
+
+    async def _pay(self) -> int:
+        done = await self._payments_work()
+        if done:
+            self.results.wake()
+            self.withdrawals.wake()
+        return done
 
     async def _tell_ways(self) -> int:
         await tell_ways(self._ctx)

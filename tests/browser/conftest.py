@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -131,6 +132,7 @@ class Stage:
         )
         paid: dict[str, Any] = order
         while paid["status"] == "awaiting_payment":
+            await asyncio.sleep(0.1)
             paid = await student.call("GET", f"/orders/{order['id']}")
             credential = (paid.get("payment") or {}).get("credential")
             if credential and paid["payment"]["state"] in ("pending", "processing"):

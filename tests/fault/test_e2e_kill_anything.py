@@ -22,10 +22,12 @@ TROUBLE_S = 600 if os.environ.get("SOAK") else 20
 SCALE = 20
 
 
-@pytest.fixture
-def busy(tmp_path: Path) -> Iterator[Server]:
-    """A server on which students order and runners carry, over the real interfaces."""
-    with running_server(tmp_path, students=12, runners=8, time_scale=SCALE, DISPATCH_OFFER_TTL_S="60") as server:
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on which students order and runners carry, over the real interfaces. It outlives one trouble after the
+    other, and so do its people."""
+    folder = tmp_path_factory.mktemp("busy")
+    with running_server(folder, students=12, runners=8, time_scale=SCALE, DISPATCH_OFFER_TTL_S="60") as server:
         people = subprocess.Popen(
             [sys.executable, "-m", "loadtest", "demo", "--plan", server.plan["path"], "--url", server.url, "--seed=7"],
             env=server.environ, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

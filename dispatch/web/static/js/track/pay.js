@@ -21,7 +21,7 @@ export function isOpen(order) {
 }
 
 export class PayCard {
-  /** @param {{api: import("../api.js").Api, paint: () => void, refetch: () => void,
+  /** @param {{api: import("../api.js").Api, paint: () => void, refetch: () => Promise<void>,
    *   campus: import("../types.js").Campus}} parts */
   constructor({ api, paint, refetch, campus }) {
     Object.assign(this, { api, paint, refetch, campus });
@@ -74,8 +74,10 @@ export class PayCard {
       else toastError(error);
       this.loadChannels();
     }
+    // Only then: until the page knows what has become of it, the same button must not be tapped again.
+    await this.refetch();
     this.isBusy = false;
-    this.refetch();
+    this.paint();
   }
 
   choose(order, channel) {
