@@ -6,6 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 JOBS   ?= 3
+ALONE  = $(shell grep -rlF mark.alone tests)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 VENDOR := dispatch/web/static/vendor
 NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -24,7 +25,7 @@ test: $(VENV)/.installed-dev node_modules/.with-dev ## Run every test, with cove
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone" --cov --cov-report= $(ARGS) || { [ $$? -eq 1 ] && \
 	  echo "What failed beside other tests is tried once more by itself; what fails again has failed." && \
 	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --cov --cov-append --cov-report= $(ARGS); }
-	@$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report= $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest -m alone $(if $(ARGS),,$(ALONE)) --cov --cov-append --cov-report= $(ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/coverage report --fail-under=90
 	@$(BIN)/coverage report --fail-under=97 --include='payments/*' > /dev/null || { echo "payments: branch coverage under 97 %"; exit 1; }
 	@$(BIN)/coverage report --fail-under=97 --include='dispatch/model/*' > /dev/null || { echo "dispatch.model: branch coverage under 97 %"; exit 1; }

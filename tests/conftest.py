@@ -64,6 +64,14 @@ def free_port() -> int:
     return _find_free_port()
 
 
+@pytest.fixture(scope="module")
+def uncounted() -> Iterator[None]:
+    """What a module's tests start runs at its own speed: coverage, which tests nearer to the code count, stays out."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE_")}
+    yield
+    os.environ.update(kept)
+
+
 # --- Redis ------------------------------------------------------------------------------------------------------------
 
 

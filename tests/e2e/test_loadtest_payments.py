@@ -8,7 +8,7 @@ import pytest
 
 from loadtest.__main__ import main
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.usefixtures("uncounted"), pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def test_a_burst_is_accepted_paid_and_booked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,7 @@ LONG = Options(
 )
 
 
+@pytest.mark.usefixtures("uncounted")
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.timeout(3600 if IS_LONG else 300)

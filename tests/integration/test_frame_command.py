@@ -162,10 +162,10 @@ def test_a_reader_that_has_seen_enough_is_no_fault(told):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.fixture
-def told(tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a server that has the made-up campus."""
-    told = {"DISPATCH_DATA_DIR": str(tmp_path / "data")}
+    told = {"DISPATCH_DATA_DIR": str(tmp_path_factory.mktemp("told") / "data")}
     made = run("campus", "demo", "--name", "Lakeside", **told)
     assert made.returncode == 0 and made.stdout.endswith("  Lakeside\n"), made.stderr
     return told

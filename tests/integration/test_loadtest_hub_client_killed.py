@@ -20,7 +20,7 @@ from loadtest.hub_client import HubClient
 from loadtest.people import PlanFile, read_plan
 from tests.e2e_server import Server, running_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.usefixtures("uncounted"), pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from loadtest.__main__ import main
 from loadtest.own_server import OwnServer
 from loadtest.tracks import box_campus
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("uncounted"), pytest.mark.slow, pytest.mark.timeout(300)]
 SCALE = 30.0
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -124,12 +124,11 @@ def test_the_people_of_the_demonstration_come_and_go(server: OwnServer, capsys: 
 
 
 def test_locust_drives_the_same_people(server: OwnServer, tmp_path: Path) -> None:
-    # Locust replaces the standard library's sockets, so it has a process of its own, and coverage stays out of it.
-    environ = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
+    # Locust replaces the standard library's sockets, so it has a process of its own.
     words = ["-f", "loadtest/locustfile.py", "--host", server.url, "--headless", "--json-file", str(tmp_path / "table")]
     words += ["-u", "20", "-r", "20", "-t", "10s", "--stop-timeout", "2", "--exit-code-on-error", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "locust", *words], cwd=README.parent, env=environ | {"LOADTEST_PLAN": plan_of(server)},
+        [sys.executable, "-m", "locust", *words], cwd=README.parent, env=os.environ | {"LOADTEST_PLAN": plan_of(server)},
         capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stdout + done.stderr
