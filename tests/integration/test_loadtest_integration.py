@@ -127,8 +127,9 @@ def test_locust_drives_the_same_people(server: OwnServer, tmp_path: Path) -> Non
     # Locust replaces the standard library's sockets, so it has a process of its own.
     words = ["-f", "loadtest/locustfile.py", "--host", server.url, "--headless", "--json-file", str(tmp_path / "table")]
     words += ["-u", "20", "-r", "20", "-t", "10s", "--stop-timeout", "2", "--exit-code-on-error", "1"]
+    environ = os.environ | {"LOADTEST_PLAN": plan_of(server)}
     done = subprocess.run(
-        [sys.executable, "-m", "locust", *words], cwd=README.parent, env=os.environ | {"LOADTEST_PLAN": plan_of(server)},
+        [sys.executable, "-m", "locust", *words], cwd=README.parent, env=environ,
         capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stdout + done.stderr
