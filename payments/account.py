@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -134,6 +134,21 @@ class WithdrawalView(msgspec.Struct, frozen=True, kw_only=True):
     requested_at: datetime
     finished_at: datetime | None
     parts: int
+
+
+class ConfirmationView(msgspec.Struct, frozen=True, kw_only=True):
+    """A transfer to a person that waits until they say yes at the provider's. ``credential``: what their phone hands to
+    the provider for it, with its ``kind``; for nobody else's eyes."""
+
+    number: str
+    withdrawal_id: str
+    channel: str
+    amount_fen: Fen
+    since: datetime
+    credential: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"ConfirmationView({self.number})"
 
 
 class RefundPart(msgspec.Struct, frozen=True, kw_only=True):

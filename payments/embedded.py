@@ -13,6 +13,7 @@ from payments import commands, failover, ledger
 from payments.account import (
     AccountCommand,
     AccountEvent,
+    ConfirmationView,
     RefundView,
     ReviewWithdrawal,
     Withdraw,
@@ -23,7 +24,15 @@ from payments.books import checks
 from payments.books.booking import Booking, NewId
 from payments.books.deadlines import keep_deadlines
 from payments.books.group_books import current_child
-from payments.books.statements import MOST_LISTED, balances_of, book_of, refund_view, totals_of, withdrawal_view
+from payments.books.statements import (
+    MOST_LISTED,
+    balances_of,
+    book_of,
+    confirmation_view,
+    refund_view,
+    totals_of,
+    withdrawal_view,
+)
 from payments.callbacks import Callbacks
 from payments.channels.base import Channel, OpenBooks, Reveal
 from payments.driver import Driver
@@ -243,6 +252,10 @@ class EmbeddedPayments(BindingPayments, UpkeptPayments):
             return [withdrawal_view(each, uow.withdrawals.parts(each.id)) for each in found]
 
         return await self._store.read(read)
+
+    async def confirmations(self, account_ref: str, limit: int = 20) -> list[ConfirmationView]:
+        waiting = await self._store.read(lambda uow: uow.withdrawals.to_confirm(account_ref, min(limit, MOST_LISTED)))
+        return [confirmation_view(each) for each in waiting]
 
     async def refunds(
         self,

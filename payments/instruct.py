@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import msgspec
+
 from payments import ledger
 from payments.books import captures, refunds, withdrawals
 from payments.books.booking import Booking
@@ -50,12 +52,14 @@ async def _split_and_transfer(
     moved = await channel.transfer(order.id, receiver.account_ref, payee, order.amount_fen)
     if moved.standing == "done":
         return answer
+    if moved.standing == "no_answer":
+        return SplitAnswer(reason=moved.reason)
     # Refused for certain, it is available again: the next withdrawal has its own number.
     standing: Literal["closed", "pending"] = "closed" if moved.standing == "failed" else "pending"
     outcome = ReceiverOutcome(
         party=receiver.party, account_ref=receiver.account_ref, standing=standing, reason=moved.reason
     )
-    return SplitAnswer(receivers=(outcome,), reason=moved.reason)
+    return SplitAnswer(receivers=(outcome,), reason=moved.reason, confirm=moved.confirm)
 
 
 def no_answer(order: Instruction) -> SplitAnswer | MoneyAnswer:
@@ -67,6 +71,7 @@ def no_answer(order: Instruction) -> SplitAnswer | MoneyAnswer:
 
 def book_answer(booking: Booking, order: Instruction, answer: SplitAnswer | MoneyAnswer) -> None:
     """What the institution's answer makes true of an instruction as it stands now."""
+    order = _as_told(order, answer)
     match answer:
         case SplitAnswer(receivers=()):
             booking.try_later(order, answer.reason, is_failure=False)
@@ -82,6 +87,13 @@ def book_answer(booking: Booking, order: Instruction, answer: SplitAnswer | Mone
             refunds.not_borne(booking, order, answer.reason)
         case MoneyAnswer():
             booking.try_later(order, answer.reason, is_failure=answer.standing == "failed")
+
+
+def _as_told(order: Instruction, answer: SplitAnswer | MoneyAnswer) -> Instruction:
+    """With what its payee needs to say yes, until the institution says that nobody has to any more."""
+    is_silence = not answer.receivers if isinstance(answer, SplitAnswer) else answer.standing == "no_answer"
+    confirm = order.confirm if is_silence else answer.confirm
+    return order if confirm == order.confirm else msgspec.structs.replace(order, confirm=confirm)
 
 
 def _done(booking: Booking, order: Instruction) -> None:

@@ -186,13 +186,19 @@ class SplitAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     receivers: tuple[ReceiverOutcome, ...] = ()
     reason: str = ""
+    #: Where a receiver is paid by a transfer: see MoneyAnswer.
+    confirm: Mapping[str, Any] | None = None
 
 
 class MoneyAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of giving money back. Whatever it is, asking again keeps the same number."""
+    """What became of giving money back. Whatever it is, asking again keeps the same number.
+
+    ``confirm``: with what the payee says yes to it at the provider's, as long as that is waited for.
+    """
 
     standing: Literal["done", "pending", "failed", "no_answer"]
     reason: str = ""
+    confirm: Mapping[str, Any] | None = None
 
 
 # -- being called -------------------------------------------------------------------------------------------------

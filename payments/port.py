@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from payments.account import AccountCommand, AccountEvent, RefundView, WithdrawalView
+from payments.account import AccountCommand, AccountEvent, ConfirmationView, RefundView, WithdrawalView
 from payments.guard_port import GuardPort
 from payments.money import Party
 from payments.port_commands import AnyCommand, Command, OpenIntent, Refund, Release, Settle, Share, Subsidy
@@ -159,6 +159,9 @@ class PaymentsPort(GuardPort, UpkeepPort, Protocol):
     ) -> list[WithdrawalView]:
         """Withdrawals, newest first, but those in the state "held" oldest first: of one account, of one campus, in one
         state, the one of an id, or any."""
+
+    async def confirmations(self, account_ref: str, limit: int = 20) -> list[ConfirmationView]:
+        """Transfers to this person that wait for their yes, oldest first; to be shown to nobody else."""
 
     async def refunds(
         self,

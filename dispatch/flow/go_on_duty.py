@@ -37,7 +37,7 @@ from .read_orders import convert
 from .route import next_first
 from .settle_order import due_to_fen, runner_pay_fen
 from .tell import tell_about_account
-from .withdraw import own_withdrawals
+from .withdraw import own_withdrawals, to_confirm
 
 #: The hall shows this many orders, the nearest first.
 HALL_LIMIT = 60
@@ -274,6 +274,7 @@ async def wallet(ctx: Context, who: Principal) -> WalletView:
             for line in statement
         ],
         withdrawals=(await own_withdrawals(ctx, who, limit=10)).withdrawals,
+        to_confirm=await to_confirm(ctx, who),
         payout=(await payout_account(ctx, who)).channels,
     )
 

@@ -14,7 +14,7 @@ from ..access.permissions import Permission
 from ..access.principal import Principal
 from ..model import ids
 from ..model.errors import InvalidInput, KeyReused, NotPermitted, Refusal, WrongState
-from ..model.wallet_views import AskWithdrawal, Withdrawals, WithdrawalView
+from ..model.wallet_views import AskWithdrawal, TransferToConfirm, Withdrawals, WithdrawalView
 from ..store.unit_of_work import UnitOfWork
 from .context import Context
 from .instants import ms
@@ -86,6 +86,21 @@ async def own_withdrawals(ctx: Context, who: Principal, *, limit: int = 50) -> W
     who.require(Permission.TASKS_CARRY)
     found = await ctx.payments.withdrawals(account_ref=who.account_id, limit=limit)
     return Withdrawals(withdrawals=[withdrawal_view(each) for each in found])
+
+
+async def to_confirm(ctx: Context, who: Principal) -> list[TransferToConfirm]:
+    """What waits until this runner, and nobody else, says yes to it."""
+    who.require(Permission.TASKS_CARRY)
+    return [
+        TransferToConfirm(
+            id=each.number,
+            withdrawal_id=each.withdrawal_id,
+            amount_fen=each.amount_fen,
+            kind=str(each.credential.get("kind", "")),
+            invoke=dict(each.credential.get("invoke", {})),
+        )
+        for each in await ctx.payments.confirmations(who.account_id)
+    ]
 
 
 def withdrawal_view(known: Known) -> WithdrawalView:

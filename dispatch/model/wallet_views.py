@@ -66,6 +66,17 @@ class Withdrawals(View, frozen=True, kw_only=True):
     withdrawals: list[WithdrawalView]
 
 
+class TransferToConfirm(View, frozen=True, kw_only=True):
+    """A part of a withdrawal that its runner has to say yes to in the provider's app. ``kind``: which app;
+    ``invoke``: what the page hands to it, word for word."""
+
+    id: str
+    withdrawal_id: str
+    amount_fen: int
+    kind: str
+    invoke: dict[str, str]
+
+
 class PayoutChannel(View, frozen=True, kw_only=True):
     """A way to pay that pays runners themselves. ``lacks``: what it still has to be told of this one (``openid``,
     ``alipay_user_id``); ``binding``: ``page`` where a page of the provider's tells it."""
@@ -88,7 +99,8 @@ class WalletLine(View, frozen=True, kw_only=True):
 class WalletView(View, frozen=True, kw_only=True):
     """Pending: delivered, inside the 24 hours (with its release time). Available: settled, with the institution, to be
     withdrawn; the oldest of it is paid without being asked for at ``pay_by_ms``. Withdrawing: asked for and not paid
-    yet. ``withdrawals``: the newest few; ``payout``: ways to pay that have to know the runner."""
+    yet. ``withdrawals``: the newest few; ``to_confirm``: what waits for the runner's yes, the oldest first;
+    ``payout``: ways to pay that have to know the runner."""
 
     pending_fen: int
     available_fen: int
@@ -98,6 +110,7 @@ class WalletView(View, frozen=True, kw_only=True):
     pending: list[WalletLine]
     lines: list[WalletLine]
     withdrawals: list[WithdrawalView]
+    to_confirm: list[TransferToConfirm]
     payout: list[PayoutChannel]
 
 

@@ -307,7 +307,8 @@ class Booking:
     def try_later(self, order: Instruction, reason: str, *, is_failure: bool) -> None:
         """Not done yet: the same number again later. A failure, or a silence that lasts, is told once."""
         tries = order.tries + 1
-        is_failure = is_failure or tries >= SILENCES_BEFORE_ALARM
+        # Whoever is to be paid may take their time to say yes.
+        is_failure = is_failure or (tries >= SILENCES_BEFORE_ALARM and order.confirm is None)
         if is_failure:
             intent = self.uow.intents.require(order.intent_id)
             if order.kind == "release":

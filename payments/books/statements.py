@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from payments import ledger
-from payments.account import RefundView, WithdrawalView
+from payments.account import ConfirmationView, RefundView, WithdrawalView
 from payments.money import Fen
 from payments.port import Balances, OrderBook, Totals
 from payments.store.money_rows import RefundRow, Withdrawal
+from payments.store.rows import Instruction
 from payments.store.unit_of_work import UnitOfWork
 
 #: The longest list that is given at once.
@@ -111,6 +112,18 @@ def withdrawal_view(withdrawal: Withdrawal, parts: int) -> WithdrawalView:
         requested_at=withdrawal.requested_at,
         finished_at=withdrawal.finished_at,
         parts=parts,
+    )
+
+
+def confirmation_view(order: Instruction) -> ConfirmationView:
+    """What a withdrawal's part needs of its person."""
+    return ConfirmationView(
+        number=order.id,
+        withdrawal_id=order.subject,
+        channel=order.channel,
+        amount_fen=order.amount_fen,
+        since=order.created_at,
+        credential=order.confirm or {},
     )
 
 

@@ -224,10 +224,6 @@ class WechatChannel(WechatMerchant):
         is_asked = answer.is_accepted or answer.code in ("ORDER_CLOSED", "ORDERCLOSED", "ORDER_NOT_EXIST")
         return "asked" if is_asked else "no_answer"
 
-    def transfer_package(self, number: str) -> str:
-        """See ``WechatTransfers.package``."""
-        return self._transfers.package(number)
-
     # -- payers -------------------------------------------------------------------------------------------------------
 
     def bind_page(self, back_url: str, state: str) -> str | None:

@@ -21,6 +21,9 @@ NAME_FROM_FEN, NO_NAME_BELOW_FEN = 200_000, 30
 #: Packages with which payees confirm transfers.
 MOST_REMEMBERED = 4096
 
+#: How a transfer stands that its payee has to confirm, as an answer gives it as its reason.
+WAITS = "wait_user_confirm"
+
 
 class WechatTransfers:
     """The transfers of one merchant."""
@@ -40,8 +43,17 @@ class WechatTransfers:
             "GET", f"{TRANSFERS}/out-bill-no/{quote(number, safe='')}", operation="transfer_query", subject=number
         )
         is_absent = isinstance(found, Said) and found.code in ("NOT_FOUND", "RECORD_NOT_EXISTS", "RESOURCE_NOT_EXISTS")
-        if not is_absent:
-            return money_of(found, is_question=True)
+        known = None if is_absent else money_of(found, is_question=True)
+        if known is not None and (known.reason != WAITS or number in self._packages):
+            return self._with_package(number, known)
+        answer = await self._order(number, to, amount_fen)
+        if known is not None and answer.reason != WAITS:
+            # Asked anew only for the package, which a question does not tell: whatever was said, the transfer is there.
+            return known
+        return self._with_package(number, answer)
+
+    async def _order(self, number: str, to: Mapping[str, str], amount_fen: Fen) -> MoneyAnswer:
+        """The same number again is the same transfer."""
         name = {}
         if to.get("name") and amount_fen >= NO_NAME_BELOW_FEN:
             if not await self._api.can_seal():
@@ -70,10 +82,15 @@ class WechatTransfers:
         # Whatever was said instead of 200: the next question asks how it stands.
         return money_of(answer, is_question=not isinstance(answer, Said) or not answer.is_final)
 
-    def package(self, number: str) -> str:
-        """With what the payee's phone confirms this transfer; empty when it need not, or when it was another process
-        that ordered it."""
-        return self._packages.get(number, "")
+    def _with_package(self, number: str, answer: MoneyAnswer) -> MoneyAnswer:
+        """What WeChat takes on the payee's phone, word for word, while it is waited for."""
+        package = self._packages.get(number)
+        if answer.reason != WAITS or package is None:
+            if answer.standing != "no_answer":
+                self._packages.pop(number, None)
+            return answer
+        invoke = {"mchId": self._config.merchant, "appId": self._config.appid, "package": package}
+        return msgspec.structs.replace(answer, confirm={"kind": "wechat_transfer", "invoke": invoke})
 
     def _keep_package(self, number: str, answer: Answer) -> None:
         if isinstance(answer, Said) and answer.is_accepted:

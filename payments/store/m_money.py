@@ -167,3 +167,6 @@ MONEY = (
         WHERE e.kind = 'capture' AND e.credit LIKE 'runner:%%' ORDER BY e.seq
     """,
 )
+
+#: A transfer may wait for its payee.
+CONFIRM = ("ALTER TABLE instructions ADD COLUMN confirm TEXT",)

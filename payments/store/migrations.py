@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from payments.store.m_append_only import APPEND_ONLY
-from payments.store.m_money import MONEY
+from payments.store.m_money import CONFIRM, MONEY
 from payments.store.m_reconcile import RECONCILE
 from payments.store.m_risk import CODES, RISK
 from payments.store.m_timeline import TIMELINE
@@ -140,4 +140,4 @@ FIRST = (
     """,
 )
 
-MIGRATIONS: list[tuple[str, ...]] = [FIRST, VAULT, RISK, TIMELINE, RECONCILE, MONEY, CODES, APPEND_ONLY]
+MIGRATIONS: list[tuple[str, ...]] = [FIRST, VAULT, RISK, TIMELINE, RECONCILE, MONEY, CODES, APPEND_ONLY, CONFIRM]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
@@ -48,6 +48,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     The same number always goes with the same receivers; ``finished`` are the accounts among them whose outcome is
     booked. ``is_reported``: somebody was told that it does not go smoothly; once is enough. ``subject``: the refund or
     the withdrawal that it belongs to, or "". ``undoes``: the number of the split that a take_back undoes.
+    ``confirm``: with what its payee says yes at the provider's; nobody else is shown it.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     tries: int = 0
     subject: str = ""
     undoes: str = ""
+    confirm: Mapping[str, Any] | None = None
 
 
 def to_record(kind: type[R], values: Iterable[Any]) -> R:

@@ -108,6 +108,7 @@ instructions = sa.Table(
     sa.Column("tries", sa.Integer),
     sa.Column("subject", sa.Text),
     sa.Column("undoes", sa.Text),
+    sa.Column("confirm", Json),
     sa.Column("created_at", Instant),
     sa.Column("due_at", Instant),
     sa.Column("lease_until", Instant),

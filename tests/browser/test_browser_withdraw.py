@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 
 from loadtest.check import check, printed
 from tests.browser.conftest import OFFER_TTL_S, TIME_SCALE, Caller, Stage, audit, shown_keys
@@ -47,7 +49,7 @@ async def earn(stage: Stage, runner: Caller, index: int) -> dict[str, Any]:
         books.execute("UPDATE jobs SET due_at = 0 WHERE kind = 'settle' AND subject_id = ?", (order["id"],))
         books.commit()
     while (await student.call("GET", f"/orders/{order['id']}"))["status"] != "settled":
-        continue
+        await asyncio.sleep(0.1)
     return order
 
 
@@ -153,3 +155,50 @@ async def test_a_refusal_is_read_in_english_and_the_money_is_there_again(stage: 
     assert shown_keys(await runner.locator("#sheet").inner_text()) == []
     assert shown_keys(await console.locator("#money").inner_text()) == []
     assert (await by_hand.call("GET", "/runner/wallet"))["available_fen"] == have
+
+
+IN_WECHAT = "Mozilla/5.0 (Linux; Android 14) MicroMessenger/8.0.50"
+BRIDGE = """window.invoked = [];
+window.WeixinJSBridge = { invoke(name, words, done) { window.invoked.push([name, words]); done({}); } };"""
+TRANSFERS = [
+    {"id": f"T{n}", "withdrawal_id": "wdr_1", "amount_fen": fen, "kind": "wechat_transfer",
+     "invoke": {"mchId": "1900000109", "appId": "wx1", "package": f"package{n}"}}
+    for n, fen in ((1, 405), (2, 95))
+]  # fmt: skip
+
+
+async def with_transfers(context: BrowserContext) -> None:
+    """The sandbox asks nobody for a yes: what WeChat would leave waiting stands beside what the server says."""
+    waiting = list(TRANSFERS)
+
+    async def answer(route: Route) -> None:
+        wallet = await (await route.fetch()).json()
+        assert wallet["to_confirm"] == []
+        await route.fulfill(body=json.dumps(wallet | {"to_confirm": waiting, "withdrawing_fen": 500}))
+        del waiting[:1]
+
+    await context.route("**/api/v1/runner/wallet", answer)
+
+
+async def test_a_transfer_is_confirmed_inside_wechat_one_after_the_other(stage: Stage) -> None:
+    elsewhere = await stage.context(viewport=PHONE, locale="en-GB")
+    await with_transfers(elsewhere)
+    page = await stage.open("runner", 3, context=elsewhere)
+    await open_wallet(page, "Wallet")
+    await expect(page.locator("#to-confirm")).to_contain_text("2 with ¥5.00")
+    await expect(page.locator("#to-confirm")).to_contain_text("inside WeChat")
+    await expect(page.locator("#confirm-transfer")).to_have_count(0)
+
+    inside = await stage.context(viewport=PHONE, user_agent=IN_WECHAT)
+    await inside.add_init_script(BRIDGE)
+    await with_transfers(inside)
+    page = await stage.open("runner", 3, context=inside)
+    await open_wallet(page, "钱包")
+    await expect(page.locator("#to-confirm")).to_contain_text("2 笔共 ¥5.00")
+    assert await audit(page) == []
+    assert shown_keys(await page.locator("#sheet").inner_text()) == []
+    await page.get_by_role("button", name="确认收款 ¥4.05").click()
+    # Asked for anew at once, and then again and again while money is on its way.
+    await expect(page.get_by_role("button", name="确认收款 ¥0.95")).to_be_visible()
+    assert await page.evaluate("window.invoked") == [["requestMerchantTransfer", TRANSFERS[0]["invoke"]]]
+    await expect(page.locator("#to-confirm")).to_have_count(0)

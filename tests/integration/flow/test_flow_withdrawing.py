@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from dispatch.access.principal import Principal
@@ -72,6 +73,26 @@ async def test_a_runner_withdraws_and_hears_that_it_is_paid(world: World) -> Non
     assert await world.payments.account_events() == []
     assert sum(line.amount_fen for line in wallet.lines if line.kind == "withdraw") == 100 - fen
     assert await world.payments.check() == []
+
+
+async def test_a_runner_alone_sees_what_waits_for_their_yes(world: World) -> None:
+    runner, other = await world.runner(), await world.runner()
+    asked = await ask(world, runner, await earned(world, runner))
+    question = {"kind": "wechat_transfer", "invoke": {"mchId": "1", "appId": "wx1", "package": "p"}}
+
+    def wait(uow: Any) -> None:
+        # The sandbox asks nobody: it stands in the books as a provider's question would.
+        (order,) = uow.instructions.of_subject(asked.id)
+        uow.instructions.save(msgspec.structs.replace(order, confirm=question))
+
+    await world.payments._store.run(wait)
+    (shown,) = (await go_on_duty.wallet(world.ctx, runner)).to_confirm
+    assert (shown.withdrawal_id, shown.kind, shown.invoke) == (asked.id, question["kind"], question["invoke"])
+    assert (await go_on_duty.wallet(world.ctx, other)).to_confirm == []
+    with pytest.raises(NotPermitted):
+        await withdraw.to_confirm(world.ctx, await world.student())
+    await world.work()
+    assert (await go_on_duty.wallet(world.ctx, runner)).to_confirm == []
 
 
 async def test_the_same_request_is_one_withdrawal_however_often_it_comes(world: World) -> None:

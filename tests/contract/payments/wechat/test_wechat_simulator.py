@@ -12,7 +12,17 @@ import pytest
 
 from payments.channels.edupay import EduPayChannel, EduPayConfig
 from payments.money import Fen
-from payments.outcomes import Bill, Declined, Issued, MoneyNotice, PaidNotice, Receiver, Succeeded, Unknown
+from payments.outcomes import (
+    Bill,
+    Declined,
+    Issued,
+    MoneyAnswer,
+    MoneyNotice,
+    PaidNotice,
+    Receiver,
+    Succeeded,
+    Unknown,
+)
 from payments.simulator.wechat_words import BEIJING
 from tests.simulator_house import until, wrong
 from tests.simulator_wechat import CAMPUS, OPENID, PLATFORM, Rig, find_account, rig
@@ -106,14 +116,17 @@ async def test_a_runner_is_paid_by_split_where_that_is_granted(tmp_path: Path) -
 
 async def test_a_transfer_waits_for_the_runner_to_agree(one: Rig) -> None:
     to = {"openid": "oRunner", "name": "张三"}
-    assert (await one.channel.transfer("TRANSFER1", "runner", to, Fen(5000))).standing == "pending"
-    transfer = one.house.books.transfer_of_token(one.channel.transfer_package("TRANSFER1"))
+    waits = await one.channel.transfer("TRANSFER1", "runner", to, Fen(5000))
+    assert waits.standing == "pending" and waits.confirm is not None
+    invoke = waits.confirm["invoke"]
+    assert (invoke["mchId"], invoke["appId"]) == (one.config.mchid, one.config.appid)
+    transfer = one.house.books.transfer_of_token(invoke["package"])
     assert transfer is not None
     one.house.desk.agree(transfer)
     await until(lambda: one.merchant.heard, "the transfer's callback")
     notice = one.channel.read_callback(*one.merchant.heard[0])
     assert isinstance(notice, MoneyNotice) and notice.number == "TRANSFER1"
-    assert (await one.channel.transfer("TRANSFER1", "runner", to, Fen(5000))).standing == "done"
+    assert await one.channel.transfer("TRANSFER1", "runner", to, Fen(5000)) == MoneyAnswer(standing="done")
     assert one.house.books.balance_fen("wechat", one.config.mchid) == 100_000_000 - 5000
 
 

@@ -350,10 +350,12 @@ async def test_a_transfer_is_ordered_once_and_waits_for_the_payee(counter: wx.Co
     }
     to = {"openid": "oRunner", "name": "张三"}
     async with wx.channel_to(counter, **settings) as channel:
-        waits = MoneyAnswer(standing="pending", reason="wait_user_confirm")
+        invoke = {"mchId": wx.MCHID, "appId": wx.APPID, "package": "affff="}
+        waits = MoneyAnswer(
+            standing="pending", reason="wait_user_confirm", confirm={"kind": "wechat_transfer", "invoke": invoke}
+        )
         assert await channel.transfer("T1", "runner:r", to, Fen(200_000)) == waits
         assert await channel.transfer("T1", "runner:r", to, Fen(200_000)) == waits
-        assert channel.transfer_package("T1") == "affff=" and channel.transfer_package("T2") == ""
         bill["state"] = "SUCCESS"
         assert await channel.transfer("T1", "runner:r", to, Fen(200_000)) == MoneyAnswer(standing="done")
         bill.update(state="FAIL", fail_reason="ACCOUNT_FROZEN")

@@ -22,6 +22,8 @@ import { withdraw, withdrawalNews } from "./withdraw.js";
 /** After these there may be more to take. */
 const HALL_GROWS = new Set(["order_paid", "task_reopened", "order_called", "order_freed"]);
 const OFFER_ENDS = new Set(["offer_expired", "offer_withdrawn", "offer_declined"]);
+/** Real milliseconds between two looks at a wallet with money on its way. */
+const WALLET_MS = 4000;
 
 boot({
   slot: "runner",
@@ -85,6 +87,8 @@ class RunnerPage {
     this.live.start();
     onLanguage(() => this.paint());
     setInterval(() => this.tick(), 500);
+    // Whether a provider waits for the runner's yes, no event says.
+    setInterval(() => this.tab === "wallet" && this.wallet?.withdrawing_fen && !document.hidden && this.loadWallet(), WALLET_MS);
     await this.refetch();
     this.queue.flush();
   }

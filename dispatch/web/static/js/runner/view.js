@@ -99,7 +99,11 @@ export function tabView(page) {
         onLook: (item) => page.map.fitPoints(item.stops),
       });
     case "wallet":
-      return walletView(page.wallet, { onWithdraw: () => page.withdraw(), onAccount: () => page.setAccount() });
+      return walletView(page.wallet, {
+        onWithdraw: () => page.withdraw(),
+        onConfirmed: () => page.loadWallet(),
+        onAccount: () => page.setAccount(),
+      });
     case "week":
       return page.week.view();
     default:

@@ -4,13 +4,13 @@ import { h } from "../dom.js";
 import { codeText, dayAndTime, t, yuan } from "../i18n.js";
 import { icon } from "../icons.js";
 import { payoutAccounts } from "./payout.js";
-import { withdrawalList, withdrawButton } from "./withdraw.js";
+import { confirmations, withdrawalList, withdrawButton } from "./withdraw.js";
 
 /**
  * @param {any} wallet WalletView, null while it is fetched
- * @param {{onWithdraw: () => void, onAccount: () => void}} does
+ * @param {{onWithdraw: () => void, onConfirmed: () => void, onAccount: () => void}} does
  */
-export function walletView(wallet, { onWithdraw, onAccount }) {
+export function walletView(wallet, { onWithdraw, onConfirmed, onAccount }) {
   if (!wallet) return h("p", { class: "muted", key: "wallet" }, t("console.loading"));
   const line = (entry, isPending) =>
     h(
@@ -53,6 +53,7 @@ export function walletView(wallet, { onWithdraw, onAccount }) {
       ),
     ),
     withdrawButton(wallet, onWithdraw),
+    confirmations(wallet.to_confirm, onConfirmed),
     payoutAccounts(wallet.payout, onAccount),
     withdrawalList(wallet.withdrawals),
     h(

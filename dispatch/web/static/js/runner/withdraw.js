@@ -6,6 +6,7 @@ import { codeText, dayAndTime, has, t, yuan } from "../i18n.js";
 import { icon } from "../icons.js";
 import { withCode } from "../one-time-code.js";
 import { ask, toast, toastError } from "../shell.js";
+import { askWechat, isInWechat } from "../wechat.js";
 
 const SIGNS = { held: "clock", under_way: "swap", done: "check", failed: "warning", refused: "close" };
 
@@ -145,6 +146,35 @@ export function withdrawButton(wallet, onWithdraw) {
     wallet.pay_by_ms !== null &&
       wallet.available_fen > 0 &&
       h("p", { class: "hint", id: "pay-by" }, icon("info"), t("withdraw.by_itself", { at: dayAndTime(wallet.pay_by_ms) })),
+  );
+}
+
+/**
+ * What waits for the runner's yes in WeChat, the oldest first: one after the other.
+ * @param {any[]} waiting TransferToConfirm @param {() => void} onDone
+ */
+export function confirmations(waiting, onDone) {
+  const [first] = waiting.filter(({ kind }) => kind === "wechat_transfer");
+  if (!first) return null;
+  const sum = waiting.reduce((total, { amount_fen }) => total + amount_fen, 0);
+  return h(
+    "section",
+    { class: "card", key: "to-confirm", id: "to-confirm", role: "status" },
+    h("h2", {}, t("withdraw.confirm.title")),
+    h("p", {}, t("withdraw.confirm.text", { n: waiting.length, amount: yuan(sum) })),
+    isInWechat()
+      ? h(
+          "button",
+          {
+            type: "button",
+            class: "button primary wide",
+            id: "confirm-transfer",
+            onclick: () => askWechat("requestMerchantTransfer", first.invoke, onDone),
+          },
+          icon("check"),
+          t("withdraw.confirm.go", { amount: yuan(first.amount_fen) }),
+        )
+      : h("p", { class: "note", role: "note" }, t("withdraw.confirm.elsewhere")),
   );
 }
 

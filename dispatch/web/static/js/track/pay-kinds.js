@@ -3,6 +3,7 @@
 import { h } from "../dom.js";
 import { pick, t } from "../i18n.js";
 import { icon } from "../icons.js";
+import { askWechat, bridgeOf, isInWechat } from "../wechat.js";
 
 const MARGIN = 4;
 const DRAWER = "/static/vendor/qrcode-generator/qrcode.mjs";
@@ -147,28 +148,20 @@ function once(name) {
 
 // --- an app that the page runs in, or not
 
-const agent = navigator.userAgent;
-const ready = (event, name) =>
-  window[name]
-    ? Promise.resolve(window[name])
-    : new Promise((resolve) => document.addEventListener(event, () => resolve(window[name]), { once: true }));
-
 function inWechat({ invoke }, { onLeave, isBusy }) {
-  if (!/MicroMessenger/i.test(agent)) return elsewhere("pay.wechat.elsewhere");
-  const ask = async () => {
+  if (!isInWechat()) return elsewhere("pay.wechat.elsewhere");
+  const ask = () => {
     onLeave();
-    const bridge = await ready("WeixinJSBridgeReady", "WeixinJSBridge");
-    // Whatever it answers proves nothing: the server asks WeChat Pay itself.
-    bridge.invoke("getBrandWCPayRequest", invoke, () => onLeave());
+    return askWechat("getBrandWCPayRequest", invoke, onLeave);
   };
   return button("pay.wechat.go", ask, isBusy);
 }
 
 function inApp(credential, { onLeave, isBusy }) {
-  if (credential.kind === "alipay_app" && /AlipayClient/i.test(agent)) {
+  if (credential.kind === "alipay_app" && /AlipayClient/i.test(navigator.userAgent)) {
     const ask = async () => {
       onLeave();
-      const bridge = await ready("AlipayJSBridgeReady", "AlipayJSBridge");
+      const bridge = await bridgeOf("AlipayJSBridgeReady", "AlipayJSBridge");
       bridge.call("tradePay", { orderStr: credential.order }, () => onLeave());
     };
     return button("pay.alipay.go", ask, isBusy);
