@@ -253,8 +253,8 @@ class EmbeddedPayments(BindingPayments, UpkeptPayments):
 
         return await self._store.read(read)
 
-    async def confirmations(self, account_ref: str, limit: int = 20) -> list[ConfirmationView]:
-        waiting = await self._store.read(lambda uow: uow.withdrawals.to_confirm(account_ref, min(limit, MOST_LISTED)))
+    async def confirmations(self, account_ref: str, limit: int = MOST_LISTED) -> list[ConfirmationView]:
+        waiting = await self._store.read(lambda uow: uow.instructions.to_confirm(account_ref, min(limit, MOST_LISTED)))
         return [confirmation_view(each) for each in waiting]
 
     async def refunds(

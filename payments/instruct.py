@@ -11,8 +11,17 @@ from payments import ledger
 from payments.books import captures, refunds, withdrawals
 from payments.books.booking import Booking
 from payments.channels.base import Channel
-from payments.outcomes import Capabilities, MoneyAnswer, Receiver, ReceiverOutcome, SplitAnswer
+from payments.outcomes import (
+    WAITS_FOR_PAYEE,
+    Capabilities,
+    MoneyAnswer,
+    Receiver,
+    ReceiverOutcome,
+    SplitAnswer,
+)
 from payments.store.rows import Instruction
+
+_PART: Mapping[str, Literal["paid", "pending", "closed"]] = {"done": "paid", "pending": "pending", "failed": "closed"}
 
 
 def is_to_person(order: Instruction, shape: Capabilities) -> bool:
@@ -44,20 +53,19 @@ async def tell_institution(
 async def _split_and_transfer(
     channel: Channel, order: Instruction, payee: Mapping[str, str], later: Sequence[Receiver]
 ) -> SplitAnswer:
-    """First the part is the merchant's, then the person's; asked again, what was done is done already."""
-    answer = await channel.split(order.attempt_id, order.id, order.receivers, later)
-    if not answer.receivers or any(outcome.standing != "paid" for outcome in answer.receivers):
-        return answer
+    """First the part is the merchant's, then the person's; asked again, what was done is done already. Once a transfer
+    waits for its payee, nothing but that transfer says what becomes of the part."""
+    if not order.confirm_by:
+        answer = await channel.split(order.attempt_id, order.id, order.receivers, later)
+        if not answer.receivers or any(outcome.standing != "paid" for outcome in answer.receivers):
+            return answer
     (receiver,) = order.receivers
     moved = await channel.transfer(order.id, receiver.account_ref, payee, order.amount_fen)
-    if moved.standing == "done":
-        return answer
     if moved.standing == "no_answer":
         return SplitAnswer(reason=moved.reason)
     # Refused for certain, it is available again: the next withdrawal has its own number.
-    standing: Literal["closed", "pending"] = "closed" if moved.standing == "failed" else "pending"
     outcome = ReceiverOutcome(
-        party=receiver.party, account_ref=receiver.account_ref, standing=standing, reason=moved.reason
+        party=receiver.party, account_ref=receiver.account_ref, standing=_PART[moved.standing], reason=moved.reason
     )
     return SplitAnswer(receivers=(outcome,), reason=moved.reason, confirm=moved.confirm)
 
@@ -76,7 +84,7 @@ def book_answer(booking: Booking, order: Instruction, answer: SplitAnswer | Mone
         case SplitAnswer(receivers=()):
             booking.try_later(order, answer.reason, is_failure=False)
         case SplitAnswer() if order.kind == "withdraw":
-            withdrawals.reported(booking, order, answer.receivers)
+            withdrawals.reported(booking, order, answer)
         case SplitAnswer():
             captures.split_reported(booking, order, answer.receivers)
         case MoneyAnswer(standing="done"):
@@ -85,15 +93,19 @@ def book_answer(booking: Booking, order: Instruction, answer: SplitAnswer | Mone
             refunds.not_taken_back(booking, order, answer.reason)
         case MoneyAnswer(standing="failed") if order.kind == "refund":
             refunds.not_borne(booking, order, answer.reason)
+        case MoneyAnswer(standing="failed", is_spent=True) if order.kind == "transfer":
+            captures.transfer_again(booking, order, answer.reason)
         case MoneyAnswer():
             booking.try_later(order, answer.reason, is_failure=answer.standing == "failed")
 
 
 def _as_told(order: Instruction, answer: SplitAnswer | MoneyAnswer) -> Instruction:
     """With what its payee needs to say yes, until the institution says that nobody has to any more."""
+    if answer.reason == WAITS_FOR_PAYEE:
+        payee = order.receivers[0].account_ref
+        return msgspec.structs.replace(order, confirm=answer.confirm or order.confirm, confirm_by=payee)
     is_silence = not answer.receivers if isinstance(answer, SplitAnswer) else answer.standing == "no_answer"
-    confirm = order.confirm if is_silence else answer.confirm
-    return order if confirm == order.confirm else msgspec.structs.replace(order, confirm=confirm)
+    return order if is_silence or order.confirm is None else msgspec.structs.replace(order, confirm=None)
 
 
 def _done(booking: Booking, order: Instruction) -> None:

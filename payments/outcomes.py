@@ -181,6 +181,10 @@ class ReceiverOutcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+#: The reason of an answer while the payee has to say yes first.
+WAITS_FOR_PAYEE = "waits_for_payee"
+
+
 class SplitAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Each receiver's outcome; none when no answer came. That a split has finished says nothing about a receiver."""
 
@@ -189,16 +193,24 @@ class SplitAnswer(msgspec.Struct, frozen=True, kw_only=True):
     #: Where a receiver is paid by a transfer: see MoneyAnswer.
     confirm: Mapping[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        return f"SplitAnswer({self.receivers}, {self.reason!r})"
+
 
 class MoneyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of giving money back. Whatever it is, asking again keeps the same number.
 
-    ``confirm``: with what the payee says yes to it at the provider's, as long as that is waited for.
+    ``confirm``: with what the payee says yes to it at the provider's, while that is waited for; None: what was told
+    before holds. ``is_spent``: it failed for good, and its number with it.
     """
 
     standing: Literal["done", "pending", "failed", "no_answer"]
     reason: str = ""
     confirm: Mapping[str, Any] | None = None
+    is_spent: bool = False
+
+    def __repr__(self) -> str:
+        return f"MoneyAnswer({self.standing}, {self.reason!r})"
 
 
 # -- being called -------------------------------------------------------------------------------------------------

@@ -160,7 +160,7 @@ class PaymentsPort(GuardPort, UpkeepPort, Protocol):
         """Withdrawals, newest first, but those in the state "held" oldest first: of one account, of one campus, in one
         state, the one of an id, or any."""
 
-    async def confirmations(self, account_ref: str, limit: int = 20) -> list[ConfirmationView]:
+    async def confirmations(self, account_ref: str, limit: int = 500) -> list[ConfirmationView]:
         """Transfers to this person that wait for their yes, oldest first; to be shown to nobody else."""
 
     async def refunds(

@@ -72,7 +72,13 @@ async def place_order(
     def known(uow: UnitOfWork) -> bytes | None:
         return uow.idempotency.stored(who.account_id, key, request_hash)
 
-    if (kept := await ctx.store.read(who.campus_id, known)) is not None:
+    def look(uow: UnitOfWork) -> tuple[bytes | None, Demand]:
+        return known(uow), _demand(uow)
+
+    # How busy the campus is has to be no truer than a moment ago; asked for while it is written, every payment that
+    # opens a task meanwhile would begin it anew.
+    kept, demand = await ctx.store.read(who.campus_id, look)
+    if kept is not None:
         return msgspec.json.decode(kept, type=OrderView)
     ground = await ctx.grounds.get(who.campus_id)
     channels = _channels(await lacking_for_order(ctx, who.account_id, request.channel), request.channel)
@@ -87,7 +93,7 @@ async def place_order(
         unpaid = uow.orders.page(student_id=who.account_id, statuses=[OrderStatus.AWAITING_PAYMENT], limit=MAX_UNPAID)
         if len(unpaid) >= MAX_UNPAID:
             raise TooMany("pay or cancel the orders that wait for payment first", limit=MAX_UNPAID)
-        quote, stops = make_quote(ground, request, _demand(uow), uow.now)
+        quote, stops = make_quote(ground, request, demand, uow.now)
         quote = quoted_with(uow, who.account_id, request.coupon_id, quote)
         if quote.total_fen != request.expected_total_fen:
             raise QuoteExpired(field="expected_total_fen", total_fen=quote.total_fen)
@@ -112,11 +118,8 @@ def order_id_of(intent: str) -> str:
 
 
 def _demand(uow: UnitOfWork) -> Demand:
-    return Demand(
-        waiting=len(uow.tasks.takeable()),
-        runners=len(uow.memberships.runners(on_duty_only=True)),
-        held=len(uow.tasks.held()),
-    )
+    waiting, held = uow.tasks.counts()
+    return Demand(waiting=waiting, runners=uow.memberships.count_on_duty(), held=held)
 
 
 def _channels(lacks: Mapping[str, list[str]], chosen: str | None) -> tuple[str, ...]:

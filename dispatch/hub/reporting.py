@@ -21,13 +21,13 @@ class Reporting(NamedTuple):
 BUSY = Reporting(3_000, 10)
 IDLE = Reporting(10_000, 50)
 #: Business milliseconds between reports, at most: half of what estimates of arrival take for old. It counts where
-#: business time runs faster than real time.
-FRESH_MS = 30_000
+#: business time runs faster than real time, as far as pages can follow.
+FRESH_MS, FASTEST_MS = 30_000, 250
 
 
 def reporting(*, is_busy: bool, stretch: int, time_scale: float) -> Reporting:
     wanted = BUSY if is_busy else IDLE
-    every_ms = min(wanted.every_ms, round(FRESH_MS / time_scale))
+    every_ms = min(wanted.every_ms, max(FASTEST_MS, round(FRESH_MS / time_scale)))
     return Reporting(every_ms * stretch, wanted.distance_m * stretch)
 
 

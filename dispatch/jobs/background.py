@@ -79,6 +79,8 @@ class Background:
         sent = await send_commands(self._ctx)
         if sent:
             self.payments.wake()
+            self.results.wake()
+            self.withdrawals.wake()
         return sent
 
     async def _pay(self) -> int:

@@ -76,6 +76,9 @@ class TransferToConfirm(View, frozen=True, kw_only=True):
     kind: str
     invoke: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"TransferToConfirm({self.id})"
+
 
 class PayoutChannel(View, frozen=True, kw_only=True):
     """A way to pay that pays runners themselves. ``lacks``: what it still has to be told of this one (``openid``,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, insert, select, type_coerce, update
+from sqlalchemy import Row, Select, Text, func, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
 from ..model.account import Account, Membership, Role, RunnerStatus
@@ -84,13 +84,16 @@ class Memberships:
 
     def on_duty(self) -> list[Membership]:
         """Approved runners on duty whose account is not blocked, in order of their ids; nothing personal is opened."""
-        query = (
-            select(m)
-            .join(t, t.c.id == m.c.account_id)
-            .where(self._scope.mine(m), m.c.runner_status == RunnerStatus.APPROVED, m.c.is_on_duty, ~t.c.is_blocked)
-            .order_by(m.c.account_id)
+        return [_membership(row) for row in self._sql.execute(self._on_duty(select(m)).order_by(m.c.account_id))]
+
+    def count_on_duty(self) -> int:
+        """How many of them there are."""
+        return int(self._sql.scalar(self._on_duty(select(func.count()).select_from(m))) or 0)
+
+    def _on_duty(self, query: Select[Any]) -> Select[Any]:
+        return query.join(t, t.c.id == m.c.account_id).where(
+            self._scope.mine(m), m.c.runner_status == RunnerStatus.APPROVED, m.c.is_on_duty, ~t.c.is_blocked
         )
-        return [_membership(row) for row in self._sql.execute(query)]
 
     def page(
         self, q: str | None = None, role: Role | None = None, limit: int = 50, before: str | None = None

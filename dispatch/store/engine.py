@@ -32,10 +32,15 @@ def writer_engine(url: URL, connections: int = 1, busy_ms: int = WRITER_BUSY_MS)
     """``BEGIN IMMEDIATE`` on SQLite, SERIALIZABLE on PostgreSQL."""
     if url.get_backend_name() != "sqlite":
         return create_engine(
-            url, isolation_level="SERIALIZABLE", pool_size=connections, max_overflow=2, pool_pre_ping=True
+            url,
+            isolation_level="SERIALIZABLE",
+            pool_size=connections,
+            max_overflow=2,
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
     _make_private(Path(str(url.database)))
-    engine = create_engine(url, pool_size=1, max_overflow=1)
+    engine = create_engine(url, pool_size=1, max_overflow=1, hide_parameters=True)
     pragmas = (f"busy_timeout={busy_ms}", "synchronous=FULL", "foreign_keys=ON")
     _prepare_sqlite(engine, pragmas, "BEGIN IMMEDIATE")
     return engine
@@ -45,10 +50,15 @@ def reader_engine(url: URL, connections: int) -> Engine:
     """Snapshots that never wait for the writer and cannot write."""
     if url.get_backend_name() != "sqlite":
         engine = create_engine(
-            url, isolation_level="REPEATABLE READ", pool_size=connections, max_overflow=2, pool_pre_ping=True
+            url,
+            isolation_level="REPEATABLE READ",
+            pool_size=connections,
+            max_overflow=2,
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
         return engine.execution_options(postgresql_readonly=True)
-    engine = create_engine(url, pool_size=connections, max_overflow=0)
+    engine = create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
     _prepare_sqlite(engine, (f"busy_timeout={READER_BUSY_MS}", "query_only=ON"), "BEGIN")
     return engine
 

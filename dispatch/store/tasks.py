@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, bindparam, insert, literal, literal_column, select, union_all
+from sqlalchemy import ColumnElement, Select, bindparam, func, insert, literal, literal_column, select, union_all
 
 from ..model.errors import NotFound
 from ..model.offer import OfferStatus
@@ -86,6 +86,13 @@ class Tasks:
     def held(self) -> list[Task]:
         """Somebody carries these out."""
         return self._with(HELD)
+
+    def counts(self) -> tuple[int, int]:
+        """How many of :meth:`takeable` and :meth:`held` there are."""
+        c = t.c.status
+        query = select(c, func.count()).where(self._scope.mine(t), c.in_(list(TAKEABLE | HELD))).group_by(c)
+        found = {row[0]: int(row[1]) for row in self._sql.execute(query)}
+        return sum(found.get(one, 0) for one in TAKEABLE), sum(found.get(one, 0) for one in HELD)
 
     def held_by(self, runner_id: str) -> list[Task]:
         return self._all(self._mine().where(t.c.runner_id == runner_id, t.c.status.in_(list(HELD))))

@@ -34,6 +34,9 @@ from payments.store.unit_of_work import UnitOfWork
 #: Tries without an answer until somebody is told.
 SILENCES_BEFORE_ALARM = 3
 
+#: A payee has a day to confirm a transfer, and the provider some time more to end it.
+CONFIRMED_WITHIN = timedelta(hours=26)
+
 NewId = Callable[[str], str]
 
 
@@ -307,8 +310,9 @@ class Booking:
     def try_later(self, order: Instruction, reason: str, *, is_failure: bool) -> None:
         """Not done yet: the same number again later. A failure, or a silence that lasts, is told once."""
         tries = order.tries + 1
-        # Whoever is to be paid may take their time to say yes.
-        is_failure = is_failure or (tries >= SILENCES_BEFORE_ALARM and order.confirm is None)
+        # Whoever is to be paid may take their time to say yes; what nobody confirmed the provider ends by itself.
+        is_patient = bool(order.confirm_by) and self.now - order.created_at < CONFIRMED_WITHIN
+        is_failure = is_failure or (tries >= SILENCES_BEFORE_ALARM and not is_patient)
         if is_failure:
             intent = self.uow.intents.require(order.intent_id)
             if order.kind == "release":

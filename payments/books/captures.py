@@ -29,6 +29,9 @@ from payments.store.rows import Instruction, IntentRow
 from payments.store.unit_of_work import UnitOfWork
 from payments.subsidies import Added, Division, Owed, cash_fen, divide
 
+#: Numbers that one attempt's transfers may use up.
+MOST_TRANSFERS = 100
+
 
 def settle(booking: Booking, intent: IntentRow, command: Settle, shapes: Mapping[str, Capabilities]) -> None:
     """Divide the hold as the command says, as far as refunds have left it. CommandRefused: it is not held. ValueError:
@@ -112,6 +115,27 @@ def _book_subsidies(
         booking.uow.books.post(intent, entries, booking.now)
     for turn, owed in enumerate(division.owed, 1):
         _book_owed(booking, intent, owed, number_of(attempt.id, "T", turn), shapes[attempt.channel])
+
+
+def transfer_again(booking: Booking, order: Instruction, reason: str) -> None:
+    """Its number was used up by a transfer that failed: the next one has another, after the usual pause. After so many
+    it stays with the people who were told that it fails."""
+    booking.try_later(order, reason, is_failure=True)
+    attempt = booking.uow.attempts.require(order.attempt_id)
+    number, turn = booking.next_number(attempt, "V", "transfer")
+    if turn > MOST_TRANSFERS:
+        return
+    told = booking.uow.instructions.get(order.id)
+    assert told is not None, "instructions are never removed"
+    booking.uow.instructions.save(msgspec.structs.replace(told, is_done=True, due_at=None))
+    intent = booking.uow.intents.require(order.intent_id)
+    fen, receivers = order.amount_fen, order.receivers
+    booking.instruct(intent, attempt, number, "transfer", fen, receivers=receivers, reason=order.reason)
+    again = booking.uow.instructions.get(number)
+    assert again is not None
+    booking.uow.instructions.save(
+        msgspec.structs.replace(again, tries=told.tries, is_reported=True, due_at=told.due_at)
+    )
 
 
 def _book_owed(booking: Booking, intent: IntentRow, owed: Owed, number: str, shape: Capabilities) -> None:

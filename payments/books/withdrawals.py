@@ -21,7 +21,7 @@ from payments.account import (
 )
 from payments.books.booking import Booking
 from payments.money import Fen
-from payments.outcomes import Receiver, ReceiverOutcome
+from payments.outcomes import Receiver, SplitAnswer
 from payments.port import CommandRefused, PayoutFailed, Suspicious, UnknownWithdrawal, WithdrawalRefused
 from payments.settlement import MOST_SPLITS, SPLITS_FOR_WHOLE_PARTS, sort_outcomes
 from payments.store.money_rows import Due, Withdrawal
@@ -170,11 +170,11 @@ def pay_what_is_due(booking: Booking, limit: int) -> int:
     return len(dues)
 
 
-def reported(booking: Booking, order: Instruction, outcomes: tuple[ReceiverOutcome, ...]) -> None:
+def reported(booking: Booking, order: Instruction, answer: SplitAnswer) -> None:
     """The institution said what became of one order's part."""
-    paid, still_open, closed = sort_outcomes(order.receivers, outcomes)
+    paid, still_open, closed = sort_outcomes(order.receivers, answer.receivers)
     if still_open:
-        booking.try_later(order, "pending", is_failure=False)
+        booking.try_later(order, answer.reason or "pending", is_failure=False)
         return
     for receiver in paid:
         entries = ledger.withdraw(

@@ -178,6 +178,10 @@ def _check_plain(config: WechatConfig) -> None:
         raise BadSetting("split_cap_percent", "is between 1 and 100")
     if config.runner_payout == "transfer" and not config.transfer_scene_id:
         raise BadSetting("transfer_scene_id", "is needed to transfer to runners")
+    if config.runner_payout == "transfer" and config.sub_mchid:
+        raise BadSetting(
+            "runner_payout", "what is split stays with the sub-merchant, and a transfer is not out of that"
+        )
     for ref, mchid in config.accounts.items():
         if not re.fullmatch(patterns["mchid"], mchid):
             raise BadSetting("accounts", f"{ref}: is not a merchant number")

@@ -304,17 +304,24 @@ class WechatMoney:
         if isinstance(split, str):
             return "pending", split
         # Refused, as it is when nothing is frozen any more: after 30 days all of it is released without being asked.
-        return ("paid", "") if await self._is_all_free(trade, number) else ("closed", split.reason)
+        match await self._is_all_free(trade, number):
+            case True:
+                return "paid", ""
+            case False:
+                return "closed", split.reason
+            case None:
+                return "pending", "unfreezing"
 
-    async def _is_all_free(self, trade: Trade, number: str) -> bool:
+    async def _is_all_free(self, trade: Trade, number: str) -> bool | None:
+        """Whether nothing is frozen any more; None when that was not heard."""
         target = f"{AMOUNTS}/{trade.transaction_id}/amounts"
         answer = await self._api.call("GET", target, operation="unsplit_query", subject=number)
         if isinstance(answer, Unheard) or not answer.is_accepted:
-            return False
+            return None
         try:
             return _unsplit.decode(answer.body).unsplit_amount == 0
         except msgspec.DecodeError:
-            return False
+            return None
 
     async def take_back(self, attempt_id: str, number: str, split_number: str, receiver: Receiver) -> MoneyAnswer:
         """Get a merchant's part back; a person's cannot be had, one's own needs no asking."""

@@ -95,7 +95,9 @@ def _sqlite_engine(url: sa.URL) -> Engine:
     assert url.database, "a database of money is a file"
     # Made before SQLite opens it, readable by its owner alone; its journal takes over the mode.
     os.close(os.open(url.database, os.O_RDWR | os.O_CREAT, 0o600))
-    engine = sa.create_engine(url, poolclass=QueuePool, pool_size=READERS + 1, connect_args=arguments)
+    engine = sa.create_engine(
+        url, poolclass=QueuePool, pool_size=READERS + 1, connect_args=arguments, hide_parameters=True
+    )
 
     @sa.event.listens_for(engine, "connect")
     def prepare(dbapi_connection: Any, _record: object) -> None:
@@ -121,6 +123,7 @@ def _postgres_engine(url: sa.URL, schema: str) -> Engine:
         pool_size=READERS + WRITERS,
         pool_pre_ping=True,
         isolation_level="SERIALIZABLE",
+        hide_parameters=True,
         connect_args={"options": f"-c search_path={schema}"},
     )
 

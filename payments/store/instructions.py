@@ -50,6 +50,12 @@ class Instructions:
         """What was told for one refund or withdrawal, oldest first."""
         return self._select(sa.and_(t.instructions.c.subject == subject, t.instructions.c.subject != ""))
 
+    def to_confirm(self, account_ref: str, limit: int) -> list[Instruction]:
+        """What this account's person has to say yes to, oldest first."""
+        c = t.instructions.c
+        waits = sa.and_(c.confirm_by == account_ref, c.confirm.is_not(None), c.is_done.is_(False))
+        return self._select(waits, limit)
+
     def save(self, instruction: Instruction) -> None:
         """Write it and let go of the lease."""
         values = msgspec.structs.asdict(instruction) | {"lease_until": None, "wanted": instruction.id}
@@ -70,6 +76,7 @@ class Instructions:
         """Take those of them that are still due; nobody else is given them before ``until``."""
         return lease(self._connection, t.instructions, numbers, now, until)
 
-    def _select(self, condition: sa.ColumnElement[bool]) -> list[Instruction]:
+    def _select(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> list[Instruction]:
         query = sa.select(*_COLUMNS).where(condition).order_by(t.instructions.c.created_at, t.instructions.c.id)
+        query = query.limit(limit)
         return [to_record(Instruction, row) for row in self._connection.execute(query)]

@@ -169,4 +169,8 @@ MONEY = (
 )
 
 #: A transfer may wait for its payee.
-CONFIRM = ("ALTER TABLE instructions ADD COLUMN confirm TEXT",)
+CONFIRM = (
+    "ALTER TABLE instructions ADD COLUMN confirm TEXT",
+    "ALTER TABLE instructions ADD COLUMN confirm_by TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX instructions_confirm ON instructions (confirm_by) WHERE confirm IS NOT NULL",
+)

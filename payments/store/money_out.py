@@ -13,11 +13,10 @@ from payments.money import Fen
 from payments.store import money_tables as t
 from payments.store import tables
 from payments.store.money_rows import Due, RefundRow, SubsidyRow, Withdrawal
-from payments.store.rows import Instruction, to_record
+from payments.store.rows import to_record
 
 _DUE = [t.dues.c[name] for name in Due.__struct_fields__]
 _WITHDRAWAL = [t.withdrawals.c[name] for name in Withdrawal.__struct_fields__]
-_INSTRUCTION = [tables.instructions.c[name] for name in Instruction.__struct_fields__]
 _REFUND = [t.refunds.c[name] for name in RefundRow.__struct_fields__]
 _SUBSIDY = [t.subsidies.c[name] for name in SubsidyRow.__struct_fields__]
 
@@ -174,19 +173,6 @@ class Withdrawals:
             .group_by(c.account_ref)
         )
         return {account_ref: Fen(int(fen)) for account_ref, fen in self._connection.execute(query)}
-
-    def to_confirm(self, account_ref: str, limit: int) -> list[Instruction]:
-        """What an account's withdrawals have instructed and its person has to say yes to, oldest first."""
-        i, c = tables.instructions.c, t.withdrawals.c
-        waits = sa.and_(c.account_ref == account_ref, i.subject != "", i.is_done.is_(False), i.confirm.is_not(None))
-        query = (
-            sa.select(*_INSTRUCTION)
-            .select_from(t.withdrawals.join(tables.instructions, i.subject == c.id))
-            .where(waits)
-            .order_by(i.created_at, i.id)
-            .limit(limit)
-        )
-        return [to_record(Instruction, row) for row in self._connection.execute(query)]
 
     def listed(
         self,

@@ -48,7 +48,8 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     The same number always goes with the same receivers; ``finished`` are the accounts among them whose outcome is
     booked. ``is_reported``: somebody was told that it does not go smoothly; once is enough. ``subject``: the refund or
     the withdrawal that it belongs to, or "". ``undoes``: the number of the split that a take_back undoes.
-    ``confirm``: with what its payee says yes at the provider's; nobody else is shown it.
+    ``confirm``: with what its payee says yes at the provider's; nobody else is shown it. ``confirm_by``: that payee's
+    account, from then on when it was first waited for.
     """
 
     id: str
@@ -68,6 +69,10 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = ""
     undoes: str = ""
     confirm: Mapping[str, Any] | None = None
+    confirm_by: str = ""
+
+    def __repr__(self) -> str:
+        return f"Instruction({self.kind} {self.id})"
 
 
 def to_record(kind: type[R], values: Iterable[Any]) -> R:

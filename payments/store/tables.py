@@ -109,6 +109,7 @@ instructions = sa.Table(
     sa.Column("subject", sa.Text),
     sa.Column("undoes", sa.Text),
     sa.Column("confirm", Json),
+    sa.Column("confirm_by", sa.Text),
     sa.Column("created_at", Instant),
     sa.Column("due_at", Instant),
     sa.Column("lease_until", Instant),

@@ -159,7 +159,8 @@ async def test_a_refusal_is_read_in_english_and_the_money_is_there_again(stage: 
 
 IN_WECHAT = "Mozilla/5.0 (Linux; Android 14) MicroMessenger/8.0.50"
 BRIDGE = """window.invoked = [];
-window.WeixinJSBridge = { invoke(name, words, done) { window.invoked.push([name, words]); done({}); } };"""
+window.WeixinJSBridge = { invoke(name, words, done) {
+  window.invoked.push([name, words]); done({ err_msg: `${name}:${window.says}` }); } };"""
 TRANSFERS = [
     {"id": f"T{n}", "withdrawal_id": "wdr_1", "amount_fen": fen, "kind": "wechat_transfer",
      "invoke": {"mchId": "1900000109", "appId": "wx1", "package": f"package{n}"}}
@@ -169,13 +170,11 @@ TRANSFERS = [
 
 async def with_transfers(context: BrowserContext) -> None:
     """The sandbox asks nobody for a yes: what WeChat would leave waiting stands beside what the server says."""
-    waiting = list(TRANSFERS)
 
     async def answer(route: Route) -> None:
         wallet = await (await route.fetch()).json()
         assert wallet["to_confirm"] == []
-        await route.fulfill(body=json.dumps(wallet | {"to_confirm": waiting, "withdrawing_fen": 500}))
-        del waiting[:1]
+        await route.fulfill(body=json.dumps(wallet | {"to_confirm": TRANSFERS, "withdrawing_fen": 500}))
 
     await context.route("**/api/v1/runner/wallet", answer)
 
@@ -197,8 +196,15 @@ async def test_a_transfer_is_confirmed_inside_wechat_one_after_the_other(stage: 
     await expect(page.locator("#to-confirm")).to_contain_text("2 笔共 ¥5.00")
     assert await audit(page) == []
     assert shown_keys(await page.locator("#sheet").inner_text()) == []
-    await page.get_by_role("button", name="确认收款 ¥4.05").click()
-    # Asked for anew at once, and then again and again while money is on its way.
-    await expect(page.get_by_role("button", name="确认收款 ¥0.95")).to_be_visible()
-    assert await page.evaluate("window.invoked") == [["requestMerchantTransfer", TRANSFERS[0]["invoke"]]]
-    await expect(page.locator("#to-confirm")).to_have_count(0)
+    first, second = (page.get_by_role("button", name=f"确认收款 {amount}") for amount in ("¥4.05", "¥0.95"))
+    # Somebody who closes WeChat's page may open it again; what went wrong there is said.
+    for said in ("cancel", "fail", "ok"):
+        await page.evaluate("(said) => (window.says = said)", said)
+        await first.click()
+        await expect(page.locator(".toast", has_text="微信没有打开确认页面")).to_have_count(int(said != "cancel"))
+    await expect(page.locator("#to-confirm")).to_contain_text("1 笔共 ¥0.95")
+    await second.click()
+    await expect(page.locator("#to-confirm")).to_contain_text("正在向微信查询")
+    await expect(page.locator("#confirm-transfer")).to_have_count(0)
+    asked = [TRANSFERS[0]["invoke"]] * 3 + [TRANSFERS[1]["invoke"]]
+    assert await page.evaluate("window.invoked") == [["requestMerchantTransfer", words] for words in asked]

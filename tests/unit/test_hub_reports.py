@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from dispatch.hub.core import TOLD_PER_FLUSH
-from dispatch.hub.reporting import BUSY, FRESH_MS, IDLE, WINDOW_S, Stretch
+from dispatch.hub.reporting import BUSY, FASTEST_MS, FRESH_MS, IDLE, WINDOW_S, Stretch
 from geo.filters import Reason
 from tests.hub_table import CAMPUS, Event, Pipe, Standing, Table, Who
 
@@ -45,14 +45,14 @@ def told(pipe: Pipe) -> list[tuple[int, int]]:
 
 def test_no_position_grows_old_between_two_reports_however_fast_business_time_runs() -> None:
     told_ms = []
-    for time_scale in (1.0, 5.0, 15.0):
+    for time_scale in (1.0, 5.0, 15.0, 400.0):
         table = Table(time_scale=time_scale)
         runner, pipe = table.client("acc_r/runner")
         table.answer(runner)
         ((every_ms, distance_m),) = told(pipe)
         assert distance_m == IDLE.distance_m
         told_ms.append(every_ms)
-    assert told_ms == [IDLE.every_ms, FRESH_MS / 5, FRESH_MS / 15]
+    assert told_ms == [IDLE.every_ms, FRESH_MS / 5, FRESH_MS / 15, FASTEST_MS]
 
 
 def test_a_runner_is_told_how_often_to_report() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from payments import instruct
+from payments.books.booking import Booking
 from payments.channels.sandbox import shape
 from payments.money import Party
+from payments.outcomes import WAITS_FOR_PAYEE, MoneyAnswer
 from payments.port import OpenIntent, Settle, Share, Subsidy, SubsidyOwed
+from payments.store.rows import Instruction
+from payments.store.unit_of_work import UnitOfWork
 from tests.payments_desk import START, Desk, sqlite_desk
 
 
@@ -60,6 +65,36 @@ async def test_what_is_beyond_its_share_is_owed_and_transferred(desk: Desk) -> N
     await desk.refund("a", 600)
     view = await desk.view()
     assert view.refunded_fen == 600, "the payer gets back what it paid and no more"
+    await desk.assert_books()
+
+
+async def test_what_is_owed_is_confirmed_and_asked_for_under_a_new_number_when_it_was_not(desk: Desk) -> None:
+    await desk.fault("transfer_fails")
+    await open_and_pay(desk, 600, coupon(400))
+    await desk.settle("a", runner=800, campus=50, platform=150)
+
+    def say(answer: MoneyAnswer) -> Callable[[UnitOfWork], Instruction]:
+        def book(uow: UnitOfWork) -> Instruction:
+            (order,) = uow.instructions.unfinished("transfer")
+            instruct.book_answer(Booking(uow, desk.at, desk.payments._new_id), order, answer)
+            return order
+
+        return book
+
+    run, question = desk.payments._store.run, {"kind": "wechat_transfer", "invoke": {"package": "p"}}
+    first = await run(say(MoneyAnswer(standing="pending", reason=WAITS_FOR_PAYEE, confirm=question)))
+    (shown,) = await desk.payments.confirmations("run")
+    assert (shown.number, shown.withdrawal_id, shown.amount_fen, shown.credential) == (first.id, "", 250, question)
+    await run(say(MoneyAnswer(standing="no_answer")))
+    assert await desk.payments.confirmations("run") == [shown], "silence takes nothing back"
+    await run(say(MoneyAnswer(standing="failed", reason="cancelled", is_spent=True)))
+    assert await desk.payments.confirmations("run") == []
+    (again,) = await run(lambda uow: uow.instructions.unfinished("transfer"))
+    assert again.id != first.id and again.amount_fen == 250 and again.due_at is not None and again.due_at > desk.at
+    assert await desk.bank.transfers("sandbox") == {}
+    await desk.advance(3600, step_s=300)
+    assert await desk.bank.transfers("sandbox") == {again.id: 250}
+    assert (await desk.payments.balances("run")).withdrawn_fen == 250
     await desk.assert_books()
 
 

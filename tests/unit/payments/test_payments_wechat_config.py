@@ -49,6 +49,7 @@ def test_a_good_configuration_is_read() -> None:
         ({"algorithm": "MD5"}, "algorithm"),
         ({"split_cap_percent": 0}, "split_cap_percent"),
         ({"runner_payout": "transfer"}, "transfer_scene_id"),
+        ({"runner_payout": "transfer", "transfer_scene_id": "1005", "sub_mchid": "1900000109"}, "runner_payout"),
         ({"limit_fen": Fen(0)}, "limit_fen"),
         ({"app_secret": "short"}, "app_secret"),
         ({"app_secret": "s" * 32, "oauth_api_url": "http://127.0.0.1:8901"}, "oauth_api_url"),

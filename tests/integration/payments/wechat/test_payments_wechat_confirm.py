@@ -11,7 +11,7 @@ import pytest
 from payments.account import ConfirmationView, Withdraw, WithdrawalFailed, Withdrawn
 from payments.channels.wechat_transfers import TRANSFERS
 from payments.money import Fen
-from payments.outcomes import MoneyAnswer
+from payments.outcomes import WAITS_FOR_PAYEE, MoneyAnswer
 from payments.port import PayoutFailed, Settled, Share
 from tests import wechat_counter as wx
 from tests.payments_town import RUNNER, Town, town
@@ -89,6 +89,41 @@ async def test_who_takes_their_time_sets_no_alarm_off_and_who_never_says_yes_has
         assert await it.payments.check() == []
 
 
+async def test_a_question_outlives_restarts_refusals_and_a_forgotten_account(tmp_path: Path) -> None:
+    async with town(tmp_path, "wechat_native", options=OPTIONS, **BY_TRANSFER) as it:
+        await ask(it, "w1", 600)
+        shown = await it.until(lambda: waiting(it), "the question")
+        it.payments._channels["wechat_native"]._transfers._packages.clear()  # type: ignore[attr-defined]
+        # Neither what is said to a repetition, nor that the split cannot be asked about, takes the part out of the way.
+        it.wrong("refuse op=transfer", "refuse op=unfreeze", "error op=split_query")
+        for _ in range(5):
+            it.advance(hours=1)
+            await it.work()
+        assert await waiting(it) == shown
+        await it.payments.forget(RUNNER)
+        it.advance(hours=1)
+        await it.work()
+        assert await waiting(it) == shown
+        assert await it.payments.account_events() == []
+        assert (await it.payments.balances(RUNNER)).available_fen == 0
+        (transfer,) = it.house.books.transfers.values()
+        it.house.desk.agree(transfer)
+        assert isinstance(await ended(it), Withdrawn)
+        assert await it.payments.check() == []
+
+
+async def test_a_provider_that_is_silent_for_longer_than_people_may_take_sets_the_alarm_off(tmp_path: Path) -> None:
+    async with town(tmp_path, "wechat_native", options=OPTIONS, **BY_TRANSFER) as it:
+        await ask(it, "w1", 600)
+        await it.until(lambda: waiting(it), "the question")
+        it.wrong("error op=transfer_query")
+        for _ in range(30):
+            it.advance(hours=1)
+            await it.work()
+        assert len([each for each in it.seen if isinstance(each, PayoutFailed)]) == 1
+        assert len(await waiting(it)) == 1
+
+
 @pytest.mark.parametrize("refusal", [(400, {"code": "ALREADY_EXISTS"}), (403, {"code": "NOT_ENOUGH"}), (500, {})])
 async def test_what_is_said_to_a_repetition_ends_no_transfer(
     counter: wx.Counter, refusal: tuple[int, dict[str, str]]
@@ -96,7 +131,7 @@ async def test_what_is_said_to_a_repetition_ends_no_transfer(
     known = {"out_bill_no": "T1", "state": "WAIT_USER_CONFIRM"}
     counter.says("GET", f"{TRANSFERS}/out-bill-no/T1", known)
     counter.says("POST", TRANSFERS, refusal[1], refusal[0])
-    waits = MoneyAnswer(standing="pending", reason="wait_user_confirm")
+    waits = MoneyAnswer(standing="pending", reason=WAITS_FOR_PAYEE)
     async with wx.channel_to(counter, runner_payout="transfer", transfer_scene_id="1005") as channel:
         assert await channel.transfer("T1", "r", TO, Fen(100)) == waits
         counter.says("POST", TRANSFERS, known | {"package_info": "again="})
@@ -107,3 +142,25 @@ async def test_what_is_said_to_a_repetition_ends_no_transfer(
         assert counter.paths().count(f"POST {TRANSFERS}") == asked, "known, it is not asked for"
         counter.says("GET", f"{TRANSFERS}/out-bill-no/T1", known | {"state": "TRANSFERING"})
         assert (await channel.transfer("T1", "r", TO, Fen(100))).confirm is None
+
+
+async def test_a_first_order_that_was_not_heard_of_is_not_failed_by_the_second(counter: wx.Counter) -> None:
+    """The question may come too early to know the number that the order is refused for."""
+    counter.says("GET", f"{TRANSFERS}/out-bill-no/T1", {"code": "NOT_FOUND"}, 404)
+    async with wx.channel_to(counter, runner_payout="transfer", transfer_scene_id="1005") as channel:
+        counter.says("POST", TRANSFERS, {"code": "ALREADY_EXISTS"}, 400)
+        assert (await channel.transfer("T1", "r", TO, Fen(100))).standing == "no_answer"
+        asked: list[int] = []
+
+        def by_then(_: wx.Asked) -> tuple[int, dict[str, str]]:
+            asked.append(1)
+            return (404, {"code": "NOT_FOUND"}) if len(asked) == 1 else (200, {"state": "WAIT_USER_CONFIRM"})
+
+        counter.says("GET", f"{TRANSFERS}/out-bill-no/T1", script=by_then)
+        counter.says("POST", TRANSFERS, {"code": "INVALID_REQUEST"}, 400)
+        assert (await channel.transfer("T1", "r", TO, Fen(100))).reason == WAITS_FOR_PAYEE
+        # An account of its own for payouts comes first.
+        counter.says("GET", f"{TRANSFERS}/out-bill-no/T2", {"code": "NOT_FOUND"}, 404)
+        await channel.transfer("T2", "r", {"openid": "oPayer", "payout_openid": "oPayee"}, Fen(100))
+        ordered = [each.json for each in counter.asked if each.path == TRANSFERS]
+        assert ordered[-1]["openid"] == "oPayee"

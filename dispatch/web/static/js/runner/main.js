@@ -88,7 +88,8 @@ class RunnerPage {
     onLanguage(() => this.paint());
     setInterval(() => this.tick(), 500);
     // Whether a provider waits for the runner's yes, no event says.
-    setInterval(() => this.tab === "wallet" && this.wallet?.withdrawing_fen && !document.hidden && this.loadWallet(), WALLET_MS);
+    const isUnderWay = () => this.wallet?.withdrawals.some(({ state }) => state === "under_way");
+    setInterval(() => this.tab === "wallet" && !document.hidden && isUnderWay() && this.loadWallet(), WALLET_MS);
     await this.refetch();
     this.queue.flush();
   }

@@ -149,32 +149,48 @@ export function withdrawButton(wallet, onWithdraw) {
   );
 }
 
+/** What was confirmed on this page and the server does not know yet. */
+const confirmed = new Set();
+let isAsking = false;
+
+async function confirm(transfer, onDone) {
+  if (isAsking) return;
+  isAsking = true;
+  const said = await askWechat("requestMerchantTransfer", transfer.invoke);
+  isAsking = false;
+  if (said === "ok") confirmed.add(transfer.id);
+  else if (said !== "cancel") toast(t("withdraw.confirm.failed"), { kind: "bad", seconds: 10 });
+  onDone();
+}
+
 /**
  * What waits for the runner's yes in WeChat, the oldest first: one after the other.
- * @param {any[]} waiting TransferToConfirm @param {() => void} onDone
+ * @param {any[]} transfers TransferToConfirm @param {() => void} onDone
  */
-export function confirmations(waiting, onDone) {
-  const [first] = waiting.filter(({ kind }) => kind === "wechat_transfer");
-  if (!first) return null;
+export function confirmations(transfers, onDone) {
+  const all = transfers.filter(({ kind }) => kind === "wechat_transfer");
+  if (!all.length) return null;
+  const waiting = all.filter(({ id }) => !confirmed.has(id));
+  const [first] = waiting;
   const sum = waiting.reduce((total, { amount_fen }) => total + amount_fen, 0);
   return h(
     "section",
     { class: "card", key: "to-confirm", id: "to-confirm", role: "status" },
     h("h2", {}, t("withdraw.confirm.title")),
-    h("p", {}, t("withdraw.confirm.text", { n: waiting.length, amount: yuan(sum) })),
-    isInWechat()
-      ? h(
-          "button",
-          {
-            type: "button",
-            class: "button primary wide",
-            id: "confirm-transfer",
-            onclick: () => askWechat("requestMerchantTransfer", first.invoke, onDone),
-          },
-          icon("check"),
-          t("withdraw.confirm.go", { amount: yuan(first.amount_fen) }),
-        )
-      : h("p", { class: "note", role: "note" }, t("withdraw.confirm.elsewhere")),
+    first
+      ? h("p", {}, t("withdraw.confirm.text", { n: waiting.length, amount: yuan(sum) }))
+      : h("p", { class: "muted" }, t("withdraw.confirm.asking")),
+    first && isInWechat() && confirmButton(first, onDone),
+    first && !isInWechat() && h("p", { class: "note", role: "note" }, t("withdraw.confirm.elsewhere")),
+  );
+}
+
+function confirmButton(transfer, onDone) {
+  return h(
+    "button",
+    { type: "button", class: "button primary wide", id: "confirm-transfer", onclick: () => confirm(transfer, onDone) },
+    icon("check"),
+    t("withdraw.confirm.go", { amount: yuan(transfer.amount_fen) }),
   );
 }
 

@@ -150,9 +150,10 @@ function once(name) {
 
 function inWechat({ invoke }, { onLeave, isBusy }) {
   if (!isInWechat()) return elsewhere("pay.wechat.elsewhere");
-  const ask = () => {
+  const ask = async () => {
     onLeave();
-    return askWechat("getBrandWCPayRequest", invoke, onLeave);
+    await askWechat("getBrandWCPayRequest", invoke);
+    onLeave();
   };
   return button("pay.wechat.go", ask, isBusy);
 }
@@ -162,7 +163,7 @@ function inApp(credential, { onLeave, isBusy }) {
     const ask = async () => {
       onLeave();
       const bridge = await bridgeOf("AlipayJSBridgeReady", "AlipayJSBridge");
-      bridge.call("tradePay", { orderStr: credential.order }, () => onLeave());
+      bridge?.call("tradePay", { orderStr: credential.order }, () => onLeave());
     };
     return button("pay.alipay.go", ask, isBusy);
   }

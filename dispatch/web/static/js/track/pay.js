@@ -52,7 +52,7 @@ export class PayCard {
   /** Another order's payment is looked at. */
   show(orderId) {
     if (this.orderId === orderId) return;
-    Object.assign(this, { orderId, declined: null, wasAway: false, code: null, fault: null });
+    Object.assign(this, { orderId, isBusy: false, declined: null, wasAway: false, code: null, fault: null });
     this.loadChannels();
   }
 
@@ -74,7 +74,7 @@ export class PayCard {
       else toastError(error);
       this.loadChannels();
     }
-    // Only then: until the page knows what has become of it, the same button must not be tapped again.
+    // What has become of it, where the server can say so: the same button is not there to be tapped once more.
     await this.refetch();
     this.isBusy = false;
     this.paint();
