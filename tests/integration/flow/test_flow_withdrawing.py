@@ -83,7 +83,7 @@ async def test_a_runner_alone_sees_what_waits_for_their_yes(world: World) -> Non
     def wait(uow: Any) -> None:
         # The sandbox asks nobody: it stands in the books as a provider's question would.
         (order,) = uow.instructions.of_subject(asked.id)
-        uow.instructions.save(msgspec.structs.replace(order, confirm=question))
+        uow.instructions.save(msgspec.structs.replace(order, confirm=question, confirm_by=runner.account_id))
 
     await world.payments._store.run(wait)
     (shown,) = (await go_on_duty.wallet(world.ctx, runner)).to_confirm

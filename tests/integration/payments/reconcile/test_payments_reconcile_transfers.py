@@ -186,6 +186,7 @@ async def test_wechat_pays_a_runner_and_its_fund_flow_says_so(tmp_path: Path) ->
         run, found = await again(it, "wechat_native")
         assert run.state == "differing"
         assert [each[:2] for each in found] == [("transferred", "missing")]
+        await it.until(lambda: transfers[key].standing == "done", "the provider's transfer")
         it.advance(seconds=REPAIR_S[0] + 1)
         await it.payments.upkeep.reconciler.mend_run(run.id)
         assert [item.state for item in await it.payments.differences(run.id)] == ["repaired"]
