@@ -99,6 +99,10 @@ class WithdrawalHeld(WithdrawalEvent, frozen=True, kw_only=True, tag="Withdrawal
     reason: str
 
 
+class WithdrawalToConfirm(WithdrawalEvent, frozen=True, kw_only=True, tag="WithdrawalToConfirm"):
+    """Its person has to say yes to some of it at the provider's, within a day; told once."""
+
+
 class Withdrawn(WithdrawalEvent, frozen=True, kw_only=True, tag="Withdrawn"):
     """The institution paid all of it."""
 
@@ -111,7 +115,7 @@ class WithdrawalFailed(WithdrawalEvent, frozen=True, kw_only=True, tag="Withdraw
     reason: str
 
 
-AccountEvent = WithdrawalHeld | Withdrawn | WithdrawalFailed
+AccountEvent = WithdrawalHeld | WithdrawalToConfirm | Withdrawn | WithdrawalFailed
 
 
 # -- views --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from payments.account import AccountEvent, WithdrawalFailed, WithdrawalHeld, Withdrawn
+from payments.account import AccountEvent, WithdrawalFailed, WithdrawalHeld, WithdrawalToConfirm, Withdrawn
 
 from ..model.event import EventKind
 from ..store.unit_of_work import UnitOfWork
@@ -58,6 +58,8 @@ def _apply(uow: UnitOfWork, event: AccountEvent) -> None:
         case WithdrawalHeld():
             kind, paid_fen, reason = EventKind.WITHDRAWAL_HELD, 0, ""
             alert_held(uow, event.withdrawal_id, event.amount_fen)
+        case WithdrawalToConfirm():
+            kind, paid_fen, reason = EventKind.WITHDRAWAL_TO_CONFIRM, 0, ""
         case Withdrawn():
             kind, paid_fen, reason = EventKind.WITHDRAWAL_PAID, int(event.amount_fen), ""
             # Approved before this house had heard that it was held.

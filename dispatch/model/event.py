@@ -52,6 +52,7 @@ class EventKind(StrEnum):
     RUNNER_PAUSED = "runner_paused"  # a break began or ended
     WITHDRAWAL_HELD = "withdrawal_held"  # a person looks at it before it is paid
     WITHDRAWAL_APPROVED = "withdrawal_approved"  # somebody has, and it is on its way
+    WITHDRAWAL_TO_CONFIRM = "withdrawal_to_confirm"  # its runner has to say yes in the provider's app
     WITHDRAWAL_PAID = "withdrawal_paid"
     WITHDRAWAL_FAILED = "withdrawal_failed"  # not all of it could be paid, or it was refused
     ACCESS_CHANGED = "access_changed"  # a session ended or roles changed: every worker asks the books again
@@ -114,14 +115,14 @@ _STUDENT_SEES = frozenset(EventKind) - {
     _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY, _K.ACCOUNT_BLOCKED, _K.ACCESS_CHANGED, _K.CREDIT_CHANGED,
     _K.GEOFENCE_ENTERED, _K.GEOFENCE_LEFT, _K.GEOFENCE_DWELLED, _K.ORDER_ESCALATED, _K.ORDER_CALLED, _K.ORDER_FREED,
     _K.ORDER_HELD, _K.RUNNER_PAUSED, _K.ALERT_RAISED, _K.WITHDRAWAL_HELD, _K.WITHDRAWAL_APPROVED, _K.WITHDRAWAL_PAID,
-    _K.WITHDRAWAL_FAILED,
+    _K.WITHDRAWAL_TO_CONFIRM, _K.WITHDRAWAL_FAILED,
 }  # fmt: skip
 _RUNNER_SEES = frozenset({
     _K.TASK_OFFERED, _K.OFFER_EXPIRED, _K.OFFER_WITHDRAWN, _K.OFFER_DECLINED, _K.TASK_ASSIGNED, _K.TASK_REASSIGNED,
     _K.RUNNER_AT_STOP, _K.RUNNER_ARRIVED, _K.ORDER_PICKED_UP, _K.ORDER_DELIVERED, _K.ORDER_CONFIRMED,
     _K.ORDER_CANCELLED, _K.ORDER_SETTLED, _K.ORDER_RATED, _K.ORDER_LATE, _K.RUNNER_ON_DUTY, _K.RUNNER_OFF_DUTY,
     _K.ACCOUNT_BLOCKED, _K.CREDIT_CHANGED, _K.RUNNER_PAUSED, _K.WITHDRAWAL_HELD, _K.WITHDRAWAL_APPROVED,
-    _K.WITHDRAWAL_PAID, _K.WITHDRAWAL_FAILED,
+    _K.WITHDRAWAL_TO_CONFIRM, _K.WITHDRAWAL_PAID, _K.WITHDRAWAL_FAILED,
 })  # fmt: skip
 _HALL_SEES = frozenset({
     _K.ORDER_PAID, _K.TASK_REOPENED, _K.TASK_ASSIGNED, _K.TASK_REASSIGNED, _K.ORDER_CANCELLED, _K.ORDER_CALLED,

@@ -17,6 +17,7 @@ from payments.account import (
     Withdraw,
     WithdrawalFailed,
     WithdrawalHeld,
+    WithdrawalToConfirm,
     Withdrawn,
 )
 from payments.books.booking import Booking
@@ -174,6 +175,10 @@ def reported(booking: Booking, order: Instruction, answer: SplitAnswer) -> None:
     """The institution said what became of one order's part."""
     paid, still_open, closed = sort_outcomes(order.receivers, answer.receivers)
     if still_open:
+        if order.confirm_by and not _is_told(booking, order.subject):
+            withdrawal = booking.uow.withdrawals.get(order.subject)
+            assert withdrawal is not None, "a withdrawal is never removed"
+            booking.tell_account(WithdrawalToConfirm, withdrawal)
         booking.try_later(order, answer.reason or "pending", is_failure=False)
         return
     for receiver in paid:
@@ -189,6 +194,11 @@ def reported(booking: Booking, order: Instruction, answer: SplitAnswer) -> None:
         _put_back(booking, order, receiver, reason)
     booking.finish(order)
     _add_up(booking, order, sum(receiver.amount_fen for receiver in paid), closed[0][1] if closed else "")
+
+
+def _is_told(booking: Booking, withdrawal_id: str) -> bool:
+    """Whether its person was told that something waits for their yes."""
+    return any(each.confirm_by for each in booking.uow.instructions.of_subject(withdrawal_id))
 
 
 def _put_back(booking: Booking, order: Instruction, receiver: Receiver, reason: str) -> None:

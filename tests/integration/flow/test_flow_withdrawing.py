@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import pytest
 
 from dispatch.access.principal import Principal
@@ -18,9 +17,13 @@ from dispatch.model.errors import InvalidInput, KeyReused, NotFound, NotPermitte
 from dispatch.model.requests import ConfirmOrder
 from dispatch.model.wallet_views import AskWithdrawal, JudgeWithdrawal, WithdrawalView
 from payments.account import WITHDRAWAL_RULES
+from payments.books.booking import Booking
 from payments.guards.risk import RuleBook
+from payments.instruct import book_answer
 from payments.money import Fen
+from payments.outcomes import WAITS_FOR_PAYEE, ReceiverOutcome, SplitAnswer
 from payments.terms import Terms
+from payments.ulid import new_id
 from tests.flow_world import DAY_S, World, run
 from tests.money_scene import add_case, guard
 
@@ -81,17 +84,21 @@ async def test_a_runner_alone_sees_what_waits_for_their_yes(world: World) -> Non
     question = {"kind": "wechat_transfer", "invoke": {"mchId": "1", "appId": "wx1", "package": "p"}}
 
     def wait(uow: Any) -> None:
-        # The sandbox asks nobody: it stands in the books as a provider's question would.
+        # The sandbox asks nobody: this is what a provider's question comes to.
         (order,) = uow.instructions.of_subject(asked.id)
-        uow.instructions.save(msgspec.structs.replace(order, confirm=question, confirm_by=runner.account_id))
+        outcome = ReceiverOutcome(party="runner", account_ref=runner.account_id, standing="pending")
+        answer = SplitAnswer(receivers=(outcome,), reason=WAITS_FOR_PAYEE, confirm=question)
+        book_answer(Booking(uow, world.ctx.clock.now(), new_id), order, answer)
 
     await world.payments._store.run(wait)
     (shown,) = (await go_on_duty.wallet(world.ctx, runner)).to_confirm
     assert (shown.withdrawal_id, shown.kind, shown.invoke) == (asked.id, question["kind"], question["invoke"])
     assert (await go_on_duty.wallet(world.ctx, other)).to_confirm == []
+    assert await apply_withdrawals(world.ctx) == 1
+    assert await news(world, runner) == [("to_confirm", shown.amount_fen, 0)]
     with pytest.raises(NotPermitted):
         await withdraw.to_confirm(world.ctx, await world.student())
-    await world.work()
+    await world.pass_time(3600)
     assert (await go_on_duty.wallet(world.ctx, runner)).to_confirm == []
 
 

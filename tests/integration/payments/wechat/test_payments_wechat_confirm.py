@@ -8,7 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from payments.account import ConfirmationView, Withdraw, WithdrawalFailed, Withdrawn
+from payments.account import (
+    AccountEvent,
+    ConfirmationView,
+    Withdraw,
+    WithdrawalFailed,
+    WithdrawalToConfirm,
+    Withdrawn,
+)
 from payments.channels.wechat_transfers import TRANSFERS
 from payments.money import Fen
 from payments.outcomes import WAITS_FOR_PAYEE, MoneyAnswer
@@ -36,9 +43,15 @@ async def waiting(it: Town) -> list[ConfirmationView]:
 
 
 async def ended(it: Town) -> Any:
-    """What was told of the withdrawal at last."""
-    (event,) = await it.until(it.payments.account_events, "the end of the withdrawal")
-    await it.payments.acknowledge([event.id])
+    """What was told of the withdrawal at last; before, and once, that it waits for its runner."""
+
+    async def both() -> list[AccountEvent]:
+        events = await it.payments.account_events()
+        return events if len(events) > 1 else []
+
+    asked, event = await it.until(both, "the end of the withdrawal")
+    assert isinstance(asked, WithdrawalToConfirm) and asked.account_ref == RUNNER
+    await it.payments.acknowledge([asked.id, event.id])
     return event
 
 
@@ -104,7 +117,7 @@ async def test_a_question_outlives_restarts_refusals_and_a_forgotten_account(tmp
         it.advance(hours=1)
         await it.work()
         assert await waiting(it) == shown
-        assert await it.payments.account_events() == []
+        assert [type(each) for each in await it.payments.account_events()] == [WithdrawalToConfirm]
         assert (await it.payments.balances(RUNNER)).available_fen == 0
         (transfer,) = it.house.books.transfers.values()
         it.house.desk.agree(transfer)

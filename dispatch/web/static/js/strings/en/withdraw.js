@@ -50,6 +50,7 @@ export const withdraw = {
   "withdraw.limit.at_once": "At most {amount} at once; take the rest afterwards.",
   "withdraw.news.held": "Your withdrawal of {amount} is looked at before it is paid.",
   "withdraw.news.approved": "Your withdrawal of {amount} was approved and is on its way.",
+  "withdraw.news.to_confirm": "Confirm in WeChat to receive {amount}.",
   "withdraw.news.paid": "{amount} was paid to you.",
   "withdraw.news.failed": "Your withdrawal of {amount} was not paid; the money is available again.",
   "withdraw.news.refused": "Your withdrawal of {amount} was refused; the money is available again.",

@@ -50,6 +50,7 @@ export const withdraw = {
   "withdraw.limit.at_once": "一次最多提现 {amount}，其余请稍后再提。",
   "withdraw.news.held": "提现 {amount} 审核中。",
   "withdraw.news.approved": "提现 {amount} 已通过审核，正在到账。",
+  "withdraw.news.to_confirm": "提现 {amount} 需要你在微信里确认收款。",
   "withdraw.news.paid": "{amount} 已到账。",
   "withdraw.news.failed": "提现 {amount} 未到账，款项已退回可用余额。",
   "withdraw.news.refused": "提现 {amount} 未通过审核，款项已退回可用余额。",
