@@ -165,8 +165,9 @@ class StateLane:
         if view.box == former.box == box:
             self._show_missed(connection, former, view)
         else:
-            connection.queue.forget(topic)
-            self._show(connection, view, view.enter(self._shown_within(topic, box)))
+            # Whoever moved out of the box and was not told of yet still stands in it for this follower.
+            left = () if view.box is None else _outside(view.box, _gathered(former))
+            self._show(connection, view, [*view.enter(self._shown_within(topic, box)), *left])
 
     def change_look(self, connection: Connection, topic: Topic) -> None:
         """The follower wants its frames in another datum from now on."""
@@ -187,8 +188,7 @@ class StateLane:
         """What the former view, of the same part of the map, had gathered for its next frame."""
         if view is former:
             return
-        positions = former.topic.campus.positions
-        moved = [positions[runner_id] for runner_id in former.dirty if runner_id in positions]
+        moved = _gathered(former)
         if former.inside is not None and view.inside is not None:
             view.inside |= former.inside
             entered = {row[0] for row in view.enter(moved)}
@@ -375,3 +375,14 @@ class StateLane:
                 raw = look.encode(frame)
             for follower in view.followers:
                 follower.put_raw(raw)
+
+
+def _gathered(view: View) -> list[PositionRow]:
+    """Where those are now of whom the view has yet to tell."""
+    positions = view.topic.campus.positions
+    return [positions[runner_id] for runner_id in view.dirty if runner_id in positions]
+
+
+def _outside(box: Box, rows: Iterable[PositionRow]) -> list[PositionRow]:
+    inside = {row[0] for row in within(box, rows)}
+    return [row for row in rows if row[0] not in inside]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dispatch.hub.connection import Connection
@@ -145,8 +145,16 @@ class World:
             assert not topics.campus(CAMPUS).positions and topics.wants(CAMPUS) is None
 
 
+ALL = (None, None)
+NEAR = ((0.0, 0.0, 4.0, 4.0), None)
+FIRST = [("fix", "acc_a", 1.0)]
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.tuples(*[view] * WATCHERS), rounds)
+# Somebody moves out of the box that a follower asks for in the same moment; and while the follower does not read.
+@example((ALL, ALL), [FIRST, [("fix", "acc_a", 8.0), ("view", 0, NEAR)]])
+@example((ALL, ALL), [FIRST, [("lag", 0), ("fix", "acc_a", 8.0), ("flush",), ("view", 0, NEAR), ("read", 0)]])
 def test_what_is_shown_within_the_box_is_the_truth_after_the_last_flush(
     views: tuple[Any, ...], taken: list[list[tuple[Any, ...]]]
 ) -> None:
