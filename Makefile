@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 JOBS   ?= 3
-ALONE  = $(shell grep -rlF mark.alone tests)
+ALONE  = $(shell grep -rlF --include=\*.py mark.alone tests)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 VENDOR := dispatch/web/static/vendor
 NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
