@@ -142,7 +142,7 @@ class WithdrawalView(msgspec.Struct, frozen=True, kw_only=True):
 
 class ConfirmationView(msgspec.Struct, frozen=True, kw_only=True):
     """A transfer to a person that waits until they say yes at the provider's. ``credential``: what their phone hands to
-    the provider for it, with its ``kind``; for nobody else's eyes."""
+    the provider for it, with its ``kind``; for nobody else's eyes. ``withdrawal_id``: "" where a debt is paid."""
 
     number: str
     withdrawal_id: str

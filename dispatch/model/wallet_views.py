@@ -67,7 +67,8 @@ class Withdrawals(View, frozen=True, kw_only=True):
 
 
 class TransferToConfirm(View, frozen=True, kw_only=True):
-    """A part of a withdrawal that its runner has to say yes to in the provider's app. ``kind``: which app;
+    """A transfer that its runner has to say yes to in the provider's app: a part of a withdrawal, or (``withdrawal_id``
+    "") what a coupon's payer still owed. ``kind``: which app;
     ``invoke``: what the page hands to it, word for word."""
 
     id: str

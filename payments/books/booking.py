@@ -175,10 +175,11 @@ class Booking:
         reason: str = "",
         due_at: datetime | None = None,
         is_reported: bool = False,
+        tries: int = 0,
         subject: str = "",
         undoes: str = "",
     ) -> None:
-        """Tell the institution something, from the next pass of the driver on."""
+        """Tell the institution something, from the next pass of the driver on; ``tries``: of a number before it."""
         self.uow.instructions.add(
             Instruction(
                 id=number,
@@ -192,6 +193,7 @@ class Booking:
                 receivers=receivers,
                 reason=reason,
                 is_reported=is_reported,
+                tries=tries,
                 subject=subject,
                 undoes=undoes,
             )

@@ -128,13 +128,17 @@ def transfer_again(booking: Booking, order: Instruction, reason: str) -> None:
     told = booking.uow.instructions.get(order.id)
     assert told is not None, "instructions are never removed"
     booking.uow.instructions.save(msgspec.structs.replace(told, is_done=True, due_at=None))
-    intent = booking.uow.intents.require(order.intent_id)
-    fen, receivers = order.amount_fen, order.receivers
-    booking.instruct(intent, attempt, number, "transfer", fen, receivers=receivers, reason=order.reason)
-    again = booking.uow.instructions.get(number)
-    assert again is not None
-    booking.uow.instructions.save(
-        msgspec.structs.replace(again, tries=told.tries, is_reported=True, due_at=told.due_at)
+    booking.instruct(
+        booking.uow.intents.require(order.intent_id),
+        attempt,
+        number,
+        "transfer",
+        order.amount_fen,
+        receivers=order.receivers,
+        reason=order.reason,
+        due_at=told.due_at,
+        is_reported=True,
+        tries=told.tries,
     )
 
 

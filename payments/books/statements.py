@@ -116,7 +116,7 @@ def withdrawal_view(withdrawal: Withdrawal, parts: int) -> WithdrawalView:
 
 
 def confirmation_view(order: Instruction) -> ConfirmationView:
-    """What a withdrawal's part needs of its person."""
+    """A transfer that waits for its person, as it is shown to them."""
     return ConfirmationView(
         number=order.id,
         withdrawal_id=order.subject,
