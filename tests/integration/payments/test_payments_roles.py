@@ -58,10 +58,12 @@ async def test_nobody_else_reads_what_payments_keep(first_and_later: tuple[str, 
     with psycopg.connect(_as("payments_audit", url), autocommit=True) as connection:
         assert connection.execute("SELECT count(*) FROM payments.entries").fetchone() != (0,)
         connection.execute("SELECT count(*) FROM payments.risk_verdicts")
+        connection.execute("SELECT id, kind, amount_fen, receivers, is_done FROM payments.instructions")
         for statement in (
             "SELECT * FROM payments.vault",
             "SELECT * FROM payments.one_time_codes",
             "SELECT * FROM payments.attempts",
+            "SELECT confirm FROM payments.instructions",
             "UPDATE payments.entries SET amount_fen = 1",
         ):
             with pytest.raises(InsufficientPrivilege):

@@ -112,6 +112,13 @@ async def test_the_index_lets_one_attempt_live(store: Store) -> None:
     await store.run(attempt(3, AttemptState.ABANDONED))
 
 
+async def test_an_error_of_the_database_names_no_values(store: Store) -> None:
+    await store.run(lambda uow: uow.intents.add(_intent(), due_at=START))
+    with pytest.raises(IntegrityError) as failed:
+        await store.run(lambda uow: uow.intents.add(_intent(), due_at=START))
+    assert "INSERT INTO intents" in str(failed.value) and "parameters hidden" in str(failed.value)
+
+
 def _fields(record: object) -> dict[str, object]:
     return {name: getattr(record, name) for name in record.__struct_fields__}  # type: ignore[attr-defined]
 

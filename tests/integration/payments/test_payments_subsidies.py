@@ -98,6 +98,25 @@ async def test_what_is_owed_is_confirmed_and_asked_for_under_a_new_number_when_i
     await desk.assert_books()
 
 
+async def test_numbers_are_not_used_up_for_ever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payments.books.captures.MOST_TRANSFERS", 2)
+    await desk.fault("transfer_fails", count=1000)
+    await open_and_pay(desk, 600, coupon(400))
+    await desk.settle("a", runner=800, campus=50, platform=150)
+    numbers = []
+    for _ in range(4):
+
+        def spend(uow: UnitOfWork) -> str:
+            (order,) = uow.instructions.unfinished("transfer")
+            spent = MoneyAnswer(standing="failed", reason="cancelled", is_spent=True)
+            instruct.book_answer(Booking(uow, desk.at, desk.payments._new_id), order, spent)
+            return order.id
+
+        numbers.append(await desk.payments._store.run(spend))
+    assert len(set(numbers)) == 2 and len(set(numbers[1:])) == 1
+    assert (await desk.payments.balances("run")).pending_fen == 250, "it is owed all the same"
+
+
 async def test_where_nothing_can_be_transferred_somebody_is_told(tmp_path: Path) -> None:
     async with sqlite_desk(tmp_path, [shape("sandbox", can_transfer=False), shape("sandbox_backup")]) as desk:
         await open_and_pay(desk, 700, coupon(300, "campus"))
